@@ -1,0 +1,2 @@
+//! The program: command line, roles, wiring, reload, shutdown.
+fn main() {}

@@ -1,0 +1,1 @@
+//! prometheus.yml as typed and as validated options of the components.

@@ -1,0 +1,1 @@
+//! Providers of target groups: static, file, http.

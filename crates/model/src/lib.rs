@@ -1,0 +1,16 @@
+//! The vocabulary that every other crate speaks: labels, matchers, samples, relabelling, time and number text.
+//!
+//! Nothing here does I/O, spawns a thread or knows an async runtime.
+
+pub mod duration;
+mod labels;
+mod matcher;
+pub mod number;
+mod regex;
+pub mod relabel;
+mod sample;
+
+pub use labels::{Labels, LabelsBuilder, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};
+pub use matcher::{MatchOp, Matcher};
+pub use regex::{Regex, RegexError};
+pub use sample::{STALE_NAN, Sample, is_stale};

@@ -1,0 +1,1 @@
+//! This machine as metric families, a module per collector.

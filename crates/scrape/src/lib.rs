@@ -1,0 +1,1 @@
+//! Targets, schedule, fetch, staleness, append.

@@ -1,0 +1,12 @@
+//! The two doors of every store: [`Append`] for writers, [`Select`] for readers.
+//!
+//! A writer resolves label sets to [`SeriesRef`]s once and then appends batches of plain numbers. A reader gets
+//! series with their chunks *still encoded*, split into parts that different threads can decode at once.
+
+mod append;
+mod context;
+mod select;
+
+pub use append::{Affinity, Append, AppendError, Batch, BatchSample, Outcome, Rejection, Resolved, SeriesRef};
+pub use context::{Interrupted, QueryContext};
+pub use select::{ChunkView, Projection, Request, Select, SelectError, SeriesPart, SeriesView};

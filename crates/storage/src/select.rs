@@ -1,0 +1,133 @@
+//! Reading series.
+
+use chunk::Encoding;
+use model::{Labels, Matcher, Sample};
+
+use crate::{Interrupted, QueryContext};
+
+/// What to read.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// All must match. Never empty, and at least one does not match the empty string (the caller checks).
+    pub matchers: &'a [Matcher],
+    /// Oldest time wanted, inclusive, in milliseconds. Chunks that begin earlier are delivered whole.
+    pub min_time: i64,
+    /// Newest time wanted, inclusive, in milliseconds.
+    pub max_time: i64,
+    /// Which labels the caller will look at.
+    pub labels: Projection<'a>,
+    /// Only the newest sample at or before `max_time` matters; a store may deliver that alone.
+    pub newest_only: bool,
+}
+
+/// Which labels of a series are wanted: a store need not build the others. Series are never merged because
+/// their projected labels are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Projection<'a> {
+    /// All.
+    All,
+    /// Only these (sorted).
+    Only(&'a [&'a str]),
+    /// All but these (sorted).
+    Without(&'a [&'a str]),
+}
+
+/// A piece of a series' data, valid until the next call of [`SeriesPart::next`].
+#[derive(Debug, Clone, Copy)]
+pub enum ChunkView<'a> {
+    /// As stored. `bytes` is what [`chunk`] decodes.
+    Encoded {
+        /// How.
+        encoding: Encoding,
+        /// Time of the oldest sample, in milliseconds.
+        min_time: i64,
+        /// Time of the newest sample, in milliseconds.
+        max_time: i64,
+        /// Of a store in the middle of writing the chunk only the first so many samples may be read.
+        samples: u16,
+        /// The chunk.
+        bytes: &'a [u8],
+    },
+    /// Already decoded, in order of time.
+    Samples(&'a [Sample]),
+}
+
+/// A series and its data, valid until the next call of [`SeriesPart::next`].
+#[derive(Debug)]
+pub struct SeriesView<'a> {
+    /// As projected.
+    pub labels: Labels,
+    /// In order of time, not overlapping.
+    pub chunks: &'a [ChunkView<'a>],
+}
+
+/// A part of the answer, to be read by one thread. Series come in no promised order; each of the answer's series
+/// is in one part only, with all of its data.
+pub trait SeriesPart: Send {
+    /// The next series, or `None` at the end.
+    ///
+    /// # Errors
+    /// When stored bytes do not decode, or the query was interrupted.
+    fn next(&mut self) -> Result<Option<SeriesView<'_>>, SelectError>;
+
+    /// About how many series are still to come, for sizing.
+    fn size_hint(&self) -> usize {
+        0
+    }
+}
+
+/// Why reading failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectError {
+    /// The query has to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// Stored bytes are damaged; the text says which and where.
+    #[error("{0}")]
+    Corrupt(String),
+}
+
+/// A store that can be read. The view is fixed when `select` returns: batches appended later are not in it, and
+/// each batch is in it whole or not at all.
+pub trait Select: Send + Sync {
+    /// The series that match, with their data in the requested time range. Series without data there may be
+    /// delivered with no chunks or be left out.
+    ///
+    /// # Errors
+    /// As [`SelectError`] says.
+    fn select(&self, ctx: &QueryContext, request: &Request<'_>) -> Result<Vec<Box<dyn SeriesPart + '_>>, SelectError>;
+
+    /// Label sets of the series that match and may have data in the time range, sorted and distinct.
+    ///
+    /// # Errors
+    /// As [`SelectError`] says.
+    fn series(&self, ctx: &QueryContext, request: &Request<'_>) -> Result<Vec<Labels>, SelectError> {
+        let mut all = Vec::new();
+        for mut part in self.select(ctx, request)? {
+            while let Some(series) = part.next()? {
+                if !series.chunks.is_empty() {
+                    all.push(series.labels);
+                }
+            }
+        }
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
+    }
+
+    /// Names of all labels of the series that match (no matchers: of all series), sorted and distinct.
+    ///
+    /// # Errors
+    /// As [`SelectError`] says.
+    fn label_names(
+        &self, ctx: &QueryContext, min_time: i64, max_time: i64, matchers: &[Matcher],
+    ) -> Result<Vec<String>, SelectError>;
+
+    /// Values of label `name` over the series that match (no matchers: over all series), sorted and distinct.
+    ///
+    /// # Errors
+    /// As [`SelectError`] says.
+    fn label_values(
+        &self, ctx: &QueryContext, name: &str, min_time: i64, max_time: i64, matchers: &[Matcher],
+    ) -> Result<Vec<String>, SelectError>;
+}

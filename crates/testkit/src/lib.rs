@@ -1,0 +1,1 @@
+//! Fixtures, virtual clock, reference evaluator (for tests only).

@@ -1,0 +1,1 @@
+//! The head, its write-ahead log, mapped head chunks and replay.

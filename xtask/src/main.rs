@@ -1,0 +1,2 @@
+//! Checks of the house rules that a compiler does not make.
+fn main() {}
