@@ -6,6 +6,7 @@ pub mod duration;
 mod labels;
 mod matcher;
 pub mod number;
+mod printable;
 mod regex;
 pub mod relabel;
 mod sample;

@@ -49,7 +49,11 @@ impl Matcher {
     ///
     /// # Errors
     /// When `value` is not a valid RE2 expression.
-    pub fn new(op: MatchOp, name: impl Into<Arc<str>>, value: impl Into<Arc<str>>) -> Result<Self, RegexError> {
+    pub fn new(
+        op: MatchOp,
+        name: impl Into<Arc<str>>,
+        value: impl Into<Arc<str>>,
+    ) -> Result<Self, RegexError> {
         let value = value.into();
         let regex = match op {
             MatchOp::Regex | MatchOp::NotRegex => Some(Arc::new(Regex::new(&value)?)),
