@@ -1,1 +1,15 @@
-//! Providers of target groups: static, file, http.
+//! Where targets come from: providers (a module each) yield [`TargetGroup`]s, the [`Manager`] runs them and hands
+//! out the groups of each job over a watch channel.
+
+mod file;
+mod group;
+mod http;
+mod manager;
+mod metrics;
+mod provider;
+mod static_sd;
+
+pub use group::{ADDRESS, FormatError, TargetGroup, from_json, from_yaml};
+pub use manager::{Manager, TargetSets};
+pub use metrics::Metrics;
+pub use provider::{FileOptions, HttpOptions, ProviderOptions};

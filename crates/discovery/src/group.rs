@@ -1,0 +1,124 @@
+//! Target groups and the files that hold lists of them.
+
+use std::collections::BTreeMap;
+
+use model::Labels;
+use serde::Deserialize;
+
+/// The label that holds a target's address.
+pub const ADDRESS: &str = "__address__";
+
+/// Targets that were found together and share labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetGroup {
+    /// What identifies the group within its provider: a later group of the same source replaces this one.
+    pub source: String,
+    /// The labels of each target; [`ADDRESS`] is among them. None: the group is gone.
+    pub targets: Vec<Labels>,
+    /// Labels of all of them; a target's own labels win.
+    pub labels: Labels,
+}
+
+/// Why a list of groups was refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct FormatError(String);
+
+/// A group as files and HTTP answers spell it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Spelled {
+    #[serde(default)]
+    targets: Option<Vec<String>>,
+    #[serde(default)]
+    labels: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// Reads a JSON list of `{"targets": [...], "labels": {...}}`.
+///
+/// # Errors
+/// When it is not such a list.
+pub fn from_json(text: &[u8]) -> Result<Vec<TargetGroup>, FormatError> {
+    let spelled: Option<Vec<Option<Spelled>>> =
+        serde_json::from_slice(text).map_err(|err| FormatError(err.to_string()))?;
+    groups(spelled)
+}
+
+/// Reads the same as YAML.
+///
+/// # Errors
+/// When it is not such a list.
+pub fn from_yaml(text: &str) -> Result<Vec<TargetGroup>, FormatError> {
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        return Ok(Vec::new());
+    }
+    let spelled: Option<Vec<Option<Spelled>>> =
+        serde_saphyr::from_str(text).map_err(|err| FormatError(err.to_string()))?;
+    groups(spelled)
+}
+
+fn groups(spelled: Option<Vec<Option<Spelled>>>) -> Result<Vec<TargetGroup>, FormatError> {
+    let spelled = spelled.unwrap_or_default();
+    spelled
+        .into_iter()
+        .map(|group| {
+            let group = group.ok_or_else(|| FormatError("nil target group item found".to_owned()))?;
+            let labels = group.labels.unwrap_or_default();
+            if labels.contains_key("") {
+                return Err(FormatError("\"\" is not a valid label name".to_owned()));
+            }
+            Ok(TargetGroup {
+                source: String::new(),
+                targets: group
+                    .targets
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|address| Labels::from_pairs([(ADDRESS, address.as_str())]))
+                    .collect(),
+                labels: labels.iter().map(|(n, v)| (n.as_str(), v.as_deref().unwrap_or_default())).collect(),
+            })
+        })
+        .collect()
+}
+
+/// Names the groups `<origin>:<index>`, and adds the label that says where they came from.
+pub(crate) fn stamp(groups: &mut [TargetGroup], origin: &str, label: &str) {
+    for (i, group) in groups.iter_mut().enumerate() {
+        group.source = format!("{origin}:{i}");
+        group.labels = Labels::from_pairs(group.labels.iter().chain([(label, origin)]));
+    }
+}
+
+/// The group that says "nothing is left of this source".
+pub(crate) fn gone(origin: &str, index: usize) -> TargetGroup {
+    TargetGroup { source: format!("{origin}:{index}"), targets: Vec::new(), labels: Labels::empty() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_and_yaml_lists_read_the_same() {
+        let json =
+            from_json(br#"[{"targets":["a:1","b:2"],"labels":{"env":"x"}},{"targets":["c"]}]"#).unwrap();
+        let yaml = from_yaml("- targets: ['a:1', 'b:2']\n  labels: {env: x}\n- targets: [c]\n").unwrap();
+        assert_eq!(json, yaml);
+        assert_eq!(json[0].targets[1], Labels::from_pairs([(ADDRESS, "b:2")]));
+        assert_eq!(
+            from_yaml("- targets: [a]\n  labels: {port: 80, on: yes}\n").unwrap()[0].labels.value("port"),
+            "80"
+        );
+        assert_eq!(from_yaml("# nothing\n").unwrap(), []);
+        assert_eq!(from_json(b"null").unwrap(), []);
+    }
+
+    #[test]
+    fn what_is_no_list_of_groups_is_refused() {
+        assert_eq!(from_json(b"[null]").unwrap_err().to_string(), "nil target group item found");
+        assert!(from_json(br#"[{"target":["a"]}]"#).is_err());
+        assert!(from_json(b"{}").is_err());
+        assert!(from_json(br#"[{"targets":["a"],"labels":{"a":1}}]"#).is_err());
+        assert!(from_yaml("targets: [a]\n").is_err());
+    }
+}

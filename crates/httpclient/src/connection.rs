@@ -1,0 +1,310 @@
+//! One kept-alive HTTP/1.1 connection, driven by whoever asks: no task of its own, nothing polled while it idles.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderMap, HeaderValue, LOCATION};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use crate::client::Client;
+use crate::connect::{self, Origin, Stream};
+use crate::error::{Error, io_text};
+
+/// Read buffer of a connection, and with it the longest head of an answer. hyper starts small and grows to this.
+const MAX_BUFFER: usize = 64 << 10;
+/// Header lines of an answer.
+const MAX_HEADERS: usize = 128;
+const MAX_REDIRECTS: usize = 10;
+
+type Driver = http1::Connection<TokioIo<Stream>, Empty<Bytes>>;
+
+struct Open {
+    origin: Origin,
+    sender: http1::SendRequest<Empty<Bytes>>,
+    driver: Pin<Box<Driver>>,
+}
+
+/// A client's connection to one place. Dropping it closes the socket.
+pub struct Connection {
+    client: Client,
+    open: Option<Open>,
+}
+
+/// Status and headers of an answer; its body went into the caller's buffer.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+}
+
+impl Head {
+    /// A header as text; empty if there is none or it is not text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| std::str::from_utf8(v.as_bytes()).ok()).unwrap_or_default()
+    }
+
+    /// `500 Internal Server Error`.
+    #[must_use]
+    pub fn status_text(&self) -> String {
+        match self.status.canonical_reason() {
+            Some(reason) => format!("{} {reason}", self.status.as_u16()),
+            None => self.status.as_u16().to_string(),
+        }
+    }
+}
+
+/// What went wrong within an attempt, before it is known whether another attempt makes sense.
+enum Failure {
+    /// The server had closed the kept connection before it saw this request.
+    Stale,
+    Final(Error),
+}
+
+impl Connection {
+    pub(crate) fn new(client: Client) -> Self {
+        Connection { client, open: None }
+    }
+
+    /// Asks for `url` with `headers` (plus those that the client's options add) and appends the body, as sent and at
+    /// most `max_body` bytes of it, to `body`.
+    ///
+    /// The connection is kept for the next request if the server allows. A request on a kept connection that the
+    /// server closed meanwhile is sent again on a new one.
+    ///
+    /// # Errors
+    /// See [`Error`]. After an error the connection is closed.
+    pub async fn get(
+        &mut self,
+        url: &Url,
+        headers: &HeaderMap,
+        max_body: usize,
+        deadline: Instant,
+        body: &mut Vec<u8>,
+    ) -> Result<Head, Error> {
+        let mut url = url.clone();
+        let mut redirects = 0;
+        loop {
+            let head = match self.attempt(&url, headers, max_body, deadline, body).await {
+                Err(Failure::Stale) => self.attempt(&url, headers, max_body, deadline, body).await,
+                outcome => outcome,
+            };
+            let head = match head {
+                Ok(head) => head,
+                Err(failure) => {
+                    self.open = None;
+                    return Err(match failure {
+                        Failure::Final(err) => err,
+                        Failure::Stale => request_error(&url, "EOF"),
+                    });
+                }
+            };
+            let Some(next) = self.redirect(&url, &head)? else { return Ok(head) };
+            redirects += 1;
+            if redirects > MAX_REDIRECTS {
+                return Err(request_error(&url, "stopped after 10 redirects"));
+            }
+            url = next;
+            body.clear();
+        }
+    }
+
+    fn redirect(&self, url: &Url, head: &Head) -> Result<Option<Url>, Error> {
+        let moved = matches!(head.status.as_u16(), 301 | 302 | 303 | 307 | 308);
+        if !moved || !self.client.options().follow_redirects || !head.headers.contains_key(LOCATION) {
+            return Ok(None);
+        }
+        match url.join(head.header("location")) {
+            Ok(next) => Ok(Some(next)),
+            Err(_) => Err(request_error(url, "failed to parse Location header")),
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        url: &Url,
+        headers: &HeaderMap,
+        max_body: usize,
+        deadline: Instant,
+        body: &mut Vec<u8>,
+    ) -> Result<Head, Failure> {
+        let origin = Origin::of(url).map_err(|reason| Failure::Final(request_error(url, &reason)))?;
+        let start = async {
+            let request = self
+                .request(url, headers)
+                .await
+                .map_err(|reason| Failure::Final(request_error(url, &reason)))?;
+            let reused =
+                self.open.as_ref().is_some_and(|open| open.origin == origin && !open.sender.is_closed());
+            if !reused {
+                self.open = None;
+                self.open = Some(
+                    self.connect(origin)
+                        .await
+                        .map_err(|reason| Failure::Final(request_error(url, &reason)))?,
+                );
+            }
+            let Some(open) = &mut self.open else { return Err(Failure::Stale) };
+            match exchange(open, request).await {
+                Ok(response) => Ok(response),
+                Err(_) if reused => Err(Failure::Stale),
+                Err(reason) => Err(Failure::Final(request_error(url, &reason))),
+            }
+        };
+        let response = match timeout_at(deadline, start).await {
+            Ok(outcome) => outcome?,
+            Err(_) => return Err(Failure::Final(Error::Timeout { url: url.to_string() })),
+        };
+        let (head, incoming) = response.into_parts();
+        let Some(open) = &mut self.open else { return Err(Failure::Stale) };
+        match timeout_at(deadline, read_body(open, incoming, max_body, body)).await {
+            Ok(outcome) => outcome.map_err(Failure::Final)?,
+            Err(_) => return Err(Failure::Final(Error::BodyTimeout)),
+        }
+        Ok(Head { status: head.status, headers: head.headers })
+    }
+
+    async fn request(&self, url: &Url, headers: &HeaderMap) -> Result<Request<Empty<Bytes>>, String> {
+        let mut request = Request::new(Empty::new());
+        let through_proxy = self.client.proxy().filter(|_| url.scheme() == "http");
+        let target = if through_proxy.is_some() {
+            format!("http://{}{}", authority(url), path_and_query(url))
+        } else {
+            path_and_query(url).to_owned()
+        };
+        *request.uri_mut() = target.parse().map_err(|err| format!("invalid URL: {err}"))?;
+        let to = request.headers_mut();
+        to.insert(HOST, HeaderValue::from_str(&authority(url)).map_err(|_| "invalid host".to_owned())?);
+        for (name, value) in headers {
+            to.append(name, value.clone());
+        }
+        crate::auth::apply(self.client.options(), to).await?;
+        if let Some(credentials) = through_proxy.and_then(|proxy| proxy.credentials.as_deref())
+            && let Ok(value) = HeaderValue::from_str(credentials)
+        {
+            to.insert(http::header::PROXY_AUTHORIZATION, value);
+        }
+        Ok(request)
+    }
+
+    async fn connect(&self, origin: Origin) -> Result<Open, String> {
+        let stream = connect::open(&origin, self.client.proxy(), self.client.tls()).await?;
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(MAX_BUFFER)
+            .max_headers(MAX_HEADERS)
+            .title_case_headers(true)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|err| hyper_text(&err))?;
+        Ok(Open { origin, sender, driver: Box::pin(driver) })
+    }
+}
+
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+fn path_and_query(url: &Url) -> &str {
+    &url[url::Position::BeforePath..url::Position::AfterQuery]
+}
+
+fn request_error(url: &Url, reason: &str) -> Error {
+    Error::Request { url: url.to_string(), reason: reason.to_owned() }
+}
+
+fn hyper_text(err: &hyper::Error) -> String {
+    let cause = std::error::Error::source(err);
+    match cause.and_then(|cause| cause.downcast_ref::<std::io::Error>()) {
+        Some(io) => io_text(io),
+        None if err.is_incomplete_message() => "EOF".to_owned(),
+        None => match cause {
+            Some(cause) => format!("{err}: {cause}"),
+            None => err.to_string(),
+        },
+    }
+}
+
+/// Polls `step` and, as long as it waits, the connection under it.
+fn poll_driven<T>(
+    driver: &mut Pin<Box<Driver>>,
+    cx: &mut Context<'_>,
+    mut step: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Poll<Result<T, String>> {
+    if let Poll::Ready(done) = step(cx) {
+        return Poll::Ready(Ok(done));
+    }
+    let driven = driver.as_mut().poll(cx);
+    if let Poll::Ready(done) = step(cx) {
+        return Poll::Ready(Ok(done));
+    }
+    match ready!(driven) {
+        Ok(()) => Poll::Ready(Err("EOF".to_owned())),
+        Err(err) => Poll::Ready(Err(hyper_text(&err))),
+    }
+}
+
+async fn exchange(open: &mut Open, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, String> {
+    let Open { sender, driver, .. } = open;
+    let ready = std::future::poll_fn(|cx| poll_driven(driver, cx, |cx| sender.poll_ready(cx))).await?;
+    ready.map_err(|err| hyper_text(&err))?;
+    let mut response = Box::pin(sender.send_request(request));
+    let answered =
+        std::future::poll_fn(|cx| poll_driven(driver, cx, |cx| response.as_mut().poll(cx))).await?;
+    answered.map_err(|err| hyper_text(&err))
+}
+
+async fn read_body(
+    open: &mut Open,
+    mut incoming: Incoming,
+    max: usize,
+    body: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let start = body.len();
+    if let Some(length) = incoming.size_hint().exact() {
+        match usize::try_from(length) {
+            Ok(length) if length <= max => body.reserve_exact(length),
+            _ => return Err(Error::BodyTooLarge),
+        }
+    }
+    loop {
+        let frame = std::future::poll_fn(|cx| {
+            poll_driven(&mut open.driver, cx, |cx| Pin::new(&mut incoming).poll_frame(cx))
+        })
+        .await
+        .map_err(|_| Error::Body("unexpected EOF".to_owned()))?;
+        let Some(frame) = frame else { return Ok(()) };
+        match frame {
+            Ok(frame) => {
+                let Some(data) = frame.data_ref() else { continue };
+                if data.len() > max - (body.len() - start) {
+                    return Err(Error::BodyTooLarge);
+                }
+                body.extend_from_slice(data);
+            }
+            Err(err) => {
+                let io =
+                    std::error::Error::source(&err).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+                let text = match io {
+                    Some(io) if io.kind() != std::io::ErrorKind::UnexpectedEof => io_text(io),
+                    _ => "unexpected EOF".to_owned(),
+                };
+                return Err(Error::Body(text));
+            }
+        }
+    }
+}
