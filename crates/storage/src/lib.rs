@@ -5,8 +5,12 @@
 
 mod append;
 mod context;
+mod memory;
 mod select;
 
-pub use append::{Affinity, Append, AppendError, Batch, BatchSample, Outcome, Rejection, Resolved, SeriesRef};
+pub use append::{
+    Affinity, Append, AppendError, Batch, BatchSample, Outcome, Rejection, Resolved, SeriesRef,
+};
 pub use context::{Interrupted, QueryContext};
+pub use memory::MemoryStore;
 pub use select::{ChunkView, Projection, Request, Select, SelectError, SeriesPart, SeriesView};

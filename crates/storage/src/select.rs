@@ -1,5 +1,7 @@
 //! Reading series.
 
+use std::borrow::Cow;
+
 use chunk::Encoding;
 use model::{Labels, Matcher, Sample};
 
@@ -57,8 +59,16 @@ pub enum ChunkView<'a> {
 pub struct SeriesView<'a> {
     /// As projected.
     pub labels: Labels,
-    /// In order of time, not overlapping.
-    pub chunks: &'a [ChunkView<'a>],
+    /// In order of time, not overlapping. Borrowed from a part that holds views of its store's data, owned where
+    /// the views point into the part itself (which cannot keep views of its own buffers).
+    pub chunks: Cow<'a, [ChunkView<'a>]>,
+}
+
+impl<'a> SeriesView<'a> {
+    /// A view from a slice or a vector of chunks.
+    pub fn new(labels: Labels, chunks: impl Into<Cow<'a, [ChunkView<'a>]>>) -> Self {
+        SeriesView { labels, chunks: chunks.into() }
+    }
 }
 
 /// A part of the answer, to be read by one thread. Series come in no promised order; each of the answer's series
@@ -95,7 +105,11 @@ pub trait Select: Send + Sync {
     ///
     /// # Errors
     /// As [`SelectError`] says.
-    fn select(&self, ctx: &QueryContext, request: &Request<'_>) -> Result<Vec<Box<dyn SeriesPart + '_>>, SelectError>;
+    fn select(
+        &self,
+        ctx: &QueryContext,
+        request: &Request<'_>,
+    ) -> Result<Vec<Box<dyn SeriesPart + '_>>, SelectError>;
 
     /// Label sets of the series that match and may have data in the time range, sorted and distinct.
     ///
@@ -120,7 +134,11 @@ pub trait Select: Send + Sync {
     /// # Errors
     /// As [`SelectError`] says.
     fn label_names(
-        &self, ctx: &QueryContext, min_time: i64, max_time: i64, matchers: &[Matcher],
+        &self,
+        ctx: &QueryContext,
+        min_time: i64,
+        max_time: i64,
+        matchers: &[Matcher],
     ) -> Result<Vec<String>, SelectError>;
 
     /// Values of label `name` over the series that match (no matchers: over all series), sorted and distinct.
@@ -128,6 +146,11 @@ pub trait Select: Send + Sync {
     /// # Errors
     /// As [`SelectError`] says.
     fn label_values(
-        &self, ctx: &QueryContext, name: &str, min_time: i64, max_time: i64, matchers: &[Matcher],
+        &self,
+        ctx: &QueryContext,
+        name: &str,
+        min_time: i64,
+        max_time: i64,
+        matchers: &[Matcher],
     ) -> Result<Vec<String>, SelectError>;
 }

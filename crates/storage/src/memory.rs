@@ -1,0 +1,224 @@
+//! A store in plain memory: for tests, rule unit tests and small tools.
+
+use std::collections::BTreeMap;
+
+use model::{Labels, Matcher, Sample};
+use parking_lot::RwLock;
+
+use crate::{
+    Affinity, Append, AppendError, Batch, ChunkView, Outcome, Projection, QueryContext, Rejection, Request,
+    Resolved, Select, SelectError, SeriesPart, SeriesRef, SeriesView,
+};
+
+/// Answers with fewer series than this come in one part: splitting them would cost more than it saves.
+const SERIES_PER_PART: usize = 64;
+
+/// Series in order of their labels, samples in order of time. Nothing is ever dropped.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    inner: RwLock<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    by_labels: BTreeMap<Labels, usize>,
+    series: Vec<Stored>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    labels: Labels,
+    samples: Vec<Sample>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Stores samples of one series. They must be newer than those that the series has.
+    ///
+    /// # Errors
+    /// Names the first sample that was refused and why; those before it are stored.
+    pub fn insert(
+        &self,
+        labels: &Labels,
+        samples: impl IntoIterator<Item = Sample>,
+    ) -> Result<(), (Sample, Rejection)> {
+        let mut inner = self.inner.write();
+        let (at, _) = inner.resolve(labels);
+        for sample in samples {
+            inner.push(at, sample).map_err(|rejection| (sample, rejection))?;
+        }
+        Ok(())
+    }
+
+    /// Number of series.
+    #[must_use]
+    pub fn series_count(&self) -> usize {
+        self.inner.read().series.len()
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        *self.inner.write() = Inner::default();
+    }
+}
+
+impl Inner {
+    fn resolve(&mut self, labels: &Labels) -> (usize, bool) {
+        if let Some(&at) = self.by_labels.get(labels) {
+            return (at, false);
+        }
+        let at = self.series.len();
+        self.series.push(Stored { labels: labels.clone(), samples: Vec::new() });
+        self.by_labels.insert(labels.clone(), at);
+        (at, true)
+    }
+
+    /// Whether a sample was added; the newest sample over again is accepted without being stored twice.
+    fn push(&mut self, at: usize, sample: Sample) -> Result<bool, Rejection> {
+        let Some(series) = self.series.get_mut(at) else { return Err(Rejection::UnknownSeries) };
+        match series.samples.last() {
+            Some(last) if sample.t < last.t => Err(Rejection::OutOfOrder),
+            Some(last) if sample.t == last.t && sample.v.to_bits() == last.v.to_bits() => Ok(false),
+            Some(last) if sample.t == last.t => Err(Rejection::Duplicate),
+            _ => {
+                series.samples.push(sample);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Series that match, in order of labels.
+    fn matching<'a>(&'a self, matchers: &'a [Matcher]) -> impl Iterator<Item = &'a Stored> {
+        self.by_labels
+            .iter()
+            .filter(|(labels, _)| matchers.iter().all(|m| m.matches_labels(labels)))
+            .filter_map(|(_, &at)| self.series.get(at))
+    }
+}
+
+impl Stored {
+    fn between(&self, min_time: i64, max_time: i64) -> &[Sample] {
+        let from = self.samples.partition_point(|s| s.t < min_time);
+        let to = self.samples.partition_point(|s| s.t <= max_time);
+        self.samples.get(from..to).unwrap_or_default()
+    }
+}
+
+impl Append for MemoryStore {
+    fn resolve(&self, _affinity: Affinity, labels: &Labels) -> Result<Resolved, AppendError> {
+        let (at, created) = self.inner.write().resolve(labels);
+        Ok(Resolved { series: SeriesRef(at as u64), created })
+    }
+
+    fn append(&self, batch: &Batch, outcome: &mut Outcome) -> Result<(), AppendError> {
+        outcome.appended = 0;
+        outcome.rejected.clear();
+        let mut inner = self.inner.write();
+        for (i, sample) in batch.samples.iter().enumerate() {
+            let at = usize::try_from(sample.series.0).unwrap_or(usize::MAX);
+            match inner.push(at, Sample { t: sample.t, v: sample.v }) {
+                Ok(_) => outcome.appended += 1,
+                Err(rejection) => outcome.rejected.push((i as u32, rejection)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A copy of what a part delivers: the view is fixed when `select` returns.
+struct MemoryPart {
+    series: std::vec::IntoIter<(Labels, Vec<Sample>)>,
+    current: Vec<Sample>,
+}
+
+impl SeriesPart for MemoryPart {
+    fn next(&mut self) -> Result<Option<SeriesView<'_>>, SelectError> {
+        let Some((labels, samples)) = self.series.next() else { return Ok(None) };
+        self.current = samples;
+        Ok(Some(SeriesView::new(labels, vec![ChunkView::Samples(&self.current)])))
+    }
+
+    fn size_hint(&self) -> usize {
+        self.series.len()
+    }
+}
+
+fn project(labels: &Labels, projection: Projection<'_>) -> Labels {
+    match projection {
+        Projection::All => labels.clone(),
+        Projection::Only(names) => labels.filter(|n| names.binary_search(&n).is_ok()),
+        Projection::Without(names) => labels.filter(|n| names.binary_search(&n).is_err()),
+    }
+}
+
+impl Select for MemoryStore {
+    fn select(
+        &self,
+        ctx: &QueryContext,
+        request: &Request<'_>,
+    ) -> Result<Vec<Box<dyn SeriesPart + '_>>, SelectError> {
+        ctx.check()?;
+        let inner = self.inner.read();
+        let mut answer: Vec<(Labels, Vec<Sample>)> = Vec::new();
+        for series in inner.matching(request.matchers) {
+            let mut samples = series.between(request.min_time, request.max_time);
+            if request.newest_only && samples.len() > 1 {
+                samples = samples.get(samples.len() - 1..).unwrap_or_default();
+            }
+            if !samples.is_empty() {
+                answer.push((project(&series.labels, request.labels), samples.to_vec()));
+            }
+        }
+        let mut parts: Vec<Box<dyn SeriesPart + '_>> = Vec::new();
+        while !answer.is_empty() {
+            let rest = answer.split_off(answer.len().min(SERIES_PER_PART));
+            parts.push(Box::new(MemoryPart { series: answer.into_iter(), current: Vec::new() }));
+            answer = rest;
+        }
+        Ok(parts)
+    }
+
+    fn label_names(
+        &self,
+        ctx: &QueryContext,
+        min_time: i64,
+        max_time: i64,
+        matchers: &[Matcher],
+    ) -> Result<Vec<String>, SelectError> {
+        ctx.check()?;
+        let inner = self.inner.read();
+        let mut names: Vec<String> = inner
+            .matching(matchers)
+            .filter(|series| !series.between(min_time, max_time).is_empty())
+            .flat_map(|series| series.labels.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn label_values(
+        &self,
+        ctx: &QueryContext,
+        name: &str,
+        min_time: i64,
+        max_time: i64,
+        matchers: &[Matcher],
+    ) -> Result<Vec<String>, SelectError> {
+        ctx.check()?;
+        let inner = self.inner.read();
+        let mut values: Vec<String> = inner
+            .matching(matchers)
+            .filter(|series| !series.between(min_time, max_time).is_empty())
+            .filter_map(|series| series.labels.get(name).map(str::to_owned))
+            .collect();
+        values.sort_unstable();
+        values.dedup();
+        Ok(values)
+    }
+}
