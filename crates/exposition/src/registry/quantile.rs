@@ -103,7 +103,7 @@ impl Stream {
             let limit = self.allowed(rank).min(self.allowed(rank + wide));
             match kept.last_mut() {
                 Some(next) if i > 0 && this.width + next.width + next.slack <= limit => {
-                    next.width += this.width
+                    next.width += this.width;
                 }
                 _ => kept.push(this),
             }
