@@ -1,10 +1,14 @@
 //! Text and OpenMetrics pages to samples in place, metric families to pages, and the metrics registry.
 
+mod encode;
 mod family;
+mod negotiate;
 mod page;
 pub mod registry;
 
+pub use encode::encode;
 pub use family::{Family, Metric, MetricKind, MetricValue};
+pub use negotiate::{Escaping, Format, Syntax, negotiate, negotiate_with_openmetrics};
 pub use page::{
     Entry, InvalidNames, LabelsBuf, LabelsError, PageFormat, PageParser, ParseError, RawExemplar, SeriesLine,
     ValuePart, labels_of, value_after,

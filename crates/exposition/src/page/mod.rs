@@ -101,6 +101,13 @@ impl<'a> PageParser<'a> {
         if let Some(line) = self.plain_value((start, end)) {
             return Some(Ok(line));
         }
+        // A brace after blanks: the labels of this name, or an error that the whole line tells.
+        let behind = rest.get(series.len()..).unwrap_or_default();
+        if behind.iter().find(|b| !matches!(b, b' ' | b'\t')) == Some(&b'{')
+            && self.format == PageFormat::Text
+        {
+            return None;
+        }
         self.cursor.entry = start;
         self.cursor.at = end;
         self.cursor.state = State::Value;

@@ -68,25 +68,26 @@ pub struct ValuePart<'a> {
     pub len: usize,
 }
 
-/// Reads the value, time and exemplar that follow the first `series_len` bytes of `line`; `line` may go on with the rest of the page. The
-/// caller knows those bytes to be a series, and the byte after them to be a blank.
+/// Reads the value, time and exemplar behind the first `series_len` bytes of `line`, which are known to be the series text of an earlier page
+/// of the same format; `line` may go on with the rest of the page. `None` if they are not the whole series text here.
 ///
 /// # Errors
 /// What [`PageParser::next`] would say.
 #[inline]
-pub fn value_after(format: PageFormat, line: &[u8], series_len: usize) -> Result<ValuePart<'_>, ParseError> {
+pub fn value_after(
+    format: PageFormat,
+    line: &[u8],
+    series_len: usize,
+) -> Option<Result<ValuePart<'_>, ParseError>> {
     let mut parser = PageParser::new(format, line);
-    let span = (0, series_len.min(line.len()));
-    let line = match parser.plain_value(span) {
-        Some(line) => line,
-        None => {
-            parser.cursor.at = span.1;
-            parser.cursor.state = State::Value;
-            parser.end_of_series(span)?
-        }
-    };
-    let SeriesLine { value, timestamp_ms, exemplar, .. } = line;
-    Ok(ValuePart { value, timestamp_ms, exemplar, len: parser.offset() })
+    let read = parser.next_if(line.get(..series_len)?)?;
+    let len = parser.offset();
+    Some(read.map(|line| ValuePart {
+        value: line.value,
+        timestamp_ms: line.timestamp_ms,
+        exemplar: line.exemplar,
+        len,
+    }))
 }
 
 impl<'a> PageParser<'a> {
