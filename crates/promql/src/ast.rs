@@ -24,6 +24,30 @@ pub enum ValueType {
     String,
 }
 
+impl ValueType {
+    /// As in the HTTP API: `vector`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ValueType::Scalar => "scalar",
+            ValueType::Vector => "vector",
+            ValueType::Matrix => "matrix",
+            ValueType::String => "string",
+        }
+    }
+
+    /// As in errors: `instant vector`.
+    #[must_use]
+    pub fn documented(self) -> &'static str {
+        match self {
+            ValueType::Scalar => "scalar",
+            ValueType::Vector => "instant vector",
+            ValueType::Matrix => "range vector",
+            ValueType::String => "string",
+        }
+    }
+}
+
 /// An expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expr {
@@ -201,6 +225,43 @@ pub enum AggregateOp {
     Topk,
 }
 
+impl AggregateOp {
+    /// As written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AggregateOp::Avg => "avg",
+            AggregateOp::Bottomk => "bottomk",
+            AggregateOp::Count => "count",
+            AggregateOp::CountValues => "count_values",
+            AggregateOp::Group => "group",
+            AggregateOp::LimitK => "limitk",
+            AggregateOp::LimitRatio => "limit_ratio",
+            AggregateOp::Max => "max",
+            AggregateOp::Min => "min",
+            AggregateOp::Quantile => "quantile",
+            AggregateOp::Stddev => "stddev",
+            AggregateOp::Stdvar => "stdvar",
+            AggregateOp::Sum => "sum",
+            AggregateOp::Topk => "topk",
+        }
+    }
+
+    /// Whether a parameter stands in front of the aggregated expression.
+    #[must_use]
+    pub fn has_param(self) -> bool {
+        matches!(
+            self,
+            AggregateOp::Topk
+                | AggregateOp::Bottomk
+                | AggregateOp::CountValues
+                | AggregateOp::Quantile
+                | AggregateOp::LimitK
+                | AggregateOp::LimitRatio
+        )
+    }
+}
+
 /// `sum by (a, b) (expr)`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Aggregate {
@@ -243,6 +304,31 @@ pub enum BinaryOp {
 }
 
 impl BinaryOp {
+    /// As written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BinaryOp::Add => "+",
+            BinaryOp::Sub => "-",
+            BinaryOp::Mul => "*",
+            BinaryOp::Div => "/",
+            BinaryOp::Mod => "%",
+            BinaryOp::Pow => "^",
+            BinaryOp::Atan2 => "atan2",
+            BinaryOp::Eql => "==",
+            BinaryOp::Neq => "!=",
+            BinaryOp::Gtr => ">",
+            BinaryOp::Lss => "<",
+            BinaryOp::Gte => ">=",
+            BinaryOp::Lte => "<=",
+            BinaryOp::And => "and",
+            BinaryOp::Or => "or",
+            BinaryOp::Unless => "unless",
+            BinaryOp::TrimUpper => "</",
+            BinaryOp::TrimLower => ">/",
+        }
+    }
+
     /// `==`, `!=`, `<`, `<=`, `>`, `>=`
     #[must_use]
     pub fn is_comparison(self) -> bool {
@@ -270,6 +356,19 @@ pub enum Cardinality {
     OneToMany,
     /// Set operators.
     ManyToMany,
+}
+
+impl Cardinality {
+    /// `one-to-one`
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cardinality::OneToOne => "one-to-one",
+            Cardinality::ManyToOne => "many-to-one",
+            Cardinality::OneToMany => "one-to-many",
+            Cardinality::ManyToMany => "many-to-many",
+        }
+    }
 }
 
 /// `on (a) group_left (b) fill (0)`

@@ -2,3 +2,17 @@
 
 pub mod ast;
 pub mod functions;
+
+mod ast_json;
+mod error;
+mod lexer;
+mod parser;
+mod printer;
+
+pub use ast_json::{ast_json, push_ast_json};
+pub use error::{ParseError, ParseErrors};
+pub use lexer::ResetHint;
+pub use parser::{
+    HistogramLiteral, ParseOptions, SeriesItem, parse, parse_metric, parse_metric_selector, parse_series_desc,
+};
+pub use printer::pretty;
