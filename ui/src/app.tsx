@@ -1,0 +1,86 @@
+import { LocationProvider, lazy, Route, Router, useLocation } from 'preact-iso';
+import { useEffect, useRef } from 'preact/hooks';
+import { basePath, pageUrl } from './base';
+import { Header } from './shell/header';
+import { KeysHelp } from './shell/keys-help';
+import { useGlobalKeys } from './shell/keys';
+import { PAGES } from './shell/pages';
+
+const Query = lazy(() => import('./query/page'));
+const Alerts = lazy(() => import('./pages/alerts'));
+const Rules = lazy(() => import('./pages/rules'));
+const Targets = lazy(() => import('./pages/targets'));
+const Discovery = lazy(() => import('./pages/service-discovery'));
+const Config = lazy(() => import('./pages/config'));
+const Tsdb = lazy(() => import('./pages/tsdb-status'));
+const Status = lazy(() => import('./pages/status'));
+const Flags = lazy(() => import('./pages/flags'));
+
+/** `/` and the address that Prometheus used up to version 2; alerts still link to the latter. */
+function ToQuery() {
+  const { url, route } = useLocation();
+  useEffect(() => route(pageUrl('query') + new URL(url, location.origin).search, true), [url]);
+  return null;
+}
+
+function NotFound() {
+  return (
+    <div class="page">
+      <h1>No such page</h1>
+      <p>
+        Nothing is served under this address. <a href={pageUrl('query')}>Ask a question</a> or press <kbd>?</kbd> for the keys.
+      </p>
+    </div>
+  );
+}
+
+function Shell() {
+  const { path } = useLocation();
+  const main = useRef<HTMLElement>(null);
+  useGlobalKeys();
+  useEffect(() => {
+    const page = PAGES.find((one) => path === pageUrl(one.path));
+    document.title = page ? `${page.title} · binnacle` : 'binnacle';
+  }, [path]);
+  return (
+    <>
+      <a
+        class="skip-link"
+        href={`${path}#main`}
+        onClick={(event) => {
+          event.preventDefault();
+          event.stopPropagation();
+          main.current?.focus();
+        }}
+      >
+        Skip to the content
+      </a>
+      <Header />
+      <main id="main" ref={main} tabIndex={-1}>
+        <Router>
+          <Route path={pageUrl('query')} component={Query} />
+          <Route path={pageUrl('alerts')} component={Alerts} />
+          <Route path={pageUrl('rules')} component={Rules} />
+          <Route path={pageUrl('targets')} component={Targets} />
+          <Route path={pageUrl('service-discovery')} component={Discovery} />
+          <Route path={pageUrl('config')} component={Config} />
+          <Route path={pageUrl('tsdb-status')} component={Tsdb} />
+          <Route path={pageUrl('status')} component={Status} />
+          <Route path={pageUrl('flags')} component={Flags} />
+          <Route path={pageUrl('graph')} component={ToQuery} />
+          <Route path={basePath} component={ToQuery} />
+          <Route default component={NotFound} />
+        </Router>
+      </main>
+      <KeysHelp />
+    </>
+  );
+}
+
+export function App() {
+  return (
+    <LocationProvider scope={new RegExp(`^(?!${basePath}(api|metrics|-|federate)(/|$|\\?))`)}>
+      <Shell />
+    </LocationProvider>
+  );
+}

@@ -1,0 +1,72 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { Editor } from './editor';
+
+interface Props {
+  value: string;
+  label: string;
+  autofocus: boolean;
+  error?: { from: number; to: number };
+  onChange: (value: string) => void;
+  onRun: () => void;
+}
+
+const HINT = 'PromQL, e.g. up or rate(node_cpu_seconds_total[5m])';
+
+/** The query's editor: a plain text field at once, the editor with completion as soon as it is loaded. */
+export function EditorBox(props: Props) {
+  const box = useRef<HTMLDivElement>(null);
+  const plain = useRef<HTMLTextAreaElement>(null);
+  const editor = useRef<Editor | undefined>(undefined);
+  const latest = useRef(props);
+  latest.current = props;
+  const [ready, setReady] = useState(false);
+
+  useEffect(() => {
+    let gone = false;
+    import('./editor').then(({ createEditor }) => {
+      if (gone || !box.current) return;
+      const focused = document.activeElement === plain.current;
+      editor.current = createEditor(box.current, {
+        doc: latest.current.value,
+        label: latest.current.label,
+        hint: HINT,
+        onChange: (value) => latest.current.onChange(value),
+        onRun: () => latest.current.onRun(),
+      });
+      setReady(true);
+      if (focused) editor.current.focus();
+    });
+    return () => {
+      gone = true;
+      editor.current?.destroy();
+    };
+  }, []);
+
+  useEffect(() => {
+    if (props.autofocus) plain.current?.focus();
+  }, []);
+  useEffect(() => editor.current?.setDoc(props.value), [props.value]);
+  const { from, to } = props.error ?? {};
+  useEffect(() => editor.current?.markError(from === undefined ? undefined : { from, to: to! }), [from, to, ready]);
+
+  return (
+    <div class="editor-box" ref={box} data-search>
+      {!ready && (
+        <textarea
+          ref={plain}
+          aria-label={props.label}
+          placeholder={HINT}
+          rows={Math.max(1, props.value.split('\n').length)}
+          spellcheck={false}
+          value={props.value}
+          onInput={(event) => props.onChange(event.currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+            event.preventDefault();
+            props.onRun();
+          }}
+        />
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,94 @@
+import { useMemo } from 'preact/hooks';
+import { formatCount, formatValue, rawValue } from '../format/number';
+import { seriesSelector } from '../format/labels';
+import { localTime } from '../format/time';
+import type { Unit } from '../format/units';
+import { CopyButton } from '../parts/copy';
+import { SeriesName } from '../parts/labels';
+import { FilterBox, matchesWords } from '../parts/page';
+import { type Column, DataTable } from '../parts/table';
+import { numberOf } from '../result/parse';
+import type { InstantAnswer, InstantRow } from '../result/protocol';
+
+interface NamedRow {
+  row: InstantRow;
+  name: string;
+  index: number;
+}
+
+function ValueCell({ row, unit, text }: { row: InstantRow; unit: Unit; text: boolean }) {
+  if (row.samples) {
+    return (
+      <span class="samples" title={row.samples.map(([time, value]) => `${rawValue(value)} @ ${localTime(time * 1000)}`).join('\n')}>
+        {formatCount(row.sampleCount ?? 0)} samples, last {formatValue(row.samples.at(-1)![1], unit)}
+      </span>
+    );
+  }
+  if (row.histogram) {
+    const { count, sum, buckets } = row.histogram;
+    const shape = buckets?.map(([, from, to, observations]) => `${from} … ${to}: ${observations}`).join('\n');
+    return (
+      <span title={shape}>
+        histogram: {count} observations, sum {formatValue(numberOf(sum), unit)}
+      </span>
+    );
+  }
+  const value = row.value ?? '';
+  if (text) return <span>{value}</span>;
+  return <span title={value}>{formatValue(numberOf(value), unit)}</span>;
+}
+
+function sortValue(row: InstantRow): number {
+  if (row.histogram) return numberOf(row.histogram.count);
+  return row.samples ? row.samples.at(-1)![1] : numberOf(row.value ?? 'NaN');
+}
+
+/** The rows of an instant query. */
+export function TableView(props: { answer: InstantAnswer; unit: Unit; filter: string; onFilter: (filter: string) => void }) {
+  const { answer, unit, filter } = props;
+  const named = useMemo(
+    () => answer.rows.map((row, index): NamedRow => ({ row, index, name: seriesSelector(row.labels) })),
+    [answer],
+  );
+  const rows = useMemo(() => (filter ? named.filter(({ name }) => matchesWords(name, filter)) : named), [named, filter]);
+  const bare = answer.resultType === 'scalar' || answer.resultType === 'string';
+  const columns: Column<NamedRow>[] = [
+    {
+      key: 'series',
+      title: 'Series',
+      class: 'grow',
+      sort: ({ name }) => name,
+      cell: ({ row, name }) =>
+        bare ? (
+          <span class="muted">{answer.resultType}</span>
+        ) : (
+          <span class="with-copy" title={name}>
+            <SeriesName labels={row.labels} />
+            <CopyButton class="row-copy" text={() => name}>
+              Copy
+            </CopyButton>
+          </span>
+        ),
+    },
+    {
+      key: 'value',
+      title: 'Value',
+      numeric: true,
+      sort: ({ row }) => sortValue(row),
+      cell: ({ row }) => <ValueCell row={row} unit={unit} text={answer.resultType === 'string'} />,
+    },
+  ];
+  return (
+    <>
+      {named.length > 8 && (
+        <div class="row">
+          <FilterBox value={filter} onInput={props.onFilter} label="Filter the rows" placeholder="Filter" />
+          <span class="muted numeric">
+            {formatCount(rows.length)} of {formatCount(named.length)}
+          </span>
+        </div>
+      )}
+      <DataTable label="Result" class="result-table" columns={columns} rows={rows} rowKey={({ index }) => index} />
+    </>
+  );
+}
