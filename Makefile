@@ -1,0 +1,59 @@
+# binnacle: `make run` has the stack running at http://localhost:9090, `make test` passes all tests.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# The browser of the page's end-to-end tests; without one they are left out, and say so.
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+BINNACLE := target/release/binnacle
+
+.PHONY: help run test lint check bench docs ui build e2e clean-data
+
+help: ## Lists the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: build ## Builds everything and runs the stack at http://localhost:9090 (data in ./data)
+	$(BINNACLE) up
+
+build: ui ## Builds the program with its page
+	cargo build --release --package binnacle --features jemalloc
+
+ui: ui/dist/index.html ## Builds the page
+
+ui/node_modules/.package-lock.json: ui/package-lock.json
+	cd ui && npm ci --no-audit --no-fund
+	@touch $@
+
+ui/dist/index.html: ui/node_modules/.package-lock.json $(shell find ui/src ui/public ui/index.html ui/vite.config.ts -type f 2>/dev/null)
+	cd ui && npm run build
+
+test: ui ## Runs all tests: Rust, the page's units, and the page in a browser against the real binary
+	cargo test --workspace
+	cd ui && npm test
+	$(MAKE) e2e
+
+e2e: ui ## Runs the page in a real browser against the real binary
+ifeq ($(CHROMIUM),)
+	@echo "e2e: no chromium on PATH: the browser tests were NOT run (set CHROMIUM to run them)"
+else
+	cargo build --package binnacle
+	CHROMIUM=$(CHROMIUM) tests/e2e.sh target/debug/binnacle
+endif
+
+lint: ui ## Formatting, clippy, house rules, licences, the page's types and style
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo xtask tidy
+	if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; else echo "lint: cargo-deny is not installed: licences and sources were NOT checked"; fi
+	cd ui && npm run lint
+
+check: ## Type-checks the Rust code
+	cargo check --workspace --all-targets
+
+bench: build ## Measures binnacle beside every peer found on PATH (prometheus, victoria-metrics)
+	cargo run --release --package bench -- run --binnacle $(BINNACLE) $(BENCH_ARGS)
+
+docs: ## Builds the API documentation of the crates
+	cargo doc --workspace --no-deps --document-private-items
+
+clean-data: ## Removes the data of `make run`
+	rm -rf data
