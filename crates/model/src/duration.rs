@@ -90,7 +90,7 @@ pub fn format(millis: i64) -> String {
     let mut rest = millis.unsigned_abs();
     for (unit, size) in UNITS {
         // Years and weeks only where nothing is left over: `90d` reads better than `12w6d`.
-        if matches!(unit, "y" | "w") && rest % size != 0 {
+        if matches!(unit, "y" | "w") && !rest.is_multiple_of(size) {
             continue;
         }
         if rest >= size {

@@ -4,14 +4,19 @@
 
 pub mod duration;
 mod labels;
+mod letter_case;
 mod matcher;
+mod names;
 pub mod number;
 mod printable;
 mod regex;
 pub mod relabel;
 mod sample;
+pub mod size;
+pub mod timestamp;
 
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};
 pub use matcher::{MatchOp, Matcher};
-pub use regex::{Regex, RegexError};
+pub use names::ValidationScheme;
+pub use regex::{Captures, Regex, RegexError};
 pub use sample::{STALE_NAN, Sample, is_stale};
