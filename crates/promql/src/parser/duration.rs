@@ -238,7 +238,7 @@ impl Parser<'_> {
             let kind = DurationKind::Binary(op, Box::new(left), Box::new(right));
             left = DurationExpr { kind, wrapped: false, span };
             height += 1;
-            self.check_depth(self.depth + height)?;
+            self.check_height(self.depth + height)?;
         }
     }
 

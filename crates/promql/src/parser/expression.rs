@@ -1,6 +1,6 @@
 //! Expressions: operators by precedence, calls, aggregations, and what may follow an expression.
 
-use super::{Parsed, Parser, Place, help};
+use super::{MAX_NESTING, Parsed, Parser, Place, help};
 use crate::ast::{
     Aggregate, AggregateOp, Binary, BinaryOp, Call, Cardinality, Expr, NumberLiteral, Paren, Span,
     StringLiteral, Unary, VectorMatching,
@@ -60,62 +60,52 @@ impl Parser<'_> {
 
     /// An expression of operators that bind at least as strongly as `weakest`.
     pub(super) fn tree(&mut self, weakest: u8) -> Parsed<Tree> {
-        self.descend(|p| {
-            let mut left = p.operand()?;
-            loop {
-                let token = p.peek()?;
-                match token.kind {
-                    Kind::Op(op) if binding_power(op) >= weakest => {
-                        p.next()?;
-                        left = p.binary(left, op)?;
-                    }
-                    Kind::Keyword(Keyword::Offset) => {
-                        p.next()?;
-                        p.offset(&mut left.expr)?;
-                    }
-                    Kind::Keyword(Keyword::Anchored | Keyword::Smoothed) => {
-                        p.next()?;
-                        p.range_mode(&mut left.expr, token.kind == Kind::Keyword(Keyword::Anchored))?;
-                    }
-                    Kind::At => {
-                        p.next()?;
-                        p.at(&mut left.expr)?;
-                    }
-                    Kind::LeftBracket => {
-                        p.next()?;
-                        left = p.brackets(left, token.span)?;
-                    }
-                    _ => return Ok(left),
-                }
-                p.check_depth(left.height)?;
-            }
-        })
+        self.check_depth(self.depth + 1, MAX_NESTING)?;
+        self.depth += 1;
+        let mut left = self.operand()?;
+        while let Some(token) = self.take_operator(weakest)? {
+            left = self.operation(left, token)?;
+            self.check_height(left.height)?;
+        }
+        self.depth -= 1;
+        Ok(left)
+    }
+
+    /// Consumes the next token if it continues an expression: an operator that binds strongly enough, or what may
+    /// follow any operand.
+    fn take_operator(&mut self, weakest: u8) -> Parsed<Option<Token>> {
+        let token = self.peek()?;
+        let continues = match token.kind {
+            Kind::Op(op) => binding_power(op) >= weakest,
+            Kind::Keyword(Keyword::Offset | Keyword::Anchored | Keyword::Smoothed) => true,
+            Kind::At | Kind::LeftBracket => true,
+            _ => false,
+        };
+        if continues {
+            self.next()?;
+        }
+        Ok(continues.then_some(token))
+    }
+
+    fn operation(&mut self, mut left: Tree, token: Token) -> Parsed<Tree> {
+        match token.kind {
+            Kind::Op(op) => return self.binary(left, op),
+            Kind::LeftBracket => return self.brackets(left, token.span),
+            Kind::At => self.at(&mut left.expr)?,
+            Kind::Keyword(Keyword::Offset) => self.offset(&mut left.expr)?,
+            kind => self.range_mode(&mut left.expr, kind == Kind::Keyword(Keyword::Anchored))?,
+        }
+        Ok(left)
     }
 
     fn operand(&mut self) -> Parsed<Tree> {
         let token = self.peek()?;
         match token.kind {
-            Kind::Number | Kind::Duration => {
-                self.next()?;
-                Ok(Tree::leaf(Expr::Number(self.number_literal(token)?)))
-            }
-            Kind::String => {
-                self.next()?;
-                let value = self.unquote(token);
-                Ok(Tree::leaf(Expr::String(StringLiteral { value, span: token.span })))
-            }
-            Kind::LeftParen => {
-                self.next()?;
-                let inner = self.tree(binding::NONE)?;
-                let close = self.expect(Kind::RightParen, Place::ANY)?;
-                let span = Span { start: token.span.start, end: close.span.end };
-                let height = inner.height + 1;
-                Ok(Tree { expr: Expr::Paren(Paren { expr: Box::new(inner.expr), span }), height })
-            }
+            Kind::Number | Kind::Duration | Kind::String => self.literal(token),
+            Kind::LeftParen => self.paren(token),
             Kind::Op(op @ (BinaryOp::Add | BinaryOp::Sub)) => {
                 self.next()?;
-                let operand = self.tree(SIGN_BINDING)?;
-                Ok(signed(op, token.span, operand))
+                self.tree(SIGN_BINDING).map(|operand| signed(op, token.span, operand))
             }
             Kind::Aggregate(op) => {
                 self.next()?;
@@ -140,6 +130,24 @@ impl Parser<'_> {
             }
             _ => Err(self.unexpected()),
         }
+    }
+
+    fn literal(&mut self, token: Token) -> Parsed<Tree> {
+        self.next()?;
+        if token.kind == Kind::String {
+            let value = self.unquote(token);
+            return Ok(Tree::leaf(Expr::String(StringLiteral { value, span: token.span })));
+        }
+        Ok(Tree::leaf(Expr::Number(self.number_literal(token)?)))
+    }
+
+    fn paren(&mut self, open: Token) -> Parsed<Tree> {
+        self.next()?;
+        let inner = self.tree(binding::NONE)?;
+        let close = self.expect(Kind::RightParen, Place::ANY)?;
+        let span = Span { start: open.span.start, end: close.span.end };
+        let height = inner.height + 1;
+        Ok(Tree { expr: Expr::Paren(Paren { expr: Box::new(inner.expr), span }), height })
     }
 
     fn selector_or_name(&mut self, name: Token) -> Parsed<Tree> {

@@ -28,7 +28,8 @@ pub struct ParseOptions {
     pub extended_range_selectors: bool,
     /// `fill`, `fill_left`, `fill_right`: `promql-binop-fill-modifiers`.
     pub binop_fill_modifiers: bool,
-    /// Height of the tree, and nesting while parsing it; everything that walks a tree may recurse this deep.
+    /// Height of the tree, as of `a or b or c …`; everything that walks a tree may recurse this deep. Parentheses,
+    /// calls and signs may nest 128 deep at most, since parsing them takes much more of the stack.
     pub max_depth: u32,
 }
 
@@ -110,6 +111,9 @@ pub fn parse_series_desc(text: &str) -> Result<(Labels, Vec<SeriesItem>), ParseE
     parser.end()?;
     Ok((labels, items))
 }
+
+/// How deep operands may nest.
+const MAX_NESTING: u32 = 128;
 
 type Parsed<T> = Result<T, ParseError>;
 
@@ -238,18 +242,21 @@ impl<'a> Parser<'a> {
 
     /// Goes one level deeper.
     fn descend<T>(&mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
-        self.check_depth(self.depth + 1)?;
+        self.check_depth(self.depth + 1, MAX_NESTING)?;
         self.depth += 1;
         let result = read(self);
         self.depth -= 1;
         result
     }
 
-    fn check_depth(&self, depth: u32) -> Parsed<()> {
-        if depth <= self.options.max_depth {
+    fn check_height(&self, height: u32) -> Parsed<()> {
+        self.check_depth(height, self.options.max_depth)
+    }
+
+    fn check_depth(&self, depth: u32, limit: u32) -> Parsed<()> {
+        if depth <= limit {
             return Ok(());
         }
-        let limit = self.options.max_depth;
         Err(self
             .error(
                 self.last.span,
