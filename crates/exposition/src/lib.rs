@@ -4,6 +4,7 @@ mod encode;
 mod family;
 mod negotiate;
 mod page;
+mod process;
 pub mod registry;
 
 pub use encode::encode;
@@ -13,6 +14,7 @@ pub use page::{
     Entry, InvalidNames, LabelsBuf, LabelsError, PageFormat, PageParser, ParseError, RawExemplar, SeriesLine,
     ValuePart, labels_of, value_after,
 };
+pub use process::process_metrics;
 pub use registry::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Registry, Summary, SummaryVec,
 };

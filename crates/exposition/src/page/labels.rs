@@ -92,6 +92,12 @@ pub enum LabelsError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidNames(Vec<(Vec<u8>, Vec<u8>)>);
 
+impl From<&Labels> for InvalidNames {
+    fn from(labels: &Labels) -> Self {
+        InvalidNames(labels.iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
 impl InvalidNames {
     /// The labels with those of `target` that they do not have themselves.
     #[must_use]

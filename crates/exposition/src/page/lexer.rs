@@ -22,13 +22,19 @@ impl Cursor<'_> {
             }
             self.token = self.at;
             let b = self.byte();
-            // Blanks separate everywhere; only the text of HELP and TYPE begins with them.
-            if matches!(b, b' ' | b'\t') && self.state != State::MetaText {
-                self.advance_while(|b| matches!(b, b' ' | b'\t'));
+            // Blanks separate everywhere, but the text of HELP and TYPE begins with them unless it is nothing else.
+            let blank = |b: u8| matches!(b, b' ' | b'\t');
+            if blank(b) && (self.state != State::MetaText || self.rest_of_line_is_blank()) {
+                self.advance_while(blank);
                 continue;
             }
             return self.text_token_at(b);
         }
+    }
+
+    fn rest_of_line_is_blank(&self) -> bool {
+        let rest = self.data.get(self.at..).unwrap_or_default();
+        rest.iter().find(|b| !matches!(b, b' ' | b'\t')).is_none_or(|&b| b == b'\n')
     }
 
     fn text_token_at(&mut self, b: u8) -> Token {

@@ -61,7 +61,7 @@ impl<'a> PageParser<'a> {
     }
 }
 
-fn has_unit(name: &Cow<'_, str>, unit: &str) -> bool {
+fn has_unit(name: &str, unit: &str) -> bool {
     name.strip_suffix(unit).is_some_and(|before| before.ends_with('_'))
 }
 
