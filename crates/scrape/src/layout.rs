@@ -1,0 +1,153 @@
+//! What is remembered of a target's last page: for each line, in order, how to recognise it and which series it is.
+//!
+//! Two columns of 8 bytes a line. A key holds the length of the line's series part (for a `#` line: of the line), two
+//! flags and 46 bits of a hash that is seeded in each process, so that nobody can prepare two lines with one key:
+//!
+//! ```text
+//! bit 0..16  length; 65535 stands for all longer ones and never matches without a look at the line
+//! bit 16     the last sample had a timestamp of its own
+//! bit 17     the page holds the same line before
+//! bit 18..64 hash
+//! ```
+
+use std::hash::{BuildHasher, Hasher};
+
+use storage::SeriesRef;
+
+const LENGTH: u64 = 0xffff;
+const STAMPED: u64 = 1 << 16;
+const DUPLICATE: u64 = 1 << 17;
+const FLAGS: u64 = STAMPED | DUPLICATE;
+
+/// Length of a line's series part from which on the length is not kept.
+pub(crate) const LONG: usize = LENGTH as usize;
+
+/// Instead of a series: a `# TYPE` line.
+pub(crate) const TYPE_LINE: u64 = u64::MAX;
+/// Instead of a series: another `#` line.
+pub(crate) const COMMENT_LINE: u64 = u64::MAX - 1;
+/// Instead of a series: a line that metric relabelling drops.
+pub(crate) const DROPPED: u64 = u64::MAX - 2;
+/// Instead of a series: labels must be looked up (again).
+pub(crate) const UNRESOLVED: u64 = u64::MAX - 3;
+/// Values below this are handles of series.
+pub(crate) const FIRST_MARK: u64 = UNRESOLVED;
+
+/// Makes keys; one for the whole process.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Keys(foldhash::fast::RandomState);
+
+impl Keys {
+    /// The key of a line whose series part is `text`, without flags.
+    #[inline]
+    pub(crate) fn of(&self, text: &[u8]) -> u64 {
+        self.hash(text) | text.len().min(LONG) as u64
+    }
+
+    #[inline]
+    fn hash(&self, text: &[u8]) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        hasher.write(text);
+        hasher.finish() & !(LENGTH | FLAGS)
+    }
+}
+
+/// Whether two keys are of the same line, whatever their flags.
+#[inline]
+pub(crate) fn same_line(a: u64, b: u64) -> bool {
+    (a ^ b) & !FLAGS == 0
+}
+
+#[inline]
+pub(crate) fn length(key: u64) -> usize {
+    (key & LENGTH) as usize
+}
+
+#[inline]
+pub(crate) fn is_stamped(key: u64) -> bool {
+    key & STAMPED != 0
+}
+
+#[inline]
+pub(crate) fn with_stamp(key: u64, stamped: bool) -> u64 {
+    key & !STAMPED | if stamped { STAMPED } else { 0 }
+}
+
+#[inline]
+pub(crate) fn is_duplicate(key: u64) -> bool {
+    key & DUPLICATE != 0
+}
+
+#[inline]
+pub(crate) fn as_duplicate(key: u64) -> u64 {
+    key | DUPLICATE
+}
+
+/// The lines of a target's last good page.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    pub(crate) keys: Vec<u64>,
+    /// A series' handle, or one of the marks above.
+    pub(crate) series: Vec<u64>,
+    /// Staleness markers have been written for all of it: the last scrape failed.
+    pub(crate) ended: bool,
+}
+
+impl Layout {
+    /// Series that get a staleness marker when their line is no longer there: those without timestamps of their own,
+    /// unless these count too.
+    pub(crate) fn mortal(
+        &self,
+        from: usize,
+        track_timestamps: bool,
+    ) -> impl Iterator<Item = (usize, SeriesRef)> {
+        let keys = self.keys.iter().zip(&self.series).enumerate().skip(from);
+        keys.filter(move |(_, (key, series))| {
+            **series < FIRST_MARK && (track_timestamps || !is_stamped(**key))
+        })
+        .map(|(i, (_, series))| (i, SeriesRef(*series)))
+    }
+
+    /// Takes new lines over, in memory of just their size.
+    pub(crate) fn replace(&mut self, keys: &[u64], series: &[u64]) {
+        fill(&mut self.keys, keys);
+        fill(&mut self.series, series);
+    }
+
+    /// Forgets the handles in `unknown`, which is sorted.
+    pub(crate) fn unresolve(&mut self, unknown: &[u64]) {
+        for series in &mut self.series {
+            if unknown.binary_search(series).is_ok() {
+                *series = UNRESOLVED;
+            }
+        }
+    }
+}
+
+fn fill(to: &mut Vec<u64>, from: &[u64]) {
+    to.clear();
+    // A little slack spares a reallocation at each new line, without doubling what never grows.
+    if to.capacity() < from.len() || to.capacity() > from.len() + from.len() / 8 + 64 {
+        *to = Vec::with_capacity(from.len() + from.len() / 32);
+    }
+    to.extend_from_slice(from);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_tell_lines_apart_and_ignore_flags() {
+        let keys = Keys::default();
+        let key = keys.of(b"up{job=\"a\"}");
+        assert_eq!(length(key), 11);
+        assert!(same_line(with_stamp(as_duplicate(key), true), key));
+        assert!(!same_line(keys.of(b"up{job=\"b\"}"), key));
+        assert!(is_stamped(with_stamp(key, true)) && !is_stamped(with_stamp(with_stamp(key, true), false)));
+        assert!(is_duplicate(as_duplicate(key)) && !is_duplicate(key));
+        let (long, longer) = (vec![b'x'; LONG + 1], vec![b'x'; LONG + 2]);
+        assert!(!same_line(keys.of(&long), keys.of(&longer)));
+        assert_eq!(length(keys.of(&long)), LONG);
+    }
+}

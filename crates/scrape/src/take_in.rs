@@ -1,0 +1,397 @@
+//! From a fetched body to stored samples: everything of a scrape that is computation.
+
+use std::sync::Arc;
+
+use httpclient::gunzip;
+use model::STALE_NAN;
+use storage::{Append, AppendError, Batch, BatchSample, Outcome, Rejection, SeriesRef};
+use tokio::time::Instant;
+
+use crate::content_type::format_of;
+use crate::job::Job;
+use crate::layout::{FIRST_MARK, Layout};
+use crate::lines::{self, PageFormat};
+use crate::options::DEFAULT_MAX_BODY;
+use crate::report::{ReportSeries, ReportValues};
+use crate::sample_labels::{LabelError, LabelRules};
+use crate::scrape_loop::{Environment, max_body};
+use crate::target::{Health, Status, Target};
+use crate::walk::{PageError, Walk, WalkCounts, WalkMemory, WalkOptions};
+
+/// How far ahead of the clock a page's timestamps may be.
+const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;
+const NANOS_PER_MS: i64 = 1_000_000;
+
+/// What is kept of a target from one scrape to the next.
+#[derive(Default)]
+pub(crate) struct TargetState {
+    layout: Layout,
+    reports: ReportSeries,
+}
+
+/// What a request brought.
+pub(crate) enum Fetched {
+    Page { body: Vec<u8>, gzip: bool, content_type: String },
+    TooLarge,
+    Failed(String),
+}
+
+impl Fetched {
+    pub(crate) fn failed(reason: String) -> Self {
+        Fetched::Failed(reason)
+    }
+}
+
+/// Memory of a worker that is used again.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    walk: WalkMemory,
+    batch: Batch,
+    outcome: Outcome,
+    gone: Vec<u64>,
+}
+
+impl Scratch {
+    /// Gives back memory that one huge page needed.
+    pub(crate) fn trim(&mut self) {
+        const KEPT: usize = 1 << 17;
+        self.walk.trim();
+        self.batch.clear();
+        self.batch.samples.shrink_to(KEPT);
+        self.outcome.rejected.clear();
+        self.outcome.rejected.shrink_to(KEPT);
+        self.gone.clear();
+        self.gone.shrink_to(KEPT);
+    }
+}
+
+/// A scrape whose fetch is done.
+pub(crate) struct TakeIn {
+    pub(crate) state: TargetState,
+    pub(crate) fetched: Fetched,
+    pub(crate) environment: Environment,
+    pub(crate) job: Arc<Job>,
+    pub(crate) target: Arc<Target>,
+    /// Of the samples: nanoseconds since the Unix epoch.
+    pub(crate) stamp: i64,
+    pub(crate) start: Instant,
+}
+
+/// What a scrape reports about itself.
+#[derive(Default)]
+struct Report {
+    counts: WalkCounts,
+    body_size: f64,
+    error: Option<String>,
+}
+
+/// A page and how to read it.
+struct Page {
+    body: Vec<u8>,
+    format: PageFormat,
+}
+
+impl TakeIn {
+    /// Stores the page's samples, staleness markers and the report; answers what to keep for the next scrape, and the
+    /// body's size.
+    pub(crate) fn run(mut self, scratch: &mut Scratch) -> (TargetState, usize) {
+        scratch.batch.clear();
+        let mut report = Report::default();
+        let page = self.page(&mut report);
+        if let Some(page) = &page {
+            match self.walk(page, scratch, false) {
+                Ok(counts) => report.counts = counts,
+                Err((counts, error)) => {
+                    report.counts = WalkCounts { new_series: 0, ..counts };
+                    report.error = Some(error);
+                }
+            }
+        }
+        if report.error.is_some() {
+            self.end_all(scratch);
+        }
+        let duration = self.start.elapsed();
+        self.append(&page, &report, duration.as_secs_f64(), scratch);
+        let size = page.as_ref().map_or(0, |page| page.body.len());
+        if let Some(page) = page {
+            if report.counts.comments_changed && report.error.is_none() {
+                let metadata = lines::metadata(&page.body, page.format);
+                *self.target.metadata.lock() = self.job.metadata.share(metadata);
+            }
+            self.environment.workers.give_back(page.body);
+        }
+        *self.target.status.lock() = Status {
+            health: if report.error.is_some() { Health::Down } else { Health::Up },
+            last_error: report.error.unwrap_or_default(),
+            last_scrape: Some(self.stamp),
+            last_duration: duration,
+        };
+        (self.state, size)
+    }
+
+    fn t(&self) -> i64 {
+        self.stamp.div_euclid(NANOS_PER_MS)
+    }
+
+    /// The page in plain bytes, or nothing and the reason in `report`.
+    fn page(&mut self, report: &mut Report) -> Option<Page> {
+        let fetched = std::mem::replace(&mut self.fetched, Fetched::TooLarge);
+        let (body, gzip, content_type) = match fetched {
+            Fetched::Page { body, gzip, content_type } => (body, gzip, content_type),
+            Fetched::TooLarge => {
+                self.too_large(report);
+                return None;
+            }
+            Fetched::Failed(reason) => {
+                report.error = Some(reason);
+                return None;
+            }
+        };
+        let body = if gzip {
+            let mut plain = self.environment.workers.buffer();
+            let outcome = gunzip(&body, &mut plain, max_body(&self.job));
+            self.environment.workers.give_back(body);
+            match outcome {
+                Ok(()) => plain,
+                Err(httpclient::Error::BodyTooLarge) => {
+                    self.too_large(report);
+                    return None;
+                }
+                Err(err) => {
+                    report.error = Some(err.to_string());
+                    return None;
+                }
+            }
+        } else {
+            body
+        };
+        report.body_size = body.len() as f64;
+        if body.is_empty() {
+            return Some(Page { body, format: PageFormat::Text });
+        }
+        match format_of(&content_type, self.job.options.fallback_scrape_protocol) {
+            Ok(format) => Some(Page { body, format }),
+            Err(reason) => {
+                report.error = Some(reason);
+                self.environment.workers.give_back(body);
+                None
+            }
+        }
+    }
+
+    fn too_large(&self, report: &mut Report) {
+        self.environment.metrics.exceeded_body_size.inc();
+        report.body_size = -1.0;
+        report.error = Some(match self.job.options.limits.body_size {
+            0 => format!(
+                "body size limit exceeded ({}MB unless body_size_limit is set)",
+                DEFAULT_MAX_BODY >> 20
+            ),
+            _ => "body size limit exceeded".to_owned(),
+        });
+    }
+
+    /// Reads the page into the batch. On an error the batch is of no use and the layout as it was.
+    fn walk(
+        &mut self,
+        page: &Page,
+        scratch: &mut Scratch,
+        unresolved_only: bool,
+    ) -> Result<WalkCounts, (WalkCounts, String)> {
+        let metrics = &self.environment.metrics;
+        let options = WalkOptions {
+            page: &page.body,
+            format: page.format,
+            rules: LabelRules { job: &self.job.options, target: &self.target.public },
+            keys: &self.environment.keys,
+            t: self.t(),
+            max_t: self.environment.clock.now_nanos().div_euclid(NANOS_PER_MS).saturating_add(MAX_AHEAD_MS),
+            unresolved_only,
+        };
+        let mut walk =
+            Walk::new(options, &mut self.state.layout, &mut scratch.walk, &mut scratch.batch.samples);
+        let outcome = walk.run(&mut scratch.gone);
+        let counts = walk.counts;
+        metrics.lines_parsed.add(counts.parsed as f64);
+        metrics.lines_unchanged.add((counts.scraped - counts.parsed.min(counts.scraped)) as f64);
+        metrics.duplicates.add(counts.duplicates as f64);
+        metrics.out_of_bounds.add(counts.out_of_bounds as f64);
+        match outcome {
+            Ok(()) => {
+                self.resolve(scratch);
+                self.push_gone(scratch);
+                Ok(counts)
+            }
+            Err(err) => {
+                match &err {
+                    PageError::SampleLimit => metrics.exceeded_samples.inc(),
+                    PageError::Labels(LabelError::Limit(_)) => metrics.exceeded_label_limits.inc(),
+                    _ => {}
+                }
+                Err((counts, err.to_string()))
+            }
+        }
+    }
+
+    /// Looks up the series of lines that were new.
+    fn resolve(&mut self, scratch: &mut Scratch) {
+        let affinity = self.target.affinity();
+        let mut refused = 0;
+        for pending in scratch.walk.pending.drain(..) {
+            match self.environment.store.resolve(affinity, &pending.labels) {
+                Ok(resolved) => {
+                    if let Some(sample) = scratch.batch.samples.get_mut(pending.sample) {
+                        sample.series = resolved.series;
+                    }
+                    if let Some(series) = self.state.layout.series.get_mut(pending.line) {
+                        *series = resolved.series.0;
+                    }
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        if refused > 0 {
+            // They stay unresolved in the layout and are tried again; known series go on.
+            self.environment.metrics.series_refused.add(f64::from(refused));
+            scratch.batch.samples.retain(|sample| sample.series.0 < FIRST_MARK);
+            tracing::warn!(component = "scrape manager", target = %self.target.url, refused, "The store refused new series");
+        }
+    }
+
+    /// Staleness markers for series whose lines are gone, unless another line is of the same series.
+    fn push_gone(&mut self, scratch: &mut Scratch) {
+        if scratch.gone.is_empty() {
+            return;
+        }
+        scratch.gone.sort_unstable();
+        scratch.gone.dedup();
+        let mut alive = vec![false; scratch.gone.len()];
+        for series in &self.state.layout.series {
+            if let Ok(place) = scratch.gone.binary_search(series) {
+                alive[place] = true;
+            }
+        }
+        let t = self.t();
+        let gone = scratch.gone.drain(..).zip(alive).filter(|(_, alive)| !alive);
+        scratch.batch.samples.extend(gone.map(|(series, _)| BatchSample {
+            series: SeriesRef(series),
+            t,
+            v: STALE_NAN,
+        }));
+    }
+
+    /// After a failure: nothing of the page, and staleness markers for what was there before.
+    fn end_all(&mut self, scratch: &mut Scratch) {
+        scratch.batch.clear();
+        scratch.gone.clear();
+        self.state.layout.push_markers(
+            self.job.options.track_timestamps_staleness,
+            self.t(),
+            &mut scratch.batch.samples,
+        );
+    }
+
+    fn append(&mut self, page: &Option<Page>, report: &Report, seconds: f64, scratch: &mut Scratch) {
+        let healthy = report.error.is_none();
+        let values: ReportValues = [
+            f64::from(u8::from(healthy)),
+            seconds,
+            report.counts.scraped as f64,
+            report.counts.added as f64,
+            report.counts.new_series as f64,
+            self.target.timeout.as_secs_f64(),
+            self.job.options.limits.samples as f64,
+            report.body_size,
+        ];
+        // A handle that the store dropped is looked up once more; twice in a row does not happen.
+        for attempt in 0..2 {
+            let extra = self.job.options.extra_scrape_metrics;
+            let (store, t) = (self.environment.store.clone(), self.t());
+            let affinity = self.target.affinity();
+            let reports = self.state.reports.push(
+                store.as_ref(),
+                affinity,
+                &self.target.public,
+                &values,
+                extra,
+                t,
+                &mut scratch.batch.samples,
+            );
+            let written = reports.and_then(|()| store.append(&scratch.batch, &mut scratch.outcome));
+            if let Err(err) = written {
+                tracing::error!(component = "scrape manager", target = %self.target.url, %err, "Scrape commit failed");
+                return;
+            }
+            let unknown = self.rejections(scratch);
+            if unknown.is_empty() || attempt == 1 {
+                return;
+            }
+            self.state.reports.forget();
+            self.state.layout.unresolve(&unknown);
+            scratch.batch.clear();
+            if let (Some(page), true) = (page, healthy)
+                && let Err((_, err)) = self.walk(page, scratch, true)
+            {
+                tracing::error!(component = "scrape manager", target = %self.target.url, err, "Scrape commit failed");
+                return;
+            }
+        }
+    }
+
+    /// Counts refused samples; answers the handles, sorted, that the store does not know any more.
+    fn rejections(&self, scratch: &Scratch) -> Vec<u64> {
+        let metrics = &self.environment.metrics;
+        let mut unknown = Vec::new();
+        for (place, reason) in &scratch.outcome.rejected {
+            let Some(sample) = scratch.batch.samples.get(*place as usize) else { continue };
+            match reason {
+                Rejection::UnknownSeries => unknown.push(sample.series.0),
+                _ if model::is_stale(sample.v) => {}
+                Rejection::OutOfOrder => metrics.out_of_order.inc(),
+                Rejection::Duplicate => metrics.duplicates.inc(),
+                Rejection::TooOld | Rejection::OutOfBounds => metrics.out_of_bounds.inc(),
+            }
+        }
+        unknown.sort_unstable();
+        unknown.dedup();
+        unknown
+    }
+}
+
+impl TargetState {
+    /// Marks all series of a target that is gone stale as of `stamp` (nanoseconds). The store refuses the markers of
+    /// series that someone wrote to since.
+    pub(crate) fn end(
+        mut self,
+        store: &dyn Append,
+        stamp: i64,
+        scratch: &mut Scratch,
+    ) -> Result<(), AppendError> {
+        let t = stamp.div_euclid(NANOS_PER_MS);
+        scratch.batch.clear();
+        self.layout.push_markers(false, t, &mut scratch.batch.samples);
+        let reports = self.reports.handles().iter();
+        scratch.batch.samples.extend(reports.map(|&series| BatchSample { series, t, v: STALE_NAN }));
+        store.append(&scratch.batch, &mut scratch.outcome)
+    }
+}
+
+impl Layout {
+    /// Staleness markers for everything that has none yet.
+    fn push_markers(&mut self, track_timestamps: bool, t: i64, samples: &mut Vec<BatchSample>) {
+        if !self.ended {
+            let from = samples.len();
+            samples.extend(self.mortal(0, track_timestamps).map(|(_, series)| BatchSample {
+                series,
+                t,
+                v: STALE_NAN,
+            }));
+            // Several lines can be of one series.
+            if let Some(own) = samples.get_mut(from..) {
+                own.sort_unstable_by_key(|sample| sample.series);
+            }
+            samples.dedup_by_key(|sample| sample.series);
+        }
+        self.ended = true;
+    }
+}

@@ -1,0 +1,491 @@
+//! Walks a page beside the layout of the target's last page.
+//!
+//! As long as lines come in the remembered order, a line costs a hash of its series part and a number; no label is
+//! looked at and nothing is allocated. The first line out of order starts a new layout, into which remembered lines
+//! are carried over wherever they now stand; only lines never seen before get their labels parsed. Series are created
+//! after the whole page was read, so a page that turns out to be broken creates none.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use exposition::LabelsBuf;
+use model::Labels;
+use storage::{BatchSample, SeriesRef};
+
+use crate::layout::{
+    COMMENT_LINE, DROPPED, FIRST_MARK, Keys, LONG, Layout, TYPE_LINE, UNRESOLVED, as_duplicate, is_duplicate,
+    is_stamped, length, same_line, with_stamp,
+};
+use crate::lines::{self, Line, PageFormat};
+use crate::sample_labels::{LabelError, LabelRules};
+
+/// How far to look for a line that moved up before asking the table of all lines.
+const LOOK_AHEAD: usize = 16;
+
+/// A sample whose series must be looked up by its labels.
+pub(crate) struct Pending {
+    pub(crate) sample: usize,
+    pub(crate) line: usize,
+    pub(crate) labels: Labels,
+}
+
+/// Memory of a walk that is used again.
+#[derive(Default)]
+pub(crate) struct WalkMemory {
+    /// The new layout, once the old one no longer fits.
+    pub(crate) keys: Vec<u64>,
+    pub(crate) series: Vec<u64>,
+    /// Lines of the old layout that are in the new one, one bit each.
+    seen: Vec<u64>,
+    /// Place of each line of the old layout, or (with [`NEW`]) of the new one.
+    places: HashMap<u64, u32, BuildHasherDefault<KeyHasher>>,
+    pub(crate) pending: Vec<Pending>,
+    exposed: LabelsBuf,
+}
+
+const NEW: u32 = 1 << 31;
+
+/// Keys are hashes already.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &b in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(b);
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key.rotate_right(18) ^ key;
+    }
+}
+
+impl WalkMemory {
+    pub(crate) fn clear(&mut self) {
+        self.keys.clear();
+        self.series.clear();
+        self.seen.clear();
+        self.places.clear();
+        self.pending.clear();
+    }
+
+    /// Gives back memory that one huge page needed.
+    pub(crate) fn trim(&mut self) {
+        const KEPT: usize = 1 << 17;
+        self.clear();
+        self.keys.shrink_to(KEPT);
+        self.series.shrink_to(KEPT);
+        self.seen.shrink_to(KEPT);
+        self.places.shrink_to(KEPT);
+        self.pending.shrink_to(KEPT / 8);
+        self.exposed = LabelsBuf::new();
+    }
+
+    fn is_seen(&self, line: usize) -> bool {
+        self.seen.get(line / 64).is_some_and(|bits| bits >> (line % 64) & 1 == 1)
+    }
+
+    fn mark_seen(&mut self, line: usize) {
+        if let Some(bits) = self.seen.get_mut(line / 64) {
+            *bits |= 1 << (line % 64);
+        }
+    }
+}
+
+/// What the walk was told.
+pub(crate) struct WalkOptions<'a> {
+    pub(crate) page: &'a [u8],
+    pub(crate) format: PageFormat,
+    pub(crate) rules: LabelRules<'a>,
+    pub(crate) keys: &'a Keys,
+    /// Milliseconds; of samples without a timestamp.
+    pub(crate) t: i64,
+    /// Samples after this are not taken.
+    pub(crate) max_t: i64,
+    /// Take only samples of series that have to be looked up: the others are stored already.
+    pub(crate) unresolved_only: bool,
+}
+
+/// Counts of a walk.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct WalkCounts {
+    pub(crate) scraped: usize,
+    pub(crate) added: usize,
+    /// Lines that were not in the old layout and are stored.
+    pub(crate) new_series: usize,
+    pub(crate) duplicates: usize,
+    pub(crate) out_of_bounds: usize,
+    pub(crate) parsed: usize,
+    /// Samples that count for the sample limit.
+    pub(crate) limited: usize,
+    /// A `#` line came or went.
+    pub(crate) comments_changed: bool,
+}
+
+/// Why a page was given up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PageError {
+    #[error("{0}")]
+    Syntax(#[from] lines::SyntaxError),
+    #[error("{0}")]
+    Labels(#[from] LabelError),
+    #[error("sample limit exceeded")]
+    SampleLimit,
+}
+
+pub(crate) struct Walk<'a> {
+    options: WalkOptions<'a>,
+    layout: &'a mut Layout,
+    memory: &'a mut WalkMemory,
+    samples: &'a mut Vec<BatchSample>,
+    /// Place in the page.
+    pos: usize,
+    /// Next line of the old layout.
+    next: usize,
+    /// Lines are carried over into a new layout.
+    rebuilding: bool,
+    /// Where the last `# TYPE` line stands.
+    type_line: Option<usize>,
+    pub(crate) counts: WalkCounts,
+}
+
+/// Where a line stood in the old layout.
+enum Place {
+    Old(usize),
+    /// It is a repetition of a line of this page: of which series, and which line of the new layout if that is known.
+    Repeated(u64, Option<usize>),
+    New,
+}
+
+impl<'a> Walk<'a> {
+    pub(crate) fn new(
+        options: WalkOptions<'a>,
+        layout: &'a mut Layout,
+        memory: &'a mut WalkMemory,
+        samples: &'a mut Vec<BatchSample>,
+    ) -> Self {
+        memory.clear();
+        Walk {
+            options,
+            layout,
+            memory,
+            samples,
+            pos: 0,
+            next: 0,
+            rebuilding: false,
+            type_line: None,
+            counts: WalkCounts::default(),
+        }
+    }
+
+    /// Reads the page to its end. On success `samples` has its samples, those of series still to be looked up with
+    /// [`UNRESOLVED`] as handle, and `gone` gets the handles of series that are no longer there; the layout is the new one.
+    pub(crate) fn run(&mut self, gone: &mut Vec<u64>) -> Result<(), PageError> {
+        loop {
+            self.unchanged_lines();
+            if !self.other_line()? {
+                break;
+            }
+        }
+        if self.over_limit() {
+            return Err(PageError::SampleLimit);
+        }
+        self.finish(gone);
+        Ok(())
+    }
+
+    /// Takes lines for as long as they are those of the old layout.
+    fn unchanged_lines(&mut self) {
+        let (page, format) = (self.options.page, self.options.format);
+        let honor_timestamps = self.options.rules.job.honor_timestamps;
+        let (mut pos, mut next) = (self.pos, self.next);
+        while let (Some(&key), Some(&series)) = (self.layout.keys.get(next), self.layout.series.get(next)) {
+            let end = pos + length(key);
+            let Some(text) = page.get(pos..end) else { break };
+            if length(key) == LONG
+                || !same_line(self.options.keys.of(text), key)
+                || self.rebuilding && self.memory.is_seen(next)
+            {
+                break;
+            }
+            if series < UNRESOLVED || series == DROPPED {
+                let Some(value) = lines::value_after(page, pos, end, format) else { break };
+                pos = value.next;
+                self.counts.scraped += 1;
+                if series != DROPPED {
+                    let timestamp = value.timestamp.filter(|_| honor_timestamps);
+                    if timestamp.is_some() != is_stamped(key) {
+                        self.layout.keys[next] = with_stamp(key, timestamp.is_some());
+                    }
+                    self.counts.added += 1;
+                    if self.options.unresolved_only {
+                        // Stored by the first walk.
+                    } else if is_duplicate(key) && timestamp.is_none() {
+                        self.counts.duplicates += 1;
+                    } else {
+                        let t = timestamp.unwrap_or(self.options.t);
+                        self.counts.limited += 1;
+                        if t <= self.options.max_t {
+                            self.samples.push(BatchSample { series: SeriesRef(series), t, v: value.value });
+                        } else {
+                            self.counts.out_of_bounds += 1;
+                        }
+                    }
+                }
+            } else if series == UNRESOLVED {
+                break;
+            } else {
+                match page.get(end) {
+                    Some(b'\n') => {}
+                    _ => break,
+                }
+                if series == TYPE_LINE {
+                    self.type_line = Some(pos);
+                }
+                pos = end + 1;
+            }
+            if self.rebuilding {
+                self.memory.mark_seen(next);
+                self.memory.keys.push(self.layout.keys[next]);
+                self.memory.series.push(series);
+            }
+            next += 1;
+        }
+        self.pos = pos;
+        self.next = next;
+    }
+
+    /// Takes one line by parsing it. False at the end of the page.
+    fn other_line(&mut self) -> Result<bool, PageError> {
+        match lines::line_at(self.options.page, self.pos, self.options.format)? {
+            Line::End => Ok(false),
+            Line::Comment { text, is_type, next } => {
+                if is_type {
+                    self.type_line = Some(self.pos);
+                }
+                self.pos = next;
+                self.comment(text, if is_type { TYPE_LINE } else { COMMENT_LINE });
+                Ok(true)
+            }
+            Line::Sample { series, value, timestamp, next } => {
+                self.pos = next;
+                let timestamp = timestamp.filter(|_| self.options.rules.job.honor_timestamps);
+                self.sample(series, value, timestamp)?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn comment(&mut self, text: &[u8], mark: u64) {
+        let key = self.options.keys.of(text);
+        match self.place(key) {
+            Place::Old(line) => self.carry_over(line, self.layout.keys[line], mark),
+            Place::Repeated(..) | Place::New => {
+                self.counts.comments_changed = true;
+                self.add_line(key, mark);
+            }
+        }
+    }
+
+    fn sample(&mut self, text: &'a [u8], v: f64, timestamp: Option<i64>) -> Result<(), PageError> {
+        self.counts.scraped += 1;
+        let key = with_stamp(self.options.keys.of(text), timestamp.is_some());
+        let (key, series, place) = match self.place(key) {
+            Place::Old(line) => {
+                let flagged = if is_duplicate(self.layout.keys[line]) { as_duplicate(key) } else { key };
+                (flagged, self.layout.series[line], Place::Old(line))
+            }
+            Place::Repeated(series, line) => {
+                self.counts.added += 1;
+                self.repeated(key, series, line, v, timestamp);
+                return Ok(());
+            }
+            Place::New => (key, UNRESOLVED, Place::New),
+        };
+        if series < FIRST_MARK || series == DROPPED {
+            self.enter(place, key, series);
+            if series != DROPPED {
+                self.counts.added += 1;
+                if self.options.unresolved_only {
+                } else if is_duplicate(key) && timestamp.is_none() {
+                    self.counts.duplicates += 1;
+                } else {
+                    self.push(series, v, timestamp);
+                }
+            }
+            return Ok(());
+        }
+        self.counts.parsed += 1;
+        let kind = lines::kind_at(self.options.page, self.type_line, self.options.format);
+        let read = self.memory.exposed.read(self.options.format, text, kind);
+        read.map_err(|err| self.options.rules.refuse(err))?;
+        let Some(labels) = self.options.rules.apply(&self.memory.exposed)? else {
+            self.enter(place, key, DROPPED);
+            return Ok(());
+        };
+        self.counts.added += 1;
+        let line = self.enter(place, key, UNRESOLVED);
+        if self.push(UNRESOLVED, v, timestamp) && !self.over_limit() {
+            self.counts.new_series += 1;
+            self.memory.pending.push(Pending { sample: self.samples.len() - 1, line, labels });
+        }
+        Ok(())
+    }
+
+    /// A line that the page has already: Prometheus refuses its sample unless it has a timestamp of its own.
+    fn repeated(&mut self, key: u64, series: u64, first: Option<usize>, v: f64, timestamp: Option<i64>) {
+        let line = self.add_line(as_duplicate(key), series);
+        if timestamp.is_none() {
+            self.counts.duplicates += 1;
+        } else if series < FIRST_MARK {
+            if !self.options.unresolved_only {
+                self.push(series, v, timestamp);
+            }
+        } else if let Some(first) = first
+            && let Ok(place) = self.memory.pending.binary_search_by_key(&first, |pending| pending.line)
+        {
+            let labels = self.memory.pending[place].labels.clone();
+            if self.push(UNRESOLVED, v, timestamp) {
+                self.memory.pending.push(Pending { sample: self.samples.len() - 1, line, labels });
+            }
+        }
+    }
+
+    fn over_limit(&self) -> bool {
+        let limit = self.options.rules.job.limits.samples;
+        limit > 0 && self.counts.limited > limit
+    }
+
+    /// Adds a sample; false if it is not taken.
+    fn push(&mut self, series: u64, v: f64, timestamp: Option<i64>) -> bool {
+        let t = timestamp.unwrap_or(self.options.t);
+        self.counts.limited += 1;
+        if t > self.options.max_t {
+            self.counts.out_of_bounds += 1;
+            return false;
+        }
+        self.samples.push(BatchSample { series: SeriesRef(series), t, v });
+        true
+    }
+
+    /// Enters a line into the new layout (or leaves it where it is); answers its place there.
+    fn enter(&mut self, place: Place, key: u64, series: u64) -> usize {
+        match place {
+            Place::Old(line) => {
+                self.carry_over(line, key, series);
+                if self.rebuilding { self.memory.keys.len() - 1 } else { line }
+            }
+            Place::Repeated(..) | Place::New => self.add_line(key, series),
+        }
+    }
+
+    fn carry_over(&mut self, line: usize, key: u64, series: u64) {
+        self.next = line + 1;
+        if self.rebuilding {
+            self.memory.mark_seen(line);
+            self.memory.keys.push(key);
+            self.memory.series.push(series);
+        } else {
+            self.layout.keys[line] = key;
+            self.layout.series[line] = series;
+        }
+    }
+
+    fn add_line(&mut self, key: u64, series: u64) -> usize {
+        let line = self.memory.keys.len();
+        self.memory.keys.push(key);
+        self.memory.series.push(series);
+        let place = u32::try_from(line).unwrap_or(NEW - 1) | NEW;
+        self.memory.places.entry(with_stamp(key, false)).or_insert(place);
+        line
+    }
+
+    /// Finds a line in the old layout: where it is expected, a few lines further, or anywhere.
+    fn place(&mut self, key: u64) -> Place {
+        let expected = self.layout.keys.get(self.next).is_some_and(|&known| same_line(known, key));
+        if expected && !(self.rebuilding && self.memory.is_seen(self.next)) {
+            return Place::Old(self.next);
+        }
+        self.start_rebuilding();
+        let ahead = self.layout.keys.iter().enumerate().skip(self.next).take(LOOK_AHEAD);
+        for (line, &known) in ahead {
+            if same_line(known, key) && !self.memory.is_seen(line) {
+                return Place::Old(line);
+            }
+        }
+        self.fill_places();
+        match self.memory.places.get(&with_stamp(key, false)) {
+            None => Place::New,
+            Some(&place) if place & NEW != 0 => {
+                let line = (place & !NEW) as usize;
+                Place::Repeated(self.memory.series[line], Some(line))
+            }
+            Some(&place) if self.memory.is_seen(place as usize) => {
+                Place::Repeated(self.layout.series[place as usize], None)
+            }
+            Some(&place) => Place::Old(place as usize),
+        }
+    }
+
+    fn start_rebuilding(&mut self) {
+        if self.rebuilding {
+            return;
+        }
+        self.rebuilding = true;
+        let memory = &mut *self.memory;
+        memory.keys.extend_from_slice(self.layout.keys.get(..self.next).unwrap_or_default());
+        memory.series.extend_from_slice(self.layout.series.get(..self.next).unwrap_or_default());
+        memory.seen.resize(self.layout.keys.len().div_ceil(64), 0);
+        for line in 0..self.next {
+            memory.mark_seen(line);
+        }
+    }
+
+    fn fill_places(&mut self) {
+        if !self.memory.places.is_empty() || self.layout.keys.is_empty() {
+            return;
+        }
+        self.memory.places.reserve(self.layout.keys.len());
+        for (line, &key) in self.layout.keys.iter().enumerate() {
+            if !is_duplicate(key) {
+                let place = u32::try_from(line).unwrap_or(NEW - 1).min(NEW - 1);
+                self.memory.places.insert(with_stamp(key, false), place);
+            }
+        }
+        for (line, &key) in self.memory.keys.iter().enumerate() {
+            self.memory.places.entry(with_stamp(key, false)).or_insert(line as u32 | NEW);
+        }
+    }
+
+    fn finish(&mut self, gone: &mut Vec<u64>) {
+        let track = self.options.rules.job.track_timestamps_staleness;
+        let from = if self.rebuilding { 0 } else { self.next };
+        let is_comment = |series: &u64| *series == TYPE_LINE || *series == COMMENT_LINE;
+        let unseen = |line: usize| !self.rebuilding || !self.memory.is_seen(line);
+        let lost_comment = self
+            .layout
+            .series
+            .iter()
+            .enumerate()
+            .skip(from)
+            .any(|(line, series)| is_comment(series) && unseen(line));
+        self.counts.comments_changed |= lost_comment;
+        if !self.layout.ended {
+            gone.extend(
+                self.layout.mortal(from, track).filter(|(line, _)| unseen(*line)).map(|(_, series)| series.0),
+            );
+        }
+        if self.rebuilding {
+            self.layout.replace(&self.memory.keys, &self.memory.series);
+        } else {
+            self.layout.keys.truncate(self.next);
+            self.layout.series.truncate(self.next);
+        }
+        self.layout.ended = false;
+    }
+}
