@@ -1,5 +1,7 @@
 //! A page like node_exporter's: nanoseconds a line (divan's item is a line).
 
+#![allow(clippy::unwrap_used, reason = "a failing case has to stop the test")]
+
 use std::fmt::Write as _;
 
 use divan::counter::ItemsCount;

@@ -1,5 +1,7 @@
 //! Families written as pages, and read back.
 
+#![allow(clippy::unwrap_used, reason = "a failing case has to stop the test")]
+
 use exposition::{
     Entry, Escaping, Family, Format, LabelsBuf, Metric, MetricKind, MetricValue, PageFormat, PageParser,
     Syntax, encode,

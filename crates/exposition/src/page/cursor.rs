@@ -157,7 +157,12 @@ impl<'a> Cursor<'a> {
                     }
                     b = self.advance();
                 }
-                _ => b = self.advance(),
+                _ => {
+                    while self.data.get(self.at + 1).is_some_and(|&next| PLAIN[usize::from(next)]) {
+                        self.at += 1;
+                    }
+                    b = self.advance();
+                }
             }
         }
     }
@@ -239,3 +244,14 @@ pub(super) fn is_name_start(b: u8) -> bool {
 pub(super) fn is_name_byte(b: u8) -> bool {
     is_label_byte(b) || b == b':'
 }
+
+/// Bytes that stand for themselves in a quoted string.
+pub(super) const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut b = b' ';
+    while b < 0x7f {
+        plain[b as usize] = !matches!(b, b'"' | b'\\');
+        b += 1;
+    }
+    plain
+};

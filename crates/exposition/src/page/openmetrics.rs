@@ -1,7 +1,5 @@
 //! OpenMetrics text.
 
-use std::borrow::Cow;
-
 use super::cursor::{ParseError, Token, quote_bytes};
 use super::text::help_text;
 use super::{Entry, PageFormat, PageParser};

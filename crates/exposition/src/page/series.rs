@@ -3,7 +3,7 @@
 use model::Labels;
 
 use super::cursor::{
-    Cursor, ParseError, Span, State, Token, is_label_byte, is_label_start, is_name_byte, is_name_start,
+    Cursor, PLAIN, ParseError, Span, State, Token, is_label_byte, is_label_start, is_name_byte, is_name_start,
 };
 use super::labels::Block;
 use super::openmetrics::no_eof;
@@ -282,14 +282,3 @@ fn plain_label_block(data: &[u8], mut at: usize) -> Option<usize> {
         }
     }
 }
-
-/// Bytes that stand for themselves in a label value.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut b = b' ';
-    while b < 0x7f {
-        plain[b as usize] = !matches!(b, b'"' | b'\\');
-        b += 1;
-    }
-    plain
-};
