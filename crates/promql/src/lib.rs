@@ -4,15 +4,21 @@ pub mod ast;
 pub mod functions;
 
 mod ast_json;
+mod engine;
 mod error;
+mod eval;
 mod lexer;
 mod parser;
+mod plan;
 mod printer;
+mod value;
 
 pub use ast_json::{ast_json, push_ast_json};
+pub use engine::{Engine, EngineOptions, Overrides, QueryError, QueryResult, QueryStats};
 pub use error::{ParseError, ParseErrors};
 pub use lexer::ResetHint;
 pub use parser::{
     HistogramLiteral, ParseOptions, SeriesItem, parse, parse_metric, parse_metric_selector, parse_series_desc,
 };
 pub use printer::pretty;
+pub use value::{MatrixSeries, Value, VectorSample};

@@ -1,0 +1,220 @@
+//! The engine: from the text of a query to its value.
+
+use std::sync::atomic::AtomicUsize;
+
+use storage::{Interrupted, QueryContext, Select, SelectError};
+
+use crate::ast::{Expr, ValueType};
+use crate::error::ParseErrors;
+use crate::eval::{Evaluator, Grid, Workers};
+use crate::parser::{ParseOptions, parse};
+use crate::plan::{Planner, QueryRange};
+use crate::value::Value;
+
+/// How an engine works.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Threads that all queries together use for decoding and evaluating.
+    pub threads: usize,
+    /// How old a sample may be to count as a series' current value, in milliseconds.
+    pub lookback_delta_ms: i64,
+    /// Samples that a query may hold in memory at once; 0 for any number.
+    pub max_samples: u64,
+    /// Step of subqueries that name none, in milliseconds.
+    pub default_eval_interval_ms: i64,
+    /// Which parts of the language are on.
+    pub parse: ParseOptions,
+    /// Metric names are dropped when the query is done, not by each function.
+    pub delayed_name_removal: bool,
+}
+
+impl Default for EngineOptions {
+    /// Prometheus' defaults, on all cores.
+    fn default() -> Self {
+        EngineOptions {
+            threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            lookback_delta_ms: 5 * 60 * 1000,
+            max_samples: 50_000_000,
+            default_eval_interval_ms: 60 * 1000,
+            parse: ParseOptions::default(),
+            delayed_name_removal: false,
+        }
+    }
+}
+
+/// What one query does differently from the engine's options.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Overrides {
+    /// In milliseconds; not positive means the engine's.
+    pub lookback_delta_ms: Option<i64>,
+}
+
+/// A query's value and what there is to say about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryResult {
+    /// The value.
+    pub value: Value,
+    /// All warnings, with positions.
+    pub warnings: Vec<String>,
+    /// All infos, with positions.
+    pub infos: Vec<String>,
+    /// What it cost.
+    pub stats: QueryStats,
+}
+
+/// What a query cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueryStats {
+    /// Sum over steps of the samples that selectors looked at.
+    pub total_queryable_samples: u64,
+    /// Most samples held at once.
+    pub peak_samples: u64,
+    /// Series read from the store.
+    pub series: u64,
+}
+
+/// Why a query has no value. `Display` is the text of the API's error.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The text is not a valid query, or asks for what cannot be.
+    #[error(transparent)]
+    Parse(#[from] ParseErrors),
+    /// The query is not one for a range, or a duration in it cannot be computed.
+    #[error("{0}")]
+    Invalid(String),
+    /// The data does not allow it, or too much of it would be needed.
+    #[error("{0}")]
+    Execution(String),
+    /// The deadline passed.
+    #[error("{0}")]
+    Timeout(String),
+    /// The caller went away.
+    #[error("{0}")]
+    Cancelled(String),
+    /// The store failed.
+    #[error("{0}")]
+    Storage(String),
+}
+
+impl QueryError {
+    /// `errorType` in Prometheus' API.
+    #[must_use]
+    pub fn error_type(&self) -> &'static str {
+        match self {
+            QueryError::Parse(_) | QueryError::Invalid(_) => "bad_data",
+            QueryError::Execution(_) => "execution",
+            QueryError::Timeout(_) => "timeout",
+            QueryError::Cancelled(_) => "canceled",
+            QueryError::Storage(_) => "internal",
+        }
+    }
+}
+
+impl From<Interrupted> for QueryError {
+    fn from(reason: Interrupted) -> Self {
+        let text = reason.to_string();
+        match reason {
+            Interrupted::Timeout => QueryError::Timeout(text),
+            Interrupted::Cancelled => QueryError::Cancelled(text),
+            Interrupted::TooManySamples => QueryError::Execution(text),
+        }
+    }
+}
+
+impl From<SelectError> for QueryError {
+    fn from(error: SelectError) -> Self {
+        match error {
+            SelectError::Interrupted(reason) => reason.into(),
+            SelectError::Corrupt(text) => QueryError::Execution(format!("expanding series: {text}")),
+        }
+    }
+}
+
+/// Evaluates queries; shared by all callers.
+#[derive(Debug)]
+pub struct Engine {
+    options: EngineOptions,
+    /// How many threads are at work for queries.
+    busy: AtomicUsize,
+}
+
+impl Engine {
+    /// An engine with these options.
+    #[must_use]
+    pub fn new(options: EngineOptions) -> Engine {
+        Engine { options, busy: AtomicUsize::new(0) }
+    }
+
+    /// The options.
+    #[must_use]
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// The value of `query` at one time, in milliseconds.
+    ///
+    /// # Errors
+    /// As [`QueryError`] says.
+    pub fn instant(
+        &self,
+        store: &dyn Select,
+        ctx: &QueryContext,
+        query: &str,
+        at_ms: i64,
+        overrides: &Overrides,
+    ) -> Result<QueryResult, QueryError> {
+        let expr = parse(query, &self.options.parse)?;
+        self.run(store, ctx, query, &expr, QueryRange::instant(at_ms), overrides)
+    }
+
+    /// The values of `query` from `start_ms` to `end_ms`, every `step_ms`, all in milliseconds.
+    ///
+    /// # Errors
+    /// As [`QueryError`] says.
+    #[allow(clippy::too_many_arguments)] // the three times belong together and are plain numbers
+    pub fn range(
+        &self,
+        store: &dyn Select,
+        ctx: &QueryContext,
+        query: &str,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+        overrides: &Overrides,
+    ) -> Result<QueryResult, QueryError> {
+        let expr = parse(query, &self.options.parse)?;
+        let kind = match expr.value_type() {
+            ValueType::Scalar | ValueType::Vector => None,
+            ValueType::String => Some("string"),
+            ValueType::Matrix => Some("range vector"),
+        };
+        if let Some(kind) = kind {
+            return Err(QueryError::Invalid(format!(
+                "invalid expression type \"{kind}\" for range query, must be Scalar or instant Vector"
+            )));
+        }
+        let range = QueryRange { start: start_ms, end: end_ms, step: step_ms.max(1), instant: false };
+        self.run(store, ctx, query, &expr, range, overrides)
+    }
+
+    fn run(
+        &self,
+        store: &dyn Select,
+        ctx: &QueryContext,
+        query: &str,
+        expr: &Expr,
+        range: QueryRange,
+        overrides: &Overrides,
+    ) -> Result<QueryResult, QueryError> {
+        ctx.check()?;
+        let lookback =
+            overrides.lookback_delta_ms.filter(|&ms| ms > 0).unwrap_or(self.options.lookback_delta_ms);
+        let plan = Planner::plan(expr, range, lookback, &self.options)?;
+        let workers = Workers::new(self.options.threads, &self.busy);
+        let evaluator = Evaluator::new(store, ctx, &plan, &self.options, lookback, workers);
+        let grid = Grid { start: range.start, end: range.end, step: range.step };
+        let value = evaluator.run(grid, range.instant)?;
+        let (warnings, infos) = evaluator.annotations(query);
+        Ok(QueryResult { value, warnings, infos, stats: evaluator.stats() })
+    }
+}

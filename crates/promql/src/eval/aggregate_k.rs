@@ -1,0 +1,242 @@
+//! Aggregations that select series: `topk`, `bottomk`, `limitk`, `limit_ratio`.
+
+use model::Labels;
+use xxhash_rust::xxh64::xxh64;
+
+use super::Evaluator;
+use super::aggregate::{Grouping, ParamBounds, group_rows};
+use super::column::{Column, Grid, Scalars, Series};
+use super::rows::Rows;
+use crate::ast::AggregateOp;
+use crate::engine::QueryError;
+use crate::plan::Aggregation;
+
+/// A selected sample: index of the series and value.
+type Selected = (usize, f64);
+
+/// A binary heap as Go's `container/heap` arranges it, so that of equal values the same ones stay: the worst is on
+/// top, NaN is worse than any number.
+struct Heap {
+    items: Vec<Selected>,
+    largest: bool,
+}
+
+impl Heap {
+    /// Whether `a` belongs above `b`.
+    fn worse(&self, a: f64, b: f64) -> bool {
+        a.is_nan() || if self.largest { a < b } else { a > b }
+    }
+
+    fn above(&self, i: usize, j: usize) -> bool {
+        match (self.items.get(i), self.items.get(j)) {
+            (Some(a), Some(b)) => self.worse(a.1, b.1),
+            _ => false,
+        }
+    }
+
+    fn push(&mut self, item: Selected) {
+        self.items.push(item);
+        let mut at = self.items.len() - 1;
+        while at > 0 {
+            let parent = (at - 1) / 2;
+            if !self.above(at, parent) {
+                break;
+            }
+            self.items.swap(at, parent);
+            at = parent;
+        }
+    }
+
+    /// Takes `item` in, in place of the worst if there are `k` already and it is better than that.
+    fn offer(&mut self, item: Selected, k: usize) {
+        if self.items.len() < k {
+            return self.push(item);
+        }
+        let Some(top) = self.items.first_mut() else { return };
+        let better = if self.largest { top.1 < item.1 } else { top.1 > item.1 };
+        if better || (top.1.is_nan() && !item.1.is_nan()) {
+            *top = item;
+            self.sink();
+        }
+    }
+
+    fn sink(&mut self) {
+        let mut at = 0;
+        loop {
+            let left = 2 * at + 1;
+            if left >= self.items.len() {
+                return;
+            }
+            let right = left + 1;
+            let child = if right < self.items.len() && self.above(right, left) { right } else { left };
+            if !self.above(child, at) {
+                return;
+            }
+            self.items.swap(at, child);
+            at = child;
+        }
+    }
+
+    /// Best first. Insertion sort, since Go's sort is one for few items and shows in the order of equal values.
+    fn into_sorted(mut self) -> Vec<Selected> {
+        if self.items.len() > 64 {
+            let largest = self.largest;
+            self.items.sort_by(|a, b| match (a.1.is_nan(), b.1.is_nan()) {
+                (true, true) => std::cmp::Ordering::Equal,
+                (true, false) => std::cmp::Ordering::Greater,
+                (false, true) => std::cmp::Ordering::Less,
+                _ if largest => b.1.total_cmp(&a.1),
+                _ => a.1.total_cmp(&b.1),
+            });
+            return self.items;
+        }
+        for i in 1..self.items.len() {
+            let mut at = i;
+            while at > 0 && self.above(at - 1, at) {
+                self.items.swap(at - 1, at);
+                at -= 1;
+            }
+        }
+        self.items
+    }
+}
+
+/// Prometheus' hash of a label set: xxhash of each name and value behind its length.
+fn label_hash(labels: &Labels) -> u64 {
+    fn push(buffer: &mut Vec<u8>, text: &str) {
+        match u8::try_from(text.len()) {
+            Ok(len) if len < 255 => buffer.push(len),
+            _ => {
+                buffer.push(255);
+                buffer.extend(text.len().to_le_bytes().iter().take(3));
+            }
+        }
+        buffer.extend_from_slice(text.as_bytes());
+    }
+    let mut buffer = Vec::new();
+    for (name, value) in labels {
+        push(&mut buffer, name);
+        push(&mut buffer, value);
+    }
+    xxh64(&buffer, 0)
+}
+
+/// Whether a series is among the fraction `ratio` of all; a negative ratio is the complement of a positive one.
+fn in_ratio(labels: &Labels, ratio: f64) -> bool {
+    let place = label_hash(labels) as f64 / u64::MAX as f64;
+    if ratio >= 0.0 { place < ratio } else { place >= 1.0 + ratio }
+}
+
+impl Evaluator<'_> {
+    pub(super) fn aggregate_k(
+        &self,
+        a: &Aggregation,
+        grouping: Grouping<'_>,
+        grid: Grid,
+    ) -> Result<Rows<'_>, QueryError> {
+        let len = grid.len();
+        let param = match &a.param {
+            Some(param) => self.scalar(param, grid)?,
+            None => Scalars::Const(f64::NAN),
+        };
+        let rows = self.vector(&a.input, grid)?;
+        let bounds = ParamBounds::new(&param, a.param_const, len);
+        let fail = |text: String| Err(QueryError::Execution(text));
+        if a.op == AggregateOp::LimitRatio {
+            if bounds.max == 0.0 && bounds.min == 0.0 {
+                return self.rows(Vec::new());
+            }
+            if bounds.any_nan {
+                return fail("Ratio value is NaN".to_owned());
+            }
+            let mut notes = self.notes.lock();
+            if bounds.max > 1.0 {
+                notes.bad_ratio(bounds.max, 1.0, a.param_span);
+            }
+            if bounds.min < -1.0 {
+                notes.bad_ratio(bounds.min, -1.0, a.param_span);
+            }
+        } else {
+            if bounds.max < 1.0 {
+                return self.rows(Vec::new());
+            }
+            if bounds.any_nan {
+                return fail("Parameter value is NaN".to_owned());
+            }
+            if bounds.min <= i64::MIN as f64 {
+                return fail(format!("Scalar value {} underflows int64", go_v(bounds.min)));
+            }
+            if bounds.max >= i64::MAX as f64 {
+                return fail(format!("Scalar value {} overflows int64", go_v(bounds.max)));
+            }
+        }
+
+        let (_, members) = group_rows(&rows.series, grouping);
+        let mut selected: Vec<Option<Column>> = vec![None; rows.series.len()];
+        let mut order = Vec::new();
+        for members in &members {
+            self.ctx.check()?;
+            for i in 0..len {
+                for (at, v) in select(a.op, param.get(i), members, &rows.series, i) {
+                    if let Some(column) = selected.get_mut(at) {
+                        column.get_or_insert_with(|| Column::absent(len)).set(i, v);
+                        if grid.is_instant() {
+                            order.push(at);
+                        }
+                    }
+                }
+            }
+        }
+        if !grid.is_instant() {
+            order.extend(0..rows.series.len());
+        }
+        let mut out = Vec::new();
+        for at in order {
+            if let (Some(series), Some(floats)) =
+                (rows.series.get(at), selected.get_mut(at).and_then(Option::take))
+            {
+                out.push(Series { labels: series.labels.clone(), drop_name: series.drop_name, floats });
+            }
+        }
+        self.rows(out)
+    }
+}
+
+/// The samples of one group that are selected at step `i`, in order.
+fn select(op: AggregateOp, param: f64, members: &[usize], series: &[Series], i: usize) -> Vec<Selected> {
+    let present = members.iter().filter_map(|&at| {
+        let s = series.get(at)?;
+        Some((at, s.floats.get(i)?, &s.labels))
+    });
+    if op == AggregateOp::LimitRatio {
+        let ratio = param.clamp(-1.0, 1.0);
+        if ratio == 0.0 {
+            return Vec::new();
+        }
+        let mut heap = Heap { items: Vec::new(), largest: true };
+        for (at, v, labels) in present {
+            if in_ratio(labels, ratio) {
+                heap.push((at, v));
+            }
+        }
+        return heap.items;
+    }
+    let k = param as i64;
+    if k < 1 {
+        return Vec::new();
+    }
+    let k = usize::try_from(k).unwrap_or(usize::MAX).min(series.len());
+    if op == AggregateOp::LimitK {
+        return present.take(k).map(|(at, v, _)| (at, v)).collect();
+    }
+    let mut heap = Heap { items: Vec::new(), largest: op == AggregateOp::Topk };
+    for (at, v, _) in present {
+        heap.offer((at, v), k);
+    }
+    heap.into_sorted()
+}
+
+/// Go's `%v` of a float.
+fn go_v(v: f64) -> String {
+    model::number::format_g(v)
+}

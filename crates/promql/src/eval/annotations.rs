@@ -1,0 +1,200 @@
+//! Warnings and infos, in Prometheus' words.
+
+use std::collections::BTreeMap;
+
+use model::number;
+
+use crate::ast::Span;
+
+/// What a query's caller should know besides the result. Equal texts are kept once, as the first place that gave them
+/// says where; so evaluation order does not show.
+#[derive(Debug, Default)]
+pub(crate) struct Annotations {
+    warnings: BTreeMap<String, Span>,
+    infos: BTreeMap<String, Span>,
+    forced: BTreeMap<String, (Span, Forced)>,
+}
+
+/// Buckets of a classic histogram that had to be made monotonic, merged over steps and series.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Forced {
+    /// Lowest bound at which the count was raised.
+    pub(crate) min_bucket: f64,
+    /// Highest bound at which the count was raised.
+    pub(crate) max_bucket: f64,
+    /// Largest amount.
+    pub(crate) max_diff: f64,
+    /// First time, in milliseconds.
+    pub(crate) min_t: i64,
+    /// Last time, in milliseconds.
+    pub(crate) max_t: i64,
+    /// As Prometheus counts: merging adds one each time.
+    pub(crate) count: u64,
+}
+
+impl Annotations {
+    pub(crate) fn warn(&mut self, text: String, span: Span) {
+        self.warnings.entry(text).or_insert(span);
+    }
+
+    pub(crate) fn info(&mut self, text: String, span: Span) {
+        self.infos.entry(text).or_insert(span);
+    }
+
+    pub(crate) fn bad_quantile(&mut self, q: f64, span: Span) {
+        self.warn(format!("quantile value should be between 0 and 1, got {}", go_g(q)), span);
+    }
+
+    pub(crate) fn bad_ratio(&mut self, ratio: f64, capped: f64, span: Span) {
+        self.warn(
+            format!(
+                "ratio value should be between -1 and 1, got {}, capping to {}",
+                go_g(ratio),
+                go_g(capped)
+            ),
+            span,
+        );
+    }
+
+    pub(crate) fn bad_bucket_label(&mut self, name: &str, value: &str, span: Span) {
+        let text =
+            format!("bucket label \"le\" is missing or has a malformed value of {}", number::quote(value));
+        self.warn(with_metric_name(text, name), span);
+    }
+
+    pub(crate) fn maybe_not_counter(&mut self, name: &str, span: Span) {
+        let text = format!(
+            "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
+            number::quote(name)
+        );
+        self.info(text, span);
+    }
+
+    pub(crate) fn incompatible_types(&mut self, op: &str, left: &str, right: &str, span: Span) {
+        let text = format!(
+            "incompatible sample types encountered for binary operator {}: {left} {op} {right}",
+            number::quote(op)
+        );
+        self.info(text, span);
+    }
+
+    pub(crate) fn sort_in_range_query(&mut self, span: Span) {
+        let text = "sort is ineffective for range queries since results are always ordered by labels";
+        self.warn(text.to_owned(), span);
+    }
+
+    pub(crate) fn forced_monotonicity(&mut self, name: &str, span: Span, new: Forced) {
+        let text = with_metric_name(
+            "input to histogram_quantile needed to be fixed for monotonicity (see \
+             https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)"
+                .to_owned(),
+            name,
+        );
+        self.forced
+            .entry(text)
+            .and_modify(|(_, old)| {
+                old.min_bucket = old.min_bucket.min(new.min_bucket);
+                old.max_bucket = old.max_bucket.max(new.max_bucket);
+                old.max_diff = old.max_diff.max(new.max_diff);
+                old.min_t = old.min_t.min(new.min_t);
+                old.max_t = old.max_t.max(new.max_t);
+                old.count += new.count + 1;
+            })
+            .or_insert((span, new));
+    }
+
+    /// The texts with positions in `query`: warnings and infos.
+    pub(crate) fn render(&self, query: &str) -> (Vec<String>, Vec<String>) {
+        let place = |span: Span| position(query, span.start as usize);
+        let warnings =
+            self.warnings.iter().map(|(text, &span)| format!("PromQL warning: {text} ({})", place(span)));
+        let infos = self.infos.iter().map(|(text, &span)| format!("PromQL info: {text} ({})", place(span)));
+        let forced = self.forced.iter().map(|(text, (span, f))| {
+            format!(
+                "PromQL info: {text}, from buckets {} to {}, with a max diff of {}, over {} samples from {} to {} ({})",
+                go_g(f.min_bucket),
+                go_g(f.max_bucket),
+                two_digits(f.max_diff),
+                f.count + 1,
+                rfc3339(f.min_t),
+                rfc3339(f.max_t),
+                place(*span)
+            )
+        });
+        (warnings.collect(), infos.chain(forced).collect())
+    }
+}
+
+fn with_metric_name(text: String, name: &str) -> String {
+    if name.is_empty() { text } else { format!("{text} for metric name {}", number::quote(name)) }
+}
+
+/// `line:column`, both from 1, the column in bytes.
+fn position(query: &str, at: usize) -> String {
+    let before = query.as_bytes().get(..at).unwrap_or(query.as_bytes());
+    let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|&&b| b != b'\n').count() + 1;
+    format!("{line}:{column}")
+}
+
+/// Go's `%g`: an exponent below 1e-4 and from 1e21.
+fn go_g(v: f64) -> String {
+    number::format_g(v)
+}
+
+/// Go's `%.2g`.
+fn two_digits(v: f64) -> String {
+    if v == 0.0 || !v.is_finite() {
+        return go_g(v);
+    }
+    let scientific = format!("{v:.1e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..2).contains(&exponent) {
+        let decimals = usize::try_from(1 - exponent).unwrap_or(0);
+        let fixed = format!("{v:.decimals$}");
+        return if fixed.contains('.') {
+            fixed.trim_end_matches('0').trim_end_matches('.').to_owned()
+        } else {
+            fixed
+        };
+    }
+    let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.abs())
+}
+
+fn rfc3339(millis: i64) -> String {
+    let seconds = millis / 1000;
+    let date = super::dates::Date::from_unix(seconds);
+    let of_day = seconds.rem_euclid(86_400);
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+        date.year,
+        date.month,
+        date.day,
+        of_day / 3600,
+        of_day / 60 % 60,
+        of_day % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_digits_are_written_as_go_writes_them() {
+        for (v, want) in
+            [(480.0, "4.8e+02"), (12.0, "12"), (0.5, "0.5"), (0.00123, "0.0012"), (1e-7, "1e-07")]
+        {
+            assert_eq!(two_digits(v), want);
+        }
+    }
+
+    #[test]
+    fn places_count_lines_and_bytes_from_one() {
+        assert_eq!(position("rate(m[1m])", 5), "1:6");
+        assert_eq!(position("a\n+ b", 4), "2:3");
+    }
+}

@@ -1,0 +1,279 @@
+//! Arithmetic and comparison between vectors.
+
+use model::{Labels, LabelsBuilder, METRIC_NAME};
+
+use super::column::{Bitmap, Column, Grid, Series};
+use super::rows::{LabelMap, Rows, merge_equal};
+use super::{Evaluator, math};
+use crate::ast::{BinaryOp, Cardinality, VectorMatching};
+use crate::engine::QueryError;
+use crate::plan::VectorBinary;
+
+/// Numbers series by the labels that matching looks at.
+pub(super) struct Signatures<'m> {
+    matching: &'m VectorMatching,
+    numbers: LabelMap<Labels, usize>,
+}
+
+impl<'m> Signatures<'m> {
+    pub(super) fn new(matching: &'m VectorMatching) -> Self {
+        Signatures { matching, numbers: LabelMap::default() }
+    }
+
+    /// The number of the series' signature.
+    pub(super) fn of(&mut self, labels: &Labels) -> usize {
+        let next = self.numbers.len();
+        *self.numbers.entry(matched(labels, self.matching)).or_insert(next)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+}
+
+/// The labels that matching looks at.
+fn matched(labels: &Labels, matching: &VectorMatching) -> Labels {
+    let named = |name: &str| matching.labels.iter().any(|l| l == name);
+    if matching.on { labels.filter(named) } else { labels.filter(|name| name != METRIC_NAME && !named(name)) }
+}
+
+/// An error at a step: the earliest is the query's.
+struct Failure {
+    /// Step, phase within the step, place within the phase.
+    rank: (usize, usize, usize),
+    text: String,
+}
+
+/// Keeps the earlier failure.
+fn note(first: &mut Option<Failure>, rank: (usize, usize, usize), text: impl FnOnce() -> String) {
+    if first.as_ref().is_none_or(|f| rank < f.rank) {
+        *first = Some(Failure { rank, text: text() });
+    }
+}
+
+/// An operation between the series of one signature. `many` is the side whose labels the result has; without a
+/// `group_` modifier that is the left one.
+struct Join<'a> {
+    b: &'a VectorBinary,
+    delayed_names: bool,
+    many: &'a [Series],
+    one: &'a [Series],
+    /// The sides stand the other way round than they were written.
+    swapped: bool,
+    /// Steps at which there is anything to match.
+    active: &'a Bitmap,
+    len: usize,
+}
+
+/// A series of the result before equal ones are merged.
+struct Joined {
+    labels: Labels,
+    floats: Column,
+    /// Steps at which two samples met, kept or not.
+    met: Bitmap,
+    /// Place of the `many` side's series.
+    rank: usize,
+}
+
+impl Join<'_> {
+    /// Value of the operation at a step, and whether it is kept.
+    fn compute(&self, many: f64, one: f64) -> (f64, bool) {
+        let (left, right) = if self.swapped { (one, many) } else { (many, one) };
+        let (value, keep) = math::samples(self.b.op, left, right);
+        if self.b.return_bool { (f64::from(u8::from(keep)), true) } else { (value, keep) }
+    }
+
+    fn labels(&self, many: &Labels, one: &Labels) -> Labels {
+        let matching = &self.b.matching;
+        let mut labels = LabelsBuilder::new(many);
+        if math::changes_metric(self.b.op) || (self.b.return_bool && !self.delayed_names) {
+            labels.retain(|name, _| !matches!(name, "__name__" | "__type__" | "__unit__"));
+        }
+        if matching.card == Cardinality::OneToOne {
+            labels.retain(|name, _| matching.labels.iter().any(|l| l == name) == matching.on);
+        }
+        for name in &matching.include {
+            labels.set(name, one.value(name));
+        }
+        labels.build()
+    }
+
+    /// Matches the series of one signature.
+    fn signature(&self, many: &[usize], one: &[usize], failure: &mut Option<Failure>, out: &mut Vec<Series>) {
+        let matching = &self.b.matching;
+        self.check_one_side(one, failure);
+        let mut joined: Vec<Joined> = Vec::new();
+        let mut met = Bitmap::new(self.len);
+        let one_to_one = matching.card == Cardinality::OneToOne;
+        let mut add = |rank, labels, pairs: &mut dyn Iterator<Item = (usize, f64, f64)>, met: &mut Bitmap| {
+            let mut new =
+                Joined { labels, floats: Column::absent(self.len), met: Bitmap::new(self.len), rank };
+            for (i, a, b) in pairs {
+                if one_to_one && met.get(i) {
+                    note(failure, (i, 1, rank), || {
+                        "multiple matches for labels: many-to-one matching must be explicit \
+                         (group_left/group_right)"
+                            .to_owned()
+                    });
+                }
+                met.set(i);
+                new.met.set(i);
+                let (value, keep) = self.compute(a, b);
+                if keep {
+                    new.floats.set(i, value);
+                }
+            }
+            joined.push(new);
+        };
+        let mut any_one = Bitmap::new(self.len);
+        for s in one.iter().filter_map(|&o| self.one.get(o)) {
+            any_one.union(&s.floats.present);
+        }
+        for &m in many {
+            let Some(a) = self.many.get(m) else { continue };
+            for b in one.iter().filter_map(|&o| self.one.get(o)) {
+                if !a.floats.present.intersects(&b.floats.present) {
+                    continue;
+                }
+                let mut pairs = a.floats.iter().filter_map(|(i, v)| Some((i, v, b.floats.get(i)?)));
+                add(m, self.labels(&a.labels, &b.labels), &mut pairs, &mut met);
+            }
+            if let Some(fill) = matching.fill_right {
+                let mut pairs = a.floats.iter().filter(|&(i, _)| !any_one.get(i)).map(|(i, v)| (i, v, fill));
+                add(m, self.labels(&a.labels, &matched(&a.labels, matching)), &mut pairs, &mut met);
+            }
+        }
+        if let Some(fill) = matching.fill_left {
+            for &o in one {
+                let Some(b) = self.one.get(o) else { continue };
+                let before = met.clone();
+                let mut pairs = b.floats.iter().filter(|&(i, _)| !before.get(i)).map(|(i, v)| (i, fill, v));
+                let rank = self.many.len() + o;
+                add(rank, self.labels(&matched(&b.labels, matching), &b.labels), &mut pairs, &mut met);
+            }
+        }
+        if !one_to_one {
+            check_distinct(&joined, failure);
+        }
+        for j in joined.into_iter().filter(|j| !j.floats.is_absent()) {
+            out.push(Series { labels: j.labels, drop_name: self.b.return_bool, floats: j.floats });
+        }
+    }
+
+    /// On the "one" side a signature may have one sample a step.
+    fn check_one_side(&self, one: &[usize], failure: &mut Option<Failure>) {
+        let matching = &self.b.matching;
+        for (at, &o) in one.iter().enumerate() {
+            let Some(new) = self.one.get(o) else { continue };
+            for old in one.iter().take(at).filter_map(|&o| self.one.get(o)) {
+                let mut both = new.floats.present.clone();
+                both.intersect(self.active);
+                if let Some(i) = both.first_common(&old.floats.present) {
+                    let side = if self.swapped { "left" } else { "right" };
+                    note(failure, (i, 0, o), || {
+                        format!(
+                            "found duplicate series for the match group {} on the {side} hand-side of the \
+                             operation: [{}, {}];many-to-many matching not allowed: matching labels must be \
+                             unique on one side",
+                            match_labels(&new.labels, matching),
+                            new.labels,
+                            old.labels
+                        )
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// As Prometheus prints a match group.
+fn match_labels(labels: &Labels, matching: &VectorMatching) -> Labels {
+    matched(labels, matching)
+}
+
+/// Within a signature no two pairs may have a result of the same labels.
+fn check_distinct(joined: &[Joined], failure: &mut Option<Failure>) {
+    let mut seen: LabelMap<&Labels, Bitmap> = LabelMap::default();
+    for j in joined {
+        match seen.get_mut(&j.labels) {
+            None => {
+                seen.insert(&j.labels, j.met.clone());
+            }
+            Some(bits) => {
+                if let Some(i) = bits.first_common(&j.met) {
+                    note(failure, (i, 1, j.rank), || {
+                        "multiple matches for labels: grouping labels must ensure unique matches".to_owned()
+                    });
+                }
+                bits.union(&j.met);
+            }
+        }
+    }
+}
+
+impl Evaluator<'_> {
+    pub(super) fn vector_binary(&self, b: &VectorBinary, grid: Grid) -> Result<Rows<'_>, QueryError> {
+        let left = self.vector(&b.left, grid)?;
+        let right = self.vector(&b.right, grid)?;
+        let len = grid.len();
+        let mut active = Bitmap::new(len);
+        let mut on_right = Bitmap::new(len);
+        for s in &left.series {
+            active.union(&s.floats.present);
+        }
+        for s in &right.series {
+            on_right.union(&s.floats.present);
+        }
+        // Without values to fill in, a step where one side is empty is not looked at.
+        if b.matching.fill_left.is_none() && b.matching.fill_right.is_none() {
+            active.intersect(&on_right);
+        } else {
+            active.union(&on_right);
+        }
+        let swapped = b.matching.card == Cardinality::OneToMany;
+        let (many, one) = if swapped { (&right.series, &left.series) } else { (&left.series, &right.series) };
+        let mut signatures = Signatures::new(&b.matching);
+        let mut members: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
+        for (at, s) in one.iter().enumerate() {
+            let signature = signatures.of(&s.labels);
+            members.resize_with(signatures.len(), Default::default);
+            if let Some((_, one)) = members.get_mut(signature) {
+                one.push(at);
+            }
+        }
+        let mut order = Vec::new();
+        for (at, s) in many.iter().enumerate() {
+            let signature = signatures.of(&s.labels);
+            members.resize_with(signatures.len(), Default::default);
+            if let Some((many, _)) = members.get_mut(signature) {
+                if many.is_empty() {
+                    order.push(signature);
+                }
+                many.push(at);
+            }
+        }
+        order.extend((0..members.len()).filter(|&s| members.get(s).is_some_and(|(many, _)| many.is_empty())));
+        if matches!(b.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) && active.any() {
+            let symbol = math::symbol(b.op);
+            self.notes.lock().incompatible_types(symbol, "float", "float", b.span);
+            return self.rows(Vec::new());
+        }
+        let join = Join { b, delayed_names: self.delayed_names, many, one, swapped, active: &active, len };
+        let mut failure = None;
+        let mut out = Vec::with_capacity(many.len());
+        for signature in order {
+            self.ctx.check()?;
+            if let Some((many, one)) = members.get(signature) {
+                join.signature(many, one, &mut failure, &mut out);
+            }
+        }
+        if let Some(failure) = failure {
+            return Err(QueryError::Execution(failure.text));
+        }
+        if !(grid.is_instant() && self.delayed_names) {
+            out = merge_equal(out)?;
+        }
+        self.rows(out)
+    }
+}

@@ -1,0 +1,352 @@
+//! `histogram_quantile`, `histogram_quantiles` and `histogram_fraction` over series with the label `le`.
+
+use model::{Labels, LabelsBuilder, number};
+
+use super::Evaluator;
+use super::annotations::Forced;
+use super::column::{Column, Grid, Scalars, Series, drop_reserved};
+use super::rows::{LabelMap, Rows, merge_equal};
+use crate::ast::Span;
+use crate::engine::QueryError;
+use crate::plan::{BucketCall, Vector};
+
+const LE: &str = "le";
+
+/// Neighbouring counts that differ relatively by less are taken to be equal.
+const TOLERANCE: f64 = 1e-12;
+
+/// A bucket at one step: upper bound and cumulative count.
+type Bucket = (f64, f64);
+
+/// The buckets of one histogram, ordered by upper bound: bound and index of the series.
+struct Histogram {
+    labels: Labels,
+    buckets: Vec<(f64, usize)>,
+}
+
+/// Sums the counts of equal bounds.
+fn coalesce(buckets: &mut Vec<Bucket>) {
+    buckets.dedup_by(|new, old| {
+        let equal = new.0 == old.0;
+        if equal {
+            old.1 += new.1;
+        }
+        equal
+    });
+}
+
+fn almost_equal(a: f64, b: f64) -> bool {
+    if a.is_nan() && b.is_nan() || a == b {
+        return true;
+    }
+    let (sum, difference) = (a.abs() + b.abs(), (a - b).abs());
+    if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
+        return difference < TOLERANCE * f64::MIN_POSITIVE;
+    }
+    difference / sum.min(f64::MAX) < TOLERANCE
+}
+
+/// Makes the counts ascend: small differences are ignored silently, larger falls are reported as lowest and highest
+/// bound and largest fall.
+fn make_monotonic(buckets: &mut [Bucket]) -> Option<(f64, f64, f64)> {
+    let mut forced: Option<(f64, f64, f64)> = None;
+    let mut previous = buckets.first()?.1;
+    for (bound, count) in buckets.iter_mut().skip(1) {
+        if *count == previous {
+            continue;
+        }
+        if almost_equal(previous, *count) {
+            *count = previous;
+        } else if *count < previous {
+            let fall = previous - *count;
+            let (min, max, largest) = forced.unwrap_or((f64::INFINITY, f64::NEG_INFINITY, 0.0));
+            forced = Some((min.min(*bound), max.max(*bound), largest.max(fall)));
+            *count = previous;
+        } else {
+            previous = *count;
+        }
+    }
+    forced
+}
+
+/// The quantile, interpolated within its bucket, and what had to be forced for it.
+fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<(f64, f64, f64)>) {
+    if q.is_nan() {
+        return (f64::NAN, None);
+    }
+    if q < 0.0 {
+        return (f64::NEG_INFINITY, None);
+    }
+    if q > 1.0 {
+        return (f64::INFINITY, None);
+    }
+    if buckets.last().is_none_or(|b| b.0 != f64::INFINITY) {
+        return (f64::NAN, None);
+    }
+    coalesce(buckets);
+    let forced = make_monotonic(buckets);
+    (interpolated(q, buckets).unwrap_or(f64::NAN), forced)
+}
+
+fn interpolated(q: f64, buckets: &[Bucket]) -> Option<f64> {
+    let (&(_, observations), finite) = buckets.split_last()?;
+    let &(highest, _) = finite.last()?;
+    if observations == 0.0 {
+        return None;
+    }
+    let mut rank = q * observations;
+    let at = first_reaching(finite, rank);
+    let Some(&(end, count)) = finite.get(at) else { return Some(highest) };
+    if at == 0 && end <= 0.0 {
+        return Some(end);
+    }
+    let (mut start, mut count) = (0.0, count);
+    if let Some(&(bound, below)) = at.checked_sub(1).and_then(|i| finite.get(i)) {
+        start = bound;
+        count -= below;
+        rank -= below;
+    }
+    Some(start + (end - start) * (rank / count))
+}
+
+/// Index of the first bucket whose count is at least `rank`, by bisection (with NaN counts the way matters).
+fn first_reaching(buckets: &[Bucket], rank: f64) -> usize {
+    let (mut from, mut to) = (0, buckets.len());
+    while from < to {
+        let middle = (from + to) / 2;
+        if buckets.get(middle).is_some_and(|b| b.1 >= rank) {
+            to = middle;
+        } else {
+            from = middle + 1;
+        }
+    }
+    from
+}
+
+/// The fraction of observations between two values, interpolated within buckets.
+fn fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
+    if buckets.last().is_none_or(|b| b.0 != f64::INFINITY) {
+        return f64::NAN;
+    }
+    coalesce(buckets);
+    let count = buckets.last().map_or(0.0, |b| b.1);
+    if count == 0.0 || lower.is_nan() || upper.is_nan() {
+        return f64::NAN;
+    }
+    if lower >= upper {
+        return 0.0;
+    }
+    let (mut lower_rank, mut upper_rank) = (None, None);
+    let mut rank = 0.0;
+    let mut start = if buckets.first().is_some_and(|b| b.0 <= 0.0) { f64::NEG_INFINITY } else { 0.0 };
+    for &(end, reached) in buckets.iter() {
+        let within = |v: f64| {
+            // A bucket without lower end cannot be divided.
+            if start == f64::NEG_INFINITY {
+                reached
+            } else {
+                rank + (reached - rank) * (v - start) / (end - start)
+            }
+        };
+        for (v, found) in [(lower, &mut lower_rank), (upper, &mut upper_rank)] {
+            if found.is_none() {
+                if start >= v {
+                    *found = Some(rank);
+                } else if start < v && end > v {
+                    *found = Some(within(v));
+                }
+            }
+        }
+        if lower_rank.is_some() && upper_rank.is_some() {
+            break;
+        }
+        rank = reached;
+        start = end;
+    }
+    let capped = |rank: Option<f64>| rank.filter(|&r| r <= count || r.is_nan()).unwrap_or(count);
+    (capped(upper_rank) - capped(lower_rank)) / count
+}
+
+impl Evaluator<'_> {
+    pub(super) fn buckets(
+        &self,
+        input: &Vector,
+        call: &BucketCall,
+        span: Span,
+        grid: Grid,
+    ) -> Result<Rows<'_>, QueryError> {
+        let rows = self.vector(input, grid)?;
+        let histograms = self.histograms(&rows.series, span);
+        let mut out = match call {
+            BucketCall::Quantile(q, q_span) => {
+                let q = self.scalar(q, grid)?;
+                self.check_quantiles(&q, grid, *q_span);
+                self.quantiles(&histograms, &rows.series, &q, span, grid, None)?
+            }
+            BucketCall::Quantiles(label, quantiles) => {
+                let mut out = Vec::new();
+                for (q, q_span) in quantiles {
+                    let q = self.scalar(q, grid)?;
+                    self.check_quantiles(&q, grid, *q_span);
+                    out.extend(self.quantiles(&histograms, &rows.series, &q, span, grid, Some(label))?);
+                }
+                out
+            }
+            BucketCall::Fraction(lower, upper) => {
+                let (lower, upper) = (self.scalar(lower, grid)?, self.scalar(upper, grid)?);
+                let mut out = Vec::new();
+                for h in &histograms {
+                    let mut floats = Column::absent(grid.len());
+                    h.each_step(&rows.series, grid, |i, buckets| {
+                        floats.set(i, fraction(lower.get(i), upper.get(i), buckets));
+                    });
+                    out.push(self.named(h, floats));
+                }
+                out
+            }
+        };
+        out.retain(|s| !s.floats.is_absent());
+        if !(grid.is_instant() && self.delayed_names) {
+            out = merge_equal(out)?;
+        }
+        self.rows(out)
+    }
+
+    fn named(&self, h: &Histogram, floats: Column) -> Series {
+        let labels = if self.delayed_names { h.labels.clone() } else { drop_reserved(&h.labels) };
+        Series { labels, drop_name: true, floats }
+    }
+
+    fn check_quantiles(&self, q: &Scalars, grid: Grid, span: Span) {
+        let steps = if let Scalars::Const(_) = q { 1 } else { grid.len() };
+        for v in (0..steps).map(|i| q.get(i)).filter(|q| !(0.0..=1.0).contains(q)) {
+            self.notes.lock().bad_quantile(v, span);
+        }
+    }
+
+    /// Series grouped by their labels without `le`.
+    fn histograms(&self, series: &[Series], span: Span) -> Vec<Histogram> {
+        let mut index: LabelMap<Labels, usize> = LabelMap::default();
+        let mut histograms: Vec<Histogram> = Vec::new();
+        for (at, s) in series.iter().enumerate() {
+            let le = s.labels.value(LE);
+            let Some(bound) = number::parse_float(le) else {
+                let name = if self.delayed_names { s.labels.metric_name().unwrap_or("") } else { "" };
+                self.notes.lock().bad_bucket_label(name, le, span);
+                continue;
+            };
+            let labels = s.labels.filter(|name| name != LE);
+            let of = *index.entry(labels).or_insert_with_key(|labels| {
+                histograms.push(Histogram { labels: labels.clone(), buckets: Vec::new() });
+                histograms.len() - 1
+            });
+            if let Some(h) = histograms.get_mut(of) {
+                h.buckets.push((bound, at));
+            }
+        }
+        for h in &mut histograms {
+            h.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        }
+        histograms
+    }
+
+    fn quantiles(
+        &self,
+        histograms: &[Histogram],
+        series: &[Series],
+        q: &Scalars,
+        span: Span,
+        grid: Grid,
+        label: Option<&str>,
+    ) -> Result<Vec<Series>, QueryError> {
+        // With a label for the quantile, steps of another quantile are another series.
+        let mut out: Vec<Series> = Vec::new();
+        for h in histograms {
+            self.ctx.check()?;
+            let mut by_quantile: Vec<(u64, Column)> = Vec::new();
+            h.each_step(series, grid, |i, buckets| {
+                let quantile_wanted = q.get(i);
+                let (value, forced) = quantile(quantile_wanted, buckets);
+                if let Some((min_bucket, max_bucket, max_diff)) = forced {
+                    let name = if self.delayed_names { h.labels.metric_name().unwrap_or("") } else { "" };
+                    let t = grid.time(i);
+                    let new = Forced { min_bucket, max_bucket, max_diff, min_t: t, max_t: t, count: 0 };
+                    self.notes.lock().forced_monotonicity(name, span, new);
+                }
+                let key = if label.is_some() { quantile_wanted.to_bits() } else { 0 };
+                let at = by_quantile.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {
+                    by_quantile.push((key, Column::absent(grid.len())));
+                    by_quantile.len() - 1
+                });
+                if let Some((_, column)) = by_quantile.get_mut(at) {
+                    column.set(i, value);
+                }
+            });
+            for (key, floats) in by_quantile {
+                let mut new = self.named(h, floats);
+                if let Some(label) = label {
+                    let text = open_metrics_float(f64::from_bits(key));
+                    new.labels = LabelsBuilder::new(&new.labels).set(label, &text).build();
+                }
+                out.push(new);
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl Histogram {
+    /// Calls `f` with the buckets that are present at a step, for each step that has any.
+    fn each_step(&self, series: &[Series], grid: Grid, mut f: impl FnMut(usize, &mut Vec<Bucket>)) {
+        let columns: Vec<(f64, &Column)> =
+            self.buckets.iter().filter_map(|&(bound, at)| Some((bound, &series.get(at)?.floats))).collect();
+        let mut buckets = Vec::with_capacity(columns.len());
+        for i in 0..grid.len() {
+            buckets.clear();
+            buckets.extend(columns.iter().filter_map(|(bound, column)| Some((*bound, column.get(i)?))));
+            if !buckets.is_empty() {
+                f(i, &mut buckets);
+            }
+        }
+    }
+}
+
+/// As OpenMetrics writes a quantile: never without a point or an exponent.
+fn open_metrics_float(v: f64) -> String {
+    if v == 0.0 {
+        return "0.0".to_owned();
+    }
+    if v.is_infinite() {
+        return if v > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let text = number::format_g(v);
+    if text.contains(['e', '.', 'N', 'I']) { text } else { format!("{text}.0") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_interpolated_within_their_bucket() {
+        let buckets = || vec![(1.0, 10.0), (2.0, 30.0), (f64::INFINITY, 40.0)];
+        for (q, want) in
+            [(0.125, 0.5), (0.5, 1.5), (0.9, 2.0), (-1.0, f64::NEG_INFINITY), (2.0, f64::INFINITY)]
+        {
+            assert_eq!(quantile(q, &mut buckets()).0, want, "{q}");
+        }
+    }
+
+    #[test]
+    fn falling_counts_are_raised_and_reported() {
+        let mut buckets = vec![(1.0, 10.0), (2.0, 4.0), (f64::INFINITY, 12.0)];
+        assert_eq!(quantile(0.5, &mut buckets), (0.6, Some((2.0, 2.0, 6.0))));
+    }
+
+    #[test]
+    fn fractions_count_what_lies_between() {
+        let buckets = || vec![(1.0, 10.0), (2.0, 30.0), (f64::INFINITY, 40.0)];
+        assert_eq!(fraction(0.0, 1.5, &mut buckets()), 0.5);
+        assert_eq!(fraction(f64::NEG_INFINITY, f64::INFINITY, &mut buckets()), 1.0);
+    }
+}

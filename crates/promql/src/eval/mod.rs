@@ -1,0 +1,253 @@
+//! Evaluation by series over all steps, in columns.
+//!
+//! Series that are only computed on one by one (a selector, a window function, functions and operators with
+//! scalars) stream through a [`Worker`](scan) per thread; an aggregation on top of such a scan takes each column
+//! into its groups at once, so that only groups are held. Everything else works on [`Rows`].
+
+mod aggregate;
+mod aggregate_k;
+mod annotations;
+mod binary;
+mod column;
+mod dates;
+mod histogram_classic;
+mod info;
+mod labels;
+mod map;
+mod math;
+mod order;
+mod over_time;
+mod rate;
+mod regression;
+mod result;
+mod rows;
+mod scan;
+mod set;
+mod sort;
+mod subquery;
+mod window;
+mod workers;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use model::Labels;
+use parking_lot::Mutex;
+use storage::{Interrupted, QueryContext, Select};
+
+use annotations::Annotations;
+pub(crate) use column::Grid;
+use column::{Column, Scalars, Series};
+pub(crate) use math::{
+    function as math_function, max as max_of, min as min_of, scalar as scalar_binary, symbol,
+};
+use rows::{Hold, Rows};
+use scan::RawSeries;
+pub(crate) use window::WindowFn;
+pub(crate) use workers::Workers;
+
+use crate::engine::{EngineOptions, QueryError, QueryStats};
+use crate::plan::{Plan, Scalar, Stage, Vector};
+
+/// What is read once for several scans.
+type Shared = Option<Arc<Vec<RawSeries>>>;
+
+/// Evaluates one plan.
+pub(crate) struct Evaluator<'q> {
+    store: &'q dyn Select,
+    ctx: &'q QueryContext,
+    plan: &'q Plan,
+    lookback: i64,
+    delayed_names: bool,
+    max_samples: u64,
+    workers: Workers<'q>,
+    notes: Mutex<Annotations>,
+    shared: Vec<Mutex<Shared>>,
+    held: AtomicU64,
+    peak: AtomicU64,
+    samples: AtomicU64,
+    series: AtomicU64,
+}
+
+impl<'q> Evaluator<'q> {
+    pub(crate) fn new(
+        store: &'q dyn Select,
+        ctx: &'q QueryContext,
+        plan: &'q Plan,
+        options: &EngineOptions,
+        lookback: i64,
+        workers: Workers<'q>,
+    ) -> Self {
+        Evaluator {
+            store,
+            ctx,
+            plan,
+            lookback,
+            delayed_names: options.delayed_name_removal,
+            max_samples: options.max_samples,
+            workers,
+            notes: Mutex::default(),
+            shared: plan.reads.iter().map(|_| Mutex::default()).collect(),
+            held: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            samples: AtomicU64::new(0),
+            series: AtomicU64::new(0),
+        }
+    }
+
+    /// The texts of warnings and infos.
+    pub(crate) fn annotations(&self, query: &str) -> (Vec<String>, Vec<String>) {
+        self.notes.lock().render(query)
+    }
+
+    /// What the evaluation cost so far.
+    pub(crate) fn stats(&self) -> QueryStats {
+        QueryStats {
+            total_queryable_samples: self.samples.load(Ordering::Relaxed),
+            peak_samples: self.peak.load(Ordering::Relaxed),
+            series: self.series.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Accounts samples that are now held in memory.
+    fn hold(&self, n: u64) -> Result<Hold<'_>, QueryError> {
+        let now = self.held.fetch_add(n, Ordering::Relaxed) + n;
+        self.peak.fetch_max(now, Ordering::Relaxed);
+        let hold = Hold::new(self, n);
+        self.ctx.hold(n)?;
+        if self.max_samples > 0 && now > self.max_samples {
+            return Err(Interrupted::TooManySamples.into());
+        }
+        Ok(hold)
+    }
+
+    fn release(&self, n: u64) {
+        self.held.fetch_sub(n, Ordering::Relaxed);
+        self.ctx.release(n);
+    }
+
+    fn rows(&self, series: Vec<Series>) -> Result<Rows<'_>, QueryError> {
+        let samples = series.iter().map(|s| s.floats.count() as u64).sum();
+        Ok(Rows { series, hold: self.hold(samples)? })
+    }
+
+    /// The series of a vector expression over the steps of `grid`.
+    fn vector(&self, vector: &Vector, grid: Grid) -> Result<Rows<'_>, QueryError> {
+        self.ctx.check()?;
+        if grid.len() == 0 {
+            return self.rows(Vec::new());
+        }
+        match vector {
+            Vector::Scan(scan) => self.scan_rows(scan, grid),
+            Vector::Subquery(subquery) => self.subquery(subquery, grid),
+            Vector::Map(input, stages) => {
+                let rows = self.vector(input, grid)?;
+                self.map(rows, stages, grid)
+            }
+            Vector::FromScalar(scalar) => {
+                let scalars = self.scalar(scalar, grid)?;
+                let mut floats = Column::absent(grid.len());
+                for i in 0..grid.len() {
+                    floats.set(i, scalars.get(i));
+                }
+                self.rows(vec![Series { labels: Labels::empty(), drop_name: false, floats }])
+            }
+            Vector::Aggregate(aggregation) => self.aggregate(aggregation, grid),
+            Vector::Binary(binary) if binary.op.is_set() => self.set_operation(binary, grid),
+            Vector::Binary(binary) => self.vector_binary(binary, grid),
+            Vector::Absent(input, labels) => self.absent(input, labels, grid),
+            Vector::LabelReplace { input, target, replacement, source, regex } => {
+                let rows = self.vector(input, grid)?;
+                self.label_replace(rows, target, replacement, source, regex)
+            }
+            Vector::LabelJoin { input, target, separator, sources } => {
+                let rows = self.vector(input, grid)?;
+                self.label_join(rows, target, separator, sources)
+            }
+            Vector::Sort { input, by, descending, span } => {
+                let rows = self.vector(input, grid)?;
+                if !grid.is_instant() {
+                    self.notes.lock().sort_in_range_query(*span);
+                }
+                Ok(sort::sorted(rows, by, *descending))
+            }
+            Vector::Buckets { input, call, span } => self.buckets(input, call, *span, grid),
+            Vector::Info { input, matchers, offset, at } => {
+                let rows = self.vector(input, grid)?;
+                self.info(rows, matchers.as_deref(), *offset, *at, grid)
+            }
+            Vector::NoFloats(input) => {
+                self.vector(input, grid)?;
+                self.rows(Vec::new())
+            }
+            Vector::Invariant(input) => {
+                let once = Grid { end: grid.start, ..grid };
+                let rows = self.vector(input, once)?;
+                let series = rows.series.iter().map(|s| Series {
+                    labels: s.labels.clone(),
+                    drop_name: s.drop_name,
+                    floats: s.floats.broadcast(grid.len()),
+                });
+                self.rows(series.collect())
+            }
+        }
+    }
+
+    /// The values of a scalar expression over the steps of `grid`.
+    fn scalar(&self, scalar: &Scalar, grid: Grid) -> Result<Scalars, QueryError> {
+        Ok(match scalar {
+            Scalar::Const(v) => Scalars::Const(*v),
+            Scalar::Time => Scalars::Steps((0..grid.len()).map(|i| grid.time(i) as f64 / 1000.0).collect()),
+            Scalar::Apply(f, inner) => self.scalar(inner, grid)?.zip(&Scalars::Const(0.0), |a, _| f(a)),
+            Scalar::Zip(f, a, b) => self.scalar(a, grid)?.zip(&self.scalar(b, grid)?, f),
+            Scalar::Binary(op, a, b) => {
+                self.scalar(a, grid)?.zip(&self.scalar(b, grid)?, |a, b| scalar_binary(*op, a, b))
+            }
+            Scalar::OfVector(vector) => {
+                let rows = self.vector(vector, grid)?;
+                let mut values = vec![f64::NAN; grid.len()];
+                let mut seen = column::Bitmap::new(grid.len());
+                for series in &rows.series {
+                    for (i, v) in series.floats.iter() {
+                        if let Some(slot) = values.get_mut(i) {
+                            *slot = if seen.get(i) { f64::NAN } else { v };
+                            seen.set(i);
+                        }
+                    }
+                }
+                Scalars::Steps(values)
+            }
+        })
+    }
+
+    fn scalars(&self, scalars: &[Scalar], grid: Grid) -> Result<Vec<Scalars>, QueryError> {
+        scalars.iter().map(|s| self.scalar(s, grid)).collect()
+    }
+
+    /// 1 at each step where the input has nothing.
+    fn absent(&self, input: &Vector, labels: &Labels, grid: Grid) -> Result<Rows<'_>, QueryError> {
+        let rows = self.vector(input, grid)?;
+        let mut present = column::Bitmap::new(grid.len());
+        for series in &rows.series {
+            present.union(&series.floats.present);
+        }
+        let mut floats = Column::absent(grid.len());
+        for i in (0..grid.len()).filter(|&i| !present.get(i)) {
+            floats.set(i, 1.0);
+        }
+        if floats.is_absent() {
+            return self.rows(Vec::new());
+        }
+        self.rows(vec![Series { labels: labels.clone(), drop_name: false, floats }])
+    }
+
+    /// The stages with their scalar arguments evaluated.
+    fn ready_stages(&self, stages: &[Stage], grid: Grid) -> Result<Vec<map::Ready>, QueryError> {
+        stages.iter().map(|stage| map::Ready::new(self, stage, grid)).collect()
+    }
+}
+
+/// What is said when two series of a result have the same labels.
+fn same_labelset() -> QueryError {
+    QueryError::Execution("vector cannot contain metrics with the same labelset".to_owned())
+}

@@ -1,0 +1,433 @@
+//! Reading series and computing on each of them for itself, on all threads.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use chunk::Columns;
+use model::{Labels, METRIC_NAME, is_stale};
+use storage::{ChunkView, Projection, Request, SelectError, SeriesPart};
+
+use super::column::{Column, Grid, Scalars, Series, drop_reserved};
+use super::map::Ready;
+use super::rows::{Rows, has_equal, merge_equal};
+use super::window::{self, WindowScratch, Windows};
+use super::{Evaluator, rate, same_labelset};
+use crate::engine::QueryError;
+use crate::plan::{Read, Scan, Source, Stage, Wanted, WindowCall};
+
+/// Answers with fewer series than this are computed on one thread.
+const SERIES_FOR_THREADS: usize = 32;
+
+/// Series of shared reads that make one item of work.
+const SHARED_SERIES_PER_ITEM: usize = 16;
+
+/// A decoded series of a read that several scans use.
+#[derive(Debug)]
+pub(super) struct RawSeries {
+    labels: Labels,
+    samples: Columns,
+}
+
+/// What a scan found: one series with its values.
+pub(super) struct Found<'a> {
+    /// As they are after the scan's functions.
+    pub(super) labels: Labels,
+    /// With delayed name removal: the name is to go at the end.
+    pub(super) drop_name: bool,
+    /// At least one value.
+    pub(super) column: &'a Column,
+}
+
+/// What one thread needs to work on series after series.
+struct Worker<'w> {
+    windows: Windows,
+    source: &'w Source,
+    args: &'w [Scalars],
+    stages: &'w [Ready],
+    drops_name: bool,
+    name: Option<&'w str>,
+    column: Column,
+    scratch: WindowScratch,
+    kept: Columns,
+    noted: String,
+}
+
+fn decode(part: &mut dyn SeriesPart, read: &Read, into: &mut Columns) -> Result<Option<Labels>, QueryError> {
+    let Some(series) = part.next()? else { return Ok(None) };
+    into.clear();
+    for chunk in series.chunks.iter() {
+        match *chunk {
+            ChunkView::Encoded { encoding, min_time, max_time, samples, bytes } => {
+                if min_time <= read.max_time && max_time >= read.min_time {
+                    chunk::decode(encoding, bytes, samples, into).map_err(|e| {
+                        QueryError::from(SelectError::Corrupt(format!("{}: {e}", series.labels)))
+                    })?;
+                }
+            }
+            ChunkView::Samples(samples) => {
+                into.times.extend(samples.iter().map(|s| s.t));
+                into.values.extend(samples.iter().map(|s| s.v));
+            }
+        }
+    }
+    Ok(Some(series.labels))
+}
+
+impl Worker<'_> {
+    /// Computes the series' column; whether it has any value.
+    fn compute(
+        &mut self,
+        evaluator: &Evaluator<'_>,
+        labels: &Labels,
+        samples: &Columns,
+    ) -> Result<bool, QueryError> {
+        self.column.clear();
+        match self.source {
+            Source::Instant | Source::Timestamp => {
+                let want_time = matches!(self.source, Source::Timestamp);
+                newest(&self.windows, &samples.times, &samples.values, want_time, &mut self.column);
+                self.scratch.samples += self.column.count() as u64;
+            }
+            Source::Smoothed => {
+                let samples = without_stale(samples, &mut self.kept);
+                smoothed(&self.windows, &samples.times, &samples.values, &mut self.column);
+                self.scratch.samples += self.column.count() as u64;
+            }
+            Source::Window(call) => {
+                let samples = without_stale(samples, &mut self.kept);
+                window::apply(
+                    call.function,
+                    self.args,
+                    &self.windows,
+                    &samples.times,
+                    &samples.values,
+                    &mut self.scratch,
+                    &mut self.column,
+                )?;
+                if call.function.wants_counter() && !self.column.is_absent() {
+                    let name = self.name.unwrap_or_else(|| labels.value(METRIC_NAME));
+                    if self.noted != name {
+                        name.clone_into(&mut self.noted);
+                        evaluator.note_if_no_counter(name, call);
+                    }
+                }
+            }
+        }
+        for stage in self.stages {
+            stage.apply(&mut self.column, &evaluator.notes);
+        }
+        Ok(!self.column.is_absent())
+    }
+}
+
+/// The samples that are not staleness markers.
+fn without_stale<'a>(samples: &'a Columns, kept: &'a mut Columns) -> &'a Columns {
+    if !samples.values.iter().any(|&v| is_stale(v)) {
+        return samples;
+    }
+    kept.clear();
+    for (&t, &v) in samples.times.iter().zip(&samples.values) {
+        if !is_stale(v) {
+            kept.times.push(t);
+            kept.values.push(v);
+        }
+    }
+    kept
+}
+
+/// At each step the newest sample that is younger than the lookback and no staleness marker.
+fn newest(windows: &Windows, times: &[i64], values: &[f64], want_time: bool, out: &mut Column) {
+    let mut next = 0;
+    for step in 0..windows.grid.len() {
+        let now = windows.at.unwrap_or_else(|| windows.grid.time(step)) - windows.offset;
+        while times.get(next).is_some_and(|&t| t <= now) {
+            next += 1;
+        }
+        let Some(newest) = next.checked_sub(1) else { continue };
+        let (Some(&t), Some(&v)) = (times.get(newest), values.get(newest)) else { continue };
+        if t > now - windows.lookback && !is_stale(v) {
+            out.set(step, if want_time { t as f64 / 1000.0 } else { v });
+        } else if next == times.len() && t <= now - windows.lookback {
+            break;
+        }
+    }
+}
+
+/// At each step the value on the line between the samples around it, or the one before it.
+fn smoothed(windows: &Windows, times: &[i64], values: &[f64], out: &mut Column) {
+    let at = |k: usize| Some((*times.get(k)?, *values.get(k)?));
+    for step in 0..windows.grid.len() {
+        let now = windows.at.unwrap_or_else(|| windows.grid.time(step)) - windows.offset;
+        let next = times.partition_point(|&t| t < now);
+        let before = next.checked_sub(1).and_then(at).filter(|&(t, _)| t > now - windows.lookback);
+        let behind = at(next).filter(|&(t, _)| t <= now + windows.lookback);
+        match (before, behind) {
+            (_, Some((t, v))) if t == now => out.set(step, v),
+            (Some((t1, v1)), Some((t2, v2))) => out.set(step, rate::interpolate(t1, v1, t2, v2, now, false)),
+            (Some((_, v)), None) => out.set(step, v),
+            (None, _) => {}
+        }
+    }
+}
+
+impl Evaluator<'_> {
+    fn note_if_no_counter(&self, name: &str, call: &WindowCall) {
+        const SUFFIXES: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
+        if !name.is_empty() && !SUFFIXES.iter().any(|s| name.ends_with(s)) {
+            self.notes.lock().maybe_not_counter(name, call.span);
+        }
+    }
+
+    /// As [`Self::note_if_no_counter`], for series in memory.
+    pub(super) fn note_window(&self, labels: &Labels, call: &WindowCall) {
+        if call.function.wants_counter() {
+            self.note_if_no_counter(labels.value(METRIC_NAME), call);
+        }
+    }
+
+    /// Streams a scan's series with the first `stages` of its stages through `each`, one state a group of series.
+    /// The states come in an order that does not depend on the threads.
+    pub(super) fn scan<S: Send>(
+        &self,
+        scan: &Scan,
+        stages: &[Stage],
+        grid: Grid,
+        init: impl Fn() -> S + Sync,
+        each: impl Fn(&mut S, Found<'_>) -> Result<(), QueryError> + Sync,
+    ) -> Result<Vec<S>, QueryError> {
+        let Some(read) = self.plan.reads.get(scan.read) else { return Ok(Vec::new()) };
+        let (args, range, mode) = match &scan.source {
+            Source::Window(call) => (self.scalars(&call.args, grid)?, call.range, call.mode),
+            _ => (Vec::new(), 0, None),
+        };
+        let stages_ready = self.ready_stages(stages, grid)?;
+        let drops_name = scan.source.drops_name() || stages.iter().any(Stage::drops_name);
+        let windows =
+            Windows { grid, range, offset: scan.offset, at: scan.at, mode, lookback: self.lookback };
+        let worker = || Worker {
+            windows,
+            source: &scan.source,
+            args: &args,
+            stages: &stages_ready,
+            drops_name,
+            name: scan.name.as_deref(),
+            column: Column::absent(grid.len()),
+            scratch: WindowScratch::default(),
+            kept: Columns::default(),
+            noted: String::new(),
+        };
+        let one = |worker: &mut Worker<'_>, state: &mut S, labels: Cow<'_, Labels>, samples: &Columns| {
+            if !worker.compute(self, &labels, samples)? {
+                return Ok(());
+            }
+            let drops = worker.drops_name && !self.delayed_names;
+            let labels = if drops { drop_reserved(&labels) } else { labels.into_owned() };
+            each(state, Found { labels, drop_name: worker.drops_name, column: &worker.column })
+        };
+        let finish = |worker: &Worker<'_>, series: u64| {
+            self.samples.fetch_add(worker.scratch.samples, Ordering::Relaxed);
+            self.series.fetch_add(series, Ordering::Relaxed);
+        };
+        if read.uses > 1 {
+            let shared = self.shared_read(scan.read, read)?;
+            let items: Vec<&[RawSeries]> = shared.chunks(SHARED_SERIES_PER_ITEM).collect();
+            let heavy = shared.len() >= SERIES_FOR_THREADS;
+            let results = self.workers.run(items, heavy, |group| {
+                let (mut worker, mut state) = (worker(), init());
+                for raw in group.into_iter().flatten() {
+                    self.ctx.check()?;
+                    one(&mut worker, &mut state, Cow::Borrowed(&raw.labels), &raw.samples)?;
+                }
+                finish(&worker, 0);
+                Ok(state)
+            });
+            return results.into_iter().collect();
+        }
+        let parts = self.select(read)?;
+        let heavy = parts.iter().map(|p| p.size_hint()).sum::<usize>() >= SERIES_FOR_THREADS;
+        let results = self.workers.run(parts, heavy, |group| {
+            let (mut worker, mut state) = (worker(), init());
+            let mut decoded = Columns::default();
+            let mut series = 0;
+            for mut part in group {
+                while let Some(labels) = decode(&mut *part, read, &mut decoded)? {
+                    series += 1;
+                    if series % 64 == 1 {
+                        self.ctx.check()?;
+                    }
+                    one(&mut worker, &mut state, Cow::Owned(labels), &decoded)?;
+                }
+            }
+            finish(&worker, series);
+            Ok(state)
+        });
+        results.into_iter().collect()
+    }
+
+    /// The series of a read that is not in the plan, with each scan's labels as they are stored.
+    pub(super) fn scan_named(&self, read: &Read, scan: &Scan, grid: Grid) -> Result<Vec<Series>, QueryError> {
+        let windows =
+            Windows { grid, range: 0, offset: scan.offset, at: scan.at, mode: None, lookback: self.lookback };
+        let mut all = Vec::new();
+        let mut decoded = Columns::default();
+        for mut part in self.select(read)? {
+            while let Some(labels) = decode(&mut *part, read, &mut decoded)? {
+                self.ctx.check()?;
+                // A read of one time ends there, whatever the chunks hold beyond it.
+                let until = decoded.times.partition_point(|&t| t <= read.max_time);
+                let (Some(times), Some(values)) = (decoded.times.get(..until), decoded.values.get(..until))
+                else {
+                    continue;
+                };
+                let mut floats = Column::absent(grid.len());
+                newest(&windows, times, values, matches!(scan.source, Source::Timestamp), &mut floats);
+                if !floats.is_absent() {
+                    all.push(Series { labels, drop_name: false, floats });
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn select(&self, read: &Read) -> Result<Vec<Box<dyn SeriesPart + '_>>, QueryError> {
+        let names: Vec<&str> = match &read.labels {
+            Wanted::All => Vec::new(),
+            Wanted::Only(names) | Wanted::Without(names) => names.iter().map(String::as_str).collect(),
+        };
+        let labels = match &read.labels {
+            Wanted::All => Projection::All,
+            Wanted::Only(_) => Projection::Only(&names),
+            Wanted::Without(_) => Projection::Without(&names),
+        };
+        let request = Request {
+            matchers: &read.matchers,
+            min_time: read.min_time,
+            max_time: read.max_time,
+            labels,
+            newest_only: read.newest_only,
+        };
+        Ok(self.store.select(self.ctx, &request)?)
+    }
+
+    /// What several scans read, decoded once.
+    fn shared_read(&self, at: usize, read: &Read) -> Result<Arc<Vec<RawSeries>>, QueryError> {
+        let Some(slot) = self.shared.get(at) else { return Ok(Arc::default()) };
+        let mut slot = slot.lock();
+        if let Some(shared) = &*slot {
+            return Ok(Arc::clone(shared));
+        }
+        let parts = self.select(read)?;
+        let heavy = parts.iter().map(|p| p.size_hint()).sum::<usize>() >= SERIES_FOR_THREADS;
+        let groups = self.workers.run(parts, heavy, |group| {
+            let mut all = Vec::new();
+            for mut part in group {
+                let mut samples = Columns::default();
+                while let Some(labels) = decode(&mut *part, read, &mut samples)? {
+                    self.ctx.check()?;
+                    std::mem::forget(self.hold(samples.len() as u64)?);
+                    all.push(RawSeries { labels, samples: std::mem::take(&mut samples) });
+                }
+            }
+            Ok::<_, QueryError>(all)
+        });
+        let mut all = Vec::new();
+        for group in groups {
+            all.extend(group?);
+        }
+        self.series.fetch_add(all.len() as u64, Ordering::Relaxed);
+        let shared = Arc::new(all);
+        *slot = Some(Arc::clone(&shared));
+        Ok(shared)
+    }
+
+    /// A scan's series in memory, ordered by labels.
+    pub(super) fn scan_rows(&self, scan: &Scan, grid: Grid) -> Result<Rows<'_>, QueryError> {
+        // Without a fixed metric name, series may become equal where the name is dropped; then that is looked at
+        // before anything else is computed.
+        let unchecked = scan.name.is_some() || self.delayed_names || !scan.drops_name();
+        let until = if unchecked {
+            scan.stages.len()
+        } else if scan.source.drops_name() {
+            0
+        } else {
+            scan.stages.iter().position(Stage::drops_name).map_or(scan.stages.len(), |at| at + 1)
+        };
+        let (first, rest) = scan.stages.split_at(until);
+        let groups = self.scan(
+            scan,
+            first,
+            grid,
+            || (Vec::new(), Vec::new()),
+            |(series, holds), found| {
+                holds.push(self.hold(found.column.count() as u64)?);
+                series.push(Series {
+                    labels: found.labels,
+                    drop_name: found.drop_name,
+                    floats: found.column.clone(),
+                });
+                Ok(())
+            },
+        )?;
+        let mut all = Vec::with_capacity(groups.iter().map(|(series, _)| series.len()).sum());
+        let mut holds = Vec::new();
+        for (series, group_holds) in groups {
+            all.extend(series);
+            holds.push(group_holds);
+        }
+        if !all.is_sorted_by(|a: &Series, b| a.labels <= b.labels) {
+            all.sort_by(|a, b| a.labels.cmp(&b.labels));
+        }
+        if !unchecked {
+            if scan.source.drops_name() && has_equal(&all) {
+                return Err(same_labelset());
+            }
+            all = merge_equal(all)?;
+        }
+        drop(holds);
+        let rows = self.rows(all)?;
+        if rest.is_empty() { Ok(rows) } else { self.map(rows, rest, grid) }
+    }
+
+    /// The samples of `m[5m]`, as `each` gets them series by series.
+    pub(super) fn raw_samples(
+        &self,
+        scan: &Scan,
+        at: i64,
+        mut each: impl FnMut(Labels, &[i64], &[f64]) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        let (Some(read), Source::Window(call)) = (self.plan.reads.get(scan.read), &scan.source) else {
+            return Ok(());
+        };
+        let end = scan.at.unwrap_or(at) - scan.offset;
+        let start = end - call.range;
+        let (mut decoded, mut kept) = (Columns::default(), Columns::default());
+        for mut part in self.select(read)? {
+            while let Some(labels) = decode(&mut *part, read, &mut decoded)? {
+                self.ctx.check()?;
+                let samples = without_stale(&decoded, &mut kept);
+                let Columns { times, values } = samples;
+                let from = times.partition_point(|&t| t < read.min_time);
+                let to = times.partition_point(|&t| t <= read.max_time);
+                let (Some(times), Some(values)) = (times.get(from..to), values.get(from..to)) else {
+                    continue;
+                };
+                self.samples.fetch_add(times.len() as u64, Ordering::Relaxed);
+                self.series.fetch_add(1, Ordering::Relaxed);
+                std::mem::forget(self.hold(times.len() as u64)?);
+                match call.mode {
+                    _ if times.is_empty() => {}
+                    None => each(labels, times, values)?,
+                    Some(mode) => {
+                        let smoothed = mode == crate::ast::RangeMode::Smoothed;
+                        let (times, values) = rate::extend(times, values, start, end, smoothed);
+                        if !times.is_empty() {
+                            each(labels, &times, &values)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,266 @@
+//! Calls of functions that give a vector.
+
+use model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, Regex};
+
+use super::build::Planner;
+use super::durations::millis;
+use super::invariant::strip;
+use super::selectors::Reach;
+use super::{BucketCall, Scalar, SortBy, Source, Stage, Vector, WindowCall};
+use crate::ast::{Call, Expr, RangeMode, ValueType, VectorSelector};
+use crate::engine::QueryError;
+use crate::eval::{Grid, WindowFn, math_function};
+
+const ANCHORED: &[WindowFn] =
+    &[WindowFn::Changes, WindowFn::Delta, WindowFn::Increase, WindowFn::Rate, WindowFn::Resets];
+const SMOOTHED: &[WindowFn] = &[WindowFn::Delta, WindowFn::Increase, WindowFn::Rate];
+
+fn missing(e: &Call) -> QueryError {
+    QueryError::Execution(format!("{}: argument missing", e.function.name))
+}
+
+fn arg(e: &Call, i: usize) -> Result<&Expr, QueryError> {
+    e.args.get(i).map(strip).ok_or_else(|| missing(e))
+}
+
+fn text(e: &Call, i: usize) -> Result<&str, QueryError> {
+    match arg(e, i)? {
+        Expr::String(s) => Ok(&s.value),
+        _ => Err(missing(e)),
+    }
+}
+
+impl Planner<'_> {
+    fn vector_arg(&mut self, e: &Call, i: usize, grid: Grid) -> Result<Vector, QueryError> {
+        self.vector(arg(e, i)?, grid)
+    }
+
+    fn boxed_arg(&mut self, e: &Call, i: usize, grid: Grid) -> Result<Box<Vector>, QueryError> {
+        Ok(Box::new(self.vector_arg(e, i, grid)?))
+    }
+
+    fn scalar_arg(&mut self, e: &Call, i: usize, grid: Grid) -> Result<Scalar, QueryError> {
+        self.scalar(arg(e, i)?, grid)
+    }
+
+    pub(super) fn call(&mut self, e: &Call, grid: Grid) -> Result<Vector, QueryError> {
+        let name = e.function.name;
+        if let Some(function) = WindowFn::from_name(name) {
+            return self.window_call(e, function, grid);
+        }
+        if let Some(f) = math_function(name) {
+            return match e.args.is_empty() {
+                true => Ok(Vector::FromScalar(Scalar::apply(f, Scalar::Time))),
+                false => Ok(self.vector_arg(e, 0, grid)?.then(Stage::Math(f))),
+            };
+        }
+        Ok(match name {
+            "vector" => Vector::FromScalar(self.scalar_arg(e, 0, grid)?),
+            "clamp" => {
+                let (min, max) = (self.scalar_arg(e, 1, grid)?, self.scalar_arg(e, 2, grid)?);
+                self.vector_arg(e, 0, grid)?.then(Stage::Clamp(Some(min), Some(max)))
+            }
+            "clamp_min" => {
+                let min = self.scalar_arg(e, 1, grid)?;
+                self.vector_arg(e, 0, grid)?.then(Stage::Clamp(Some(min), None))
+            }
+            "clamp_max" => {
+                let max = self.scalar_arg(e, 1, grid)?;
+                self.vector_arg(e, 0, grid)?.then(Stage::Clamp(None, Some(max)))
+            }
+            "round" => {
+                let to = if e.args.len() > 1 { self.scalar_arg(e, 1, grid)? } else { Scalar::Const(1.0) };
+                self.vector_arg(e, 0, grid)?.then(Stage::Round(to))
+            }
+            "timestamp" => match arg(e, 0)? {
+                Expr::Vector(selector) if selector.mode.is_none() => {
+                    let reach = self.instant_reach(selector)?;
+                    Vector::Scan(self.scan(selector, &reach, grid, Source::Timestamp))
+                }
+                _ => self.vector_arg(e, 0, grid)?.then(Stage::StepTime),
+            },
+            "absent" => {
+                let labels = absent_labels(arg(e, 0)?);
+                Vector::Absent(self.boxed_arg(e, 0, grid)?, labels)
+            }
+            "sort" | "sort_desc" => Vector::Sort {
+                input: self.boxed_arg(e, 0, grid)?,
+                by: SortBy::Value,
+                descending: name == "sort_desc",
+                span: e.span,
+            },
+            "sort_by_label" | "sort_by_label_desc" => {
+                let labels = (1..e.args.len()).map(|i| text(e, i).map(str::to_owned));
+                Vector::Sort {
+                    by: SortBy::Labels(labels.collect::<Result<_, _>>()?),
+                    input: self.boxed_arg(e, 0, grid)?,
+                    descending: name == "sort_by_label_desc",
+                    span: e.span,
+                }
+            }
+            "label_replace" => self.label_replace(e, grid)?,
+            "label_join" => self.label_join(e, grid)?,
+            "histogram_quantile" => Vector::Buckets {
+                call: BucketCall::Quantile(self.scalar_arg(e, 0, grid)?, arg(e, 0)?.span()),
+                input: self.boxed_arg(e, 1, grid)?,
+                span: arg(e, 1)?.span(),
+            },
+            "histogram_quantiles" => {
+                let input = self.boxed_arg(e, 0, grid)?;
+                let mut quantiles = Vec::new();
+                for i in 2..e.args.len() {
+                    quantiles.push((self.scalar_arg(e, i, grid)?, arg(e, i)?.span()));
+                }
+                Vector::Buckets {
+                    input,
+                    call: BucketCall::Quantiles(text(e, 1)?.to_owned(), quantiles),
+                    span: arg(e, 0)?.span(),
+                }
+            }
+            "histogram_fraction" => Vector::Buckets {
+                call: BucketCall::Fraction(self.scalar_arg(e, 0, grid)?, self.scalar_arg(e, 1, grid)?),
+                input: self.boxed_arg(e, 2, grid)?,
+                span: arg(e, 2)?.span(),
+            },
+            "histogram_count" | "histogram_sum" | "histogram_avg" | "histogram_stddev"
+            | "histogram_stdvar" | "start_timestamp" => Vector::NoFloats(self.boxed_arg(e, 0, grid)?),
+            "info" => self.info(e, grid)?,
+            other => return Err(QueryError::Execution(format!("unknown function {other}"))),
+        })
+    }
+
+    fn window_call(&mut self, e: &Call, function: WindowFn, grid: Grid) -> Result<Vector, QueryError> {
+        let mut args = Vec::new();
+        let mut window = None;
+        for i in 0..e.args.len() {
+            match arg(e, i)?.value_type() {
+                ValueType::Matrix => window = Some(arg(e, i)?),
+                _ => args.push(self.scalar_arg(e, i, grid)?),
+            }
+        }
+        let span = arg(e, 0)?.span();
+        let absent = (e.function.name == "absent_over_time").then(|| window.map(absent_labels));
+        let input = match window {
+            Some(Expr::Matrix(m)) => {
+                check_mode(&m.selector, function, e.function.name)?;
+                let reach = Reach {
+                    range: Some(millis(&m.range, &self.range, false)?),
+                    offset: millis(&m.selector.offset, &self.range, true)?,
+                    at: self.fixed_time(m.selector.at),
+                };
+                let range = reach.range.unwrap_or(0);
+                let call = WindowCall { function, range, mode: m.selector.mode, args, span };
+                Vector::Scan(self.scan(&m.selector, &reach, grid, Source::Window(call)))
+            }
+            Some(Expr::Subquery(s)) => self.subquery_scan(s, grid, function, args)?,
+            _ => return Err(missing(e)),
+        };
+        Ok(match absent {
+            Some(labels) => Vector::Absent(Box::new(input), labels.unwrap_or_default()),
+            None => input,
+        })
+    }
+
+    fn label_replace(&mut self, e: &Call, grid: Grid) -> Result<Vector, QueryError> {
+        let pattern = text(e, 4)?;
+        let regex = Regex::new(pattern).map_err(|_| {
+            QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}"))
+        })?;
+        let target = text(e, 1)?;
+        if target.is_empty() {
+            let text = format!("invalid destination label name in label_replace(): {target}");
+            return Err(QueryError::Execution(text));
+        }
+        Ok(Vector::LabelReplace {
+            target: target.to_owned(),
+            replacement: text(e, 2)?.to_owned(),
+            source: text(e, 3)?.to_owned(),
+            regex,
+            input: self.boxed_arg(e, 0, grid)?,
+        })
+    }
+
+    fn label_join(&mut self, e: &Call, grid: Grid) -> Result<Vector, QueryError> {
+        let invalid = |which: &str, name: &str| {
+            QueryError::Execution(format!("invalid {which} label name in label_join(): {name}"))
+        };
+        let mut sources = Vec::new();
+        for i in 3..e.args.len() {
+            let source = text(e, i)?;
+            if source.is_empty() {
+                return Err(invalid("source", source));
+            }
+            sources.push(source.to_owned());
+        }
+        let target = text(e, 1)?;
+        if target.is_empty() {
+            return Err(invalid("destination", target));
+        }
+        Ok(Vector::LabelJoin {
+            target: target.to_owned(),
+            separator: text(e, 2)?.to_owned(),
+            sources,
+            input: self.boxed_arg(e, 0, grid)?,
+        })
+    }
+
+    fn info(&mut self, e: &Call, grid: Grid) -> Result<Vector, QueryError> {
+        let matchers = match e.args.get(1).map(strip) {
+            Some(Expr::Vector(selector)) => Some(selector.matchers.clone()),
+            _ => None,
+        };
+        let (offset, at) = match first_selector(arg(e, 0)?) {
+            Some(s) => (millis(&s.offset, &self.range, true)?, self.fixed_time(s.at)),
+            None => (0, None),
+        };
+        Ok(Vector::Info { input: self.boxed_arg(e, 0, grid)?, matchers, offset, at })
+    }
+}
+
+fn check_mode(selector: &VectorSelector, function: WindowFn, name: &str) -> Result<(), QueryError> {
+    let (word, allowed, names) = match selector.mode {
+        None => return Ok(()),
+        Some(RangeMode::Anchored) => ("anchored", ANCHORED, "changes, delta, increase, rate, resets"),
+        Some(RangeMode::Smoothed) => ("smoothed", SMOOTHED, "delta, increase, rate"),
+    };
+    if allowed.contains(&function) {
+        return Ok(());
+    }
+    Err(QueryError::Execution(format!("{word} modifier can only be used with: {names} - not with {name}")))
+}
+
+/// The labels that a selector fixes, for the series that `absent` gives: those with one equality matcher and no
+/// other matcher.
+fn absent_labels(expr: &Expr) -> Labels {
+    let matchers: &[Matcher] = match expr {
+        Expr::Vector(selector) => &selector.matchers,
+        Expr::Matrix(matrix) => &matrix.selector.matchers,
+        _ => return Labels::empty(),
+    };
+    let mut labels = LabelsBuilder::default();
+    let mut seen: Vec<&str> = Vec::new();
+    for m in matchers.iter().filter(|m| &*m.name != METRIC_NAME) {
+        if m.op == MatchOp::Equal && !seen.contains(&&*m.name) {
+            labels.set(&m.name, &m.value);
+            seen.push(&m.name);
+        } else {
+            labels.del(&m.name);
+        }
+    }
+    labels.build()
+}
+
+/// The selector that is written first.
+fn first_selector(expr: &Expr) -> Option<&VectorSelector> {
+    match expr {
+        Expr::Number(_) | Expr::String(_) => None,
+        Expr::Vector(s) => Some(s),
+        Expr::Matrix(m) => Some(&m.selector),
+        Expr::Subquery(e) => first_selector(&e.expr),
+        Expr::Aggregate(e) => first_selector(&e.expr),
+        Expr::Binary(e) => first_selector(&e.left).or_else(|| first_selector(&e.right)),
+        Expr::Call(e) => e.args.iter().find_map(first_selector),
+        Expr::Unary(e) => first_selector(&e.expr),
+        Expr::Paren(e) => first_selector(&e.expr),
+    }
+}

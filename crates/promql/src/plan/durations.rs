@@ -1,0 +1,55 @@
+//! Duration expressions, once step and range of the query are known.
+
+use super::QueryRange;
+use crate::ast::{BinaryOp, DurationArg, DurationExpr, DurationKind};
+use crate::engine::QueryError;
+
+/// Milliseconds of a duration.
+pub(super) fn millis(
+    arg: &DurationArg,
+    range: &QueryRange,
+    may_be_negative: bool,
+) -> Result<i64, QueryError> {
+    let expr = match arg {
+        DurationArg::Millis(ms) => return Ok(*ms),
+        DurationArg::Expr(expr) => expr,
+    };
+    let fail =
+        |what: &str| Err(QueryError::Invalid(format!("{}:{}: {what}", expr.span.start, expr.span.end)));
+    let seconds = seconds(expr, range)?;
+    if !seconds.is_finite() {
+        return fail("duration is NaN or infinite");
+    }
+    if seconds <= 0.0 && !may_be_negative {
+        return fail("duration must be greater than 0");
+    }
+    // What Prometheus' nanoseconds can hold.
+    if seconds.abs() > 9_223_372_036.854_775 {
+        return fail("duration is out of range");
+    }
+    Ok((seconds * 1000.0) as i64)
+}
+
+fn seconds(expr: &DurationExpr, range: &QueryRange) -> Result<f64, QueryError> {
+    Ok(match &expr.kind {
+        DurationKind::Literal(number) => number.value,
+        DurationKind::Step if range.instant => 0.0,
+        DurationKind::Step => range.step as f64 / 1000.0,
+        DurationKind::Range => (range.end - range.start) as f64 / 1000.0,
+        DurationKind::MinOf(a, b) => crate::eval::min_of(seconds(a, range)?, seconds(b, range)?),
+        DurationKind::MaxOf(a, b) => crate::eval::max_of(seconds(a, range)?, seconds(b, range)?),
+        DurationKind::Unary(BinaryOp::Sub, a) => -seconds(a, range)?,
+        DurationKind::Unary(_, a) => seconds(a, range)?,
+        DurationKind::Binary(op, a, b) => {
+            let (a, b) = (seconds(a, range)?, seconds(b, range)?);
+            let by_zero = |what: &str| {
+                Err(QueryError::Invalid(format!("{}:{}: {what} by zero", expr.span.start, expr.span.end)))
+            };
+            match op {
+                BinaryOp::Div if b == 0.0 => return by_zero("division"),
+                BinaryOp::Mod if b == 0.0 => return by_zero("modulo"),
+                op => crate::eval::scalar_binary(*op, a, b),
+            }
+        }
+    })
+}

@@ -1,0 +1,89 @@
+//! What is read for a selector, and which reads are one.
+
+use model::{METRIC_NAME, MatchOp};
+
+use super::build::Planner;
+use super::{Read, Wanted};
+use crate::ast::{At, RangeMode, VectorSelector};
+use crate::eval::Grid;
+
+/// The time range of a selector's windows or lookbacks.
+pub(super) struct Reach {
+    /// Length of the window; `None` for the newest sample within the lookback.
+    pub(super) range: Option<i64>,
+    /// In milliseconds, positive into the past.
+    pub(super) offset: i64,
+    /// A fixed time.
+    pub(super) at: Option<i64>,
+}
+
+impl Planner<'_> {
+    /// Milliseconds of an `@`.
+    pub(super) fn fixed_time(&self, at: Option<At>) -> Option<i64> {
+        at.map(|at| match at {
+            At::Time(t) => t,
+            At::Start => self.range.start,
+            At::End => self.range.end,
+        })
+    }
+
+    /// Notes that the selector is read over `grid`.
+    pub(super) fn read(&mut self, selector: &VectorSelector, reach: &Reach, grid: Grid) -> usize {
+        let first = reach.at.unwrap_or(grid.start) - reach.offset;
+        let last = reach.at.unwrap_or_else(|| grid.last()) - reach.offset;
+        let lookback = self.lookback;
+        let before = match (reach.range, selector.mode) {
+            (None, _) => lookback,
+            (Some(range), Some(_)) => range + lookback,
+            (Some(range), None) => range,
+        };
+        let behind = if selector.mode == Some(RangeMode::Smoothed) { lookback } else { 0 };
+        self.reads.push(Read {
+            matchers: selector.matchers.clone(),
+            min_time: first - before + 1,
+            max_time: last + behind,
+            labels: Wanted::All,
+            newest_only: reach.range.is_none() && selector.mode.is_none() && grid.len() == 1,
+            uses: 1,
+        });
+        self.reads.len() - 1
+    }
+}
+
+/// The metric's name, if the matchers fix it.
+pub(super) fn fixed_name(selector: &VectorSelector) -> Option<String> {
+    selector
+        .matchers
+        .iter()
+        .find(|m| &*m.name == METRIC_NAME && m.op == MatchOp::Equal && !m.value.is_empty())
+        .map(|m| m.value.to_string())
+}
+
+/// Merges reads of the same series whose time ranges touch. Returns the reads that remain, and which of them each
+/// one became.
+pub(super) fn merge(reads: Vec<Read>) -> (Vec<Read>, Vec<usize>) {
+    let mut merged: Vec<Read> = Vec::with_capacity(reads.len());
+    let mut became = Vec::with_capacity(reads.len());
+    for read in reads {
+        let near = |old: &Read| {
+            old.matchers == read.matchers && old.min_time <= read.max_time && read.min_time <= old.max_time
+        };
+        let Some(at) = merged.iter().position(near) else {
+            became.push(merged.len());
+            merged.push(read);
+            continue;
+        };
+        became.push(at);
+        if let Some(old) = merged.get_mut(at) {
+            let same_range = (old.min_time, old.max_time) == (read.min_time, read.max_time);
+            old.newest_only &= read.newest_only && same_range;
+            old.min_time = old.min_time.min(read.min_time);
+            old.max_time = old.max_time.max(read.max_time);
+            if old.labels != read.labels {
+                old.labels = Wanted::All;
+            }
+            old.uses += 1;
+        }
+    }
+    (merged, became)
+}
