@@ -75,6 +75,23 @@ pub enum MetricKind {
     Untyped,
 }
 
+impl MetricKind {
+    /// As Prometheus' metadata API and OpenMetrics spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
+            MetricKind::GaugeHistogram => "gaugehistogram",
+            MetricKind::Summary => "summary",
+            MetricKind::Info => "info",
+            MetricKind::StateSet => "stateset",
+            MetricKind::Untyped => "unknown",
+        }
+    }
+}
+
 /// The value of a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MetricValue {
