@@ -348,7 +348,8 @@ impl Parser<'_> {
             };
             if matching.card != Cardinality::OneToOne {
                 self.next()?;
-                if self.peek_kind()? == Kind::LeftParen {
+                // The labels may be missing, but only in front of something that can follow.
+                if !starts_expression(self.peek_kind()?) || self.peek_kind()? == Kind::LeftParen {
                     matching.include = self.grouping_labels()?;
                 }
             }

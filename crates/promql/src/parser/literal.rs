@@ -28,8 +28,8 @@ impl Parser<'_> {
         model::number::parse_float(text).ok_or_else(|| {
             let plain = text.replace('_', "");
             let why = match plain.parse::<f64>() {
-                Ok(_) => "value out of range",
-                Err(_) => "invalid syntax",
+                Ok(v) if v.is_infinite() => "value out of range",
+                _ => "invalid syntax",
             };
             let message = format!("error parsing number: strconv.ParseFloat: parsing {}: {why}", quote(text));
             self.error(token.span, message)
