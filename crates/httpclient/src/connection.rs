@@ -97,7 +97,10 @@ impl Connection {
         let mut redirects = 0;
         loop {
             let head = match self.attempt(&url, headers, max_body, deadline, body).await {
-                Err(Failure::Stale) => self.attempt(&url, headers, max_body, deadline, body).await,
+                Err(Failure::Stale) => {
+                    self.open = None;
+                    self.attempt(&url, headers, max_body, deadline, body).await
+                }
                 outcome => outcome,
             };
             let head = match head {

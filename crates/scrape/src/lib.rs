@@ -4,6 +4,7 @@
 //! runs a loop for each of them; a loop fetches its page over a connection of its own and hands it to a bounded set of
 //! threads, which read it beside the layout of the target's last page and write one batch into [`storage::Append`].
 
+mod bench;
 mod clock;
 mod content_type;
 mod job;
@@ -24,6 +25,8 @@ mod view;
 mod walk;
 mod workers;
 
+#[doc(hidden)]
+pub use bench::PageIntake;
 pub use clock::{Clock, SystemClock};
 pub use manager::{ApplyError, Manager, ManagerOptions};
 pub use metadata::{FamilyMetadata, PageMetadata};

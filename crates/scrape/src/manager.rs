@@ -172,6 +172,10 @@ impl Manager {
         }
     }
 
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// Names of the jobs, sorted.
     #[must_use]
     pub fn pools(&self) -> Vec<String> {

@@ -1,0 +1,112 @@
+//! What taking in a page costs a sample, without network: `cargo run --release -p scrape --example intake`.
+//!
+//! Pages of 10,000 lines of 258 bytes; half of the values change from page to page, as counters and gauges do.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::Labels;
+use scrape::PageIntake;
+use storage::{Affinity, Append, AppendError, Batch, Outcome, Resolved, SeriesRef};
+
+const LINES: usize = 10_000;
+const PAGES: usize = 8;
+const ROUNDS: usize = 60;
+
+/// A store that gives out numbers and keeps nothing: what is left is the cost of scraping.
+#[derive(Default)]
+struct Nothing(std::sync::atomic::AtomicU64);
+
+impl Append for Nothing {
+    fn resolve(&self, _: Affinity, _: &Labels) -> Result<Resolved, AppendError> {
+        let id = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(Resolved { series: SeriesRef(id), created: true })
+    }
+
+    fn append(&self, batch: &Batch, outcome: &mut Outcome) -> Result<(), AppendError> {
+        outcome.rejected.clear();
+        outcome.appended = batch.samples.len();
+        Ok(())
+    }
+}
+
+/// Page number `page`; lines whose number modulo `PAGES * 40` is `page * 40` are left out when `churn`.
+fn page(page: usize, churn: bool) -> Vec<u8> {
+    let mut out = String::new();
+    for line in 0..LINES {
+        if line % 100 == 0 {
+            let name = line / 100;
+            let _ = writeln!(
+                out,
+                "# HELP container_metric_{name}_total What metric {name} of a container counts."
+            );
+            let _ = writeln!(out, "# TYPE container_metric_{name}_total counter");
+        }
+        if churn && line % (PAGES * 40) == page * 40 {
+            continue;
+        }
+        let start = out.len();
+        let _ = write!(
+            out,
+            "container_metric_{}_total{{container=\"app-{}\",id=\"/kubepods.slice/kubepods-burstable.slice/pod{:032x}\",\
+             image=\"registry.example/team/app:{}\",namespace=\"team-{}\",pod=\"app-{}-{:010x}\"",
+            line / 100,
+            line % 7,
+            line * 7919,
+            line % 30,
+            line % 13,
+            line % 70,
+            line * 104_729
+        );
+        let fill = 240 - (out.len() - start).min(230);
+        let _ = write!(out, ",zone=\"{}\"}} ", "z".repeat(fill));
+        let _ = match line % 4 {
+            0 => writeln!(out, "{}", line * 1000 + page * 15),
+            1 => writeln!(out, "{}.{:03}", line * 17 + page, (line * 31 + page * 7) % 1000),
+            2 => writeln!(out, "{}", line % 3),
+            _ => writeln!(out, "{}e+06", 1.5 + (line % 100) as f64),
+        };
+    }
+    out.into_bytes()
+}
+
+fn measure(title: &str, churn: bool) -> Result<(), String> {
+    let pages: Vec<Vec<u8>> = (0..PAGES).map(|p| page(p, churn)).collect();
+    let mut intake = PageIntake::new(Arc::new(Nothing::default()))?;
+    let mut nanos = Vec::new();
+    let mut copied = Vec::new();
+    for round in 0..ROUNDS {
+        for page in &pages {
+            let mut body = intake.buffer();
+            let start = Instant::now();
+            body.extend_from_slice(page);
+            let copy = start.elapsed();
+            let stamp = 1_700_000_000_000_000_000 + (round * PAGES) as i64;
+            let start = Instant::now();
+            let error = intake.take_in(body, "text/plain; version=0.0.4", stamp);
+            let took = start.elapsed();
+            if !error.is_empty() {
+                return Err(error);
+            }
+            nanos.push(took.as_nanos() as f64 / LINES as f64);
+            copied.push(copy.as_nanos() as f64 / LINES as f64);
+        }
+    }
+    let first = nanos[0];
+    nanos.sort_by(f64::total_cmp);
+    copied.sort_by(f64::total_cmp);
+    let bytes = pages[0].len() / LINES;
+    let text = format!(
+        "{title}: {:.0} ns a sample (median; best {:.0}; first page {first:.0}), {bytes} bytes of page a sample; copying the page {:.0} ns\n",
+        nanos[nanos.len() / 2],
+        nanos[0],
+        copied[copied.len() / 2]
+    );
+    std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).map_err(|err| err.to_string())
+}
+
+fn main() -> Result<(), String> {
+    measure("same lines", false)?;
+    measure("0.3 % of the lines come and go", true)
+}

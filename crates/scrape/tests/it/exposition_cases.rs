@@ -1,0 +1,224 @@
+//! Pages as Prometheus takes them in: `golden/exposition`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use discovery::ADDRESS;
+use exposition::MetricKind;
+use model::{Labels, is_stale, number};
+use scrape::{JobOptions, NameEscaping, NameValidation, ScrapeProtocol};
+use serde_json::Value;
+
+use crate::support::{Answer, Stub, World, now_nanos, rule, shared};
+
+const REPORTS: [&str; 8] = [
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+    "scrape_timeout_seconds",
+    "scrape_sample_limit",
+    "scrape_body_size_bytes",
+];
+
+/// The text with `@N@` and `@sN@` replaced by times around `t` (seconds).
+fn fill_in(body: &str, t: i64) -> String {
+    let mut out = String::new();
+    let mut parts = body.split('@').peekable();
+    while let Some(part) = parts.next() {
+        out.push_str(part);
+        let Some(marker) = parts.peek() else { break };
+        let (seconds, digits) = match marker.strip_prefix('s') {
+            Some(rest) => (true, rest),
+            None => (false, *marker),
+        };
+        if let Ok(offset) = digits.parse::<i64>() {
+            parts.next();
+            out.push_str(&if seconds { (t + offset).to_string() } else { ((t + offset) * 1000).to_string() });
+        } else {
+            out.push('@');
+        }
+    }
+    out
+}
+
+/// The job of a case; none if it asks for what is not there yet.
+fn job(case: &Value) -> Option<JobOptions> {
+    let mut job = JobOptions {
+        scrape_interval: Duration::from_secs(3),
+        scrape_timeout: Duration::from_secs(3),
+        ..JobOptions::new(case["name"].as_str().unwrap())
+    };
+    let protocol = |name: &str| match name {
+        "PrometheusText0.0.4" => Some(ScrapeProtocol::PrometheusText0_0_4),
+        "OpenMetricsText1.0.0" => Some(ScrapeProtocol::OpenMetricsText1_0_0),
+        _ => None,
+    };
+    let Some(extra) = case.get("scrape_config").and_then(Value::as_object) else { return Some(job) };
+    for (key, value) in extra {
+        let limit = || value.as_u64().unwrap() as usize;
+        match key.as_str() {
+            "honor_labels" => job.honor_labels = value.as_bool()?,
+            "honor_timestamps" => job.honor_timestamps = value.as_bool()?,
+            "extra_scrape_metrics" => job.extra_scrape_metrics = value.as_bool()?,
+            "sample_limit" => job.limits.samples = limit(),
+            "label_limit" => job.limits.labels = limit(),
+            "label_name_length_limit" => job.limits.label_name_length = limit(),
+            "label_value_length_limit" => job.limits.label_value_length = limit(),
+            "body_size_limit" => job.limits.body_size = value.as_str()?.strip_suffix('B')?.parse().ok()?,
+            "metric_relabel_configs" => {
+                job.metric_relabel_configs = value.as_array()?.iter().map(rule).collect()
+            }
+            "fallback_scrape_protocol" => job.fallback_scrape_protocol = Some(protocol(value.as_str()?)?),
+            "metric_name_validation_scheme" => {
+                job.name_validation =
+                    if value.as_str()? == "legacy" { NameValidation::Legacy } else { NameValidation::Utf8 };
+            }
+            "metric_name_escaping_scheme" => job.name_escaping = NameEscaping::Underscores,
+            _ => return None,
+        }
+    }
+    Some(job)
+}
+
+/// A value that is a time near that of the recording, moved to the present.
+fn moved(value: &str, recorded: i64, now: i64) -> String {
+    match value.parse::<i64>() {
+        Ok(time) if (time - recorded).abs() < 1000 => (time - recorded + now).to_string(),
+        _ => value.to_owned(),
+    }
+}
+
+fn kind(kind: MetricKind) -> &'static str {
+    match kind {
+        MetricKind::Counter => "counter",
+        MetricKind::Gauge => "gauge",
+        MetricKind::Histogram => "histogram",
+        MetricKind::GaugeHistogram => "gaugehistogram",
+        MetricKind::Summary => "summary",
+        MetricKind::Info => "info",
+        MetricKind::StateSet => "stateset",
+        MetricKind::Untyped => "unknown",
+    }
+}
+
+fn api_value(v: f64) -> String {
+    let mut out = String::new();
+    number::push_api_value(&mut out, v);
+    out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_taken_in_as_prometheus_does() {
+    let Some(path) = shared("golden/exposition/cases.jsonl") else { return };
+    let cases: Vec<Value> =
+        std::fs::read_to_string(path).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let recorded = 1_795_250_466;
+    let t = now_nanos() / 1_000_000_000;
+    let (stub, world) = (Stub::start().await, World::new());
+    let mut jobs = Vec::new();
+    for case in &cases {
+        let name = case["name"].as_str().unwrap();
+        let mut answer = match case["body"].as_str() {
+            Some(body) => Answer::typed(case["content_type"].as_str().unwrap(), fill_in(body, t)),
+            None => continue,
+        };
+        if let Some(http) = case.get("http") {
+            answer.body = match http["body_b64"].as_str().unwrap() {
+                "bm9wZQ==" => b"nope".to_vec(),
+                _ => b"a 1\n".to_vec(),
+            };
+            if http["status"] == 500 {
+                answer.status = "500 Internal Server Error".to_owned();
+            }
+            for (header, value) in http["headers"].as_object().unwrap() {
+                answer.headers.push((header.clone(), value.as_str().unwrap().to_owned()));
+            }
+        }
+        let Some(mut job) = job(case).filter(|_| name != "ct-proto-wrong") else { continue };
+        job.metrics_path = format!("/{name}");
+        stub.set(&job.metrics_path, answer);
+        let own = Labels::from_pairs([
+            (ADDRESS, stub.address.to_string().as_str()),
+            ("_case", name),
+            ("instance", "TARGET"),
+        ]);
+        jobs.push((job, vec![own]));
+    }
+    let names: Vec<String> = jobs.iter().map(|(job, _)| job.name.clone()).collect();
+    assert!(names.len() > 110, "{}", names.len());
+    world.run(jobs);
+    let mut targets = BTreeMap::new();
+    for name in &names {
+        targets.insert(name.clone(), world.scraped(name).await);
+    }
+    world.manager.stop().await;
+
+    let mut wrong = Vec::new();
+    for case in cases.iter().filter(|case| names.iter().any(|name| case["name"] == name.as_str())) {
+        let name = case["name"].as_str().unwrap();
+        let expected = &case["result"];
+        let target = &targets[name];
+        let error = expected["last_error"]
+            .as_str()
+            .unwrap()
+            .replace(&recorded.to_string(), &t.to_string())
+            .replace(&(recorded - 100).to_string(), &(t - 100).to_string());
+        if (target.health.as_str(), &target.last_error) != (expected["health"].as_str().unwrap(), &error) {
+            wrong.push(format!("{name}: {:?} {:?}, expected {error:?}", target.health, target.last_error));
+        }
+        let metadata: Vec<Value> = target
+            .metadata
+            .families
+            .iter()
+            .map(|f| serde_json::json!([&*f.metric, kind(f.kind), &*f.help, &*f.unit]))
+            .collect();
+        let mut expected_metadata =
+            expected.get("metadata").and_then(Value::as_array).cloned().unwrap_or_default();
+        expected_metadata.sort_by_key(Value::to_string);
+        let mut sorted = metadata.clone();
+        sorted.sort_by_key(Value::to_string);
+        if target.last_error.is_empty() && sorted != expected_metadata {
+            wrong.push(format!("{name}: metadata {sorted:?}, expected {expected_metadata:?}"));
+        }
+        let mut series = BTreeMap::new();
+        let mut reports = BTreeMap::new();
+        for (labels, samples) in world.store.all() {
+            if labels.value("_case") != name {
+                continue;
+            }
+            let Some((_, last)) = samples.iter().rev().find(|(_, v)| !is_stale(*v)) else { continue };
+            let metric = labels.value("__name__").to_owned();
+            if REPORTS.contains(&metric.as_str()) {
+                reports.insert(metric, api_value(*last));
+            } else {
+                series.insert(labels.filter(|n| n != "_case").to_string(), api_value(*last));
+            }
+        }
+        let expected_series: BTreeMap<_, _> = expected["series"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| {
+                (
+                    crate::support::labels(&s["labels"]).to_string(),
+                    moved(s["value"].as_str().unwrap_or("?"), recorded, t),
+                )
+            })
+            .collect();
+        if series != expected_series {
+            wrong.push(format!("{name}: series {series:?}, expected {expected_series:?}"));
+        }
+        for (report, value) in expected["report"].as_object().unwrap() {
+            let value = value.as_str().unwrap().replace(&recorded.to_string(), &t.to_string());
+            if reports.get(report.as_str()) != Some(&value) {
+                wrong.push(format!(
+                    "{name}: {report} is {:?}, expected {value}",
+                    reports.get(report.as_str())
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}

@@ -1,0 +1,136 @@
+//! Targets that mean harm, or are broken: `up` is 0, the reason is told, the others go on.
+
+use std::io::Write;
+use std::time::Duration;
+
+use scrape::{Health, JobOptions, Limits};
+
+use crate::support::{Answer, Stub, World, at, quick_job, wait_for};
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn gzipped(body: &[u8]) -> Answer {
+    let mut answer = Answer::text(gzip(body));
+    answer.headers.push(("Content-Encoding".to_owned(), "gzip".to_owned()));
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_targets_fail_alone_and_say_why() {
+    let (stub, world) = (Stub::start().await, World::new());
+    let big = vec![b'\n'; 70 << 20];
+    let mut announced = Answer::text("a 1\n");
+    announced.missing = 200 << 20;
+    let mut cut = Answer::text("a 1\nb 2");
+    cut.missing = 100;
+    let mut hang = Answer::text("");
+    hang.hangs = true;
+    let long_label = format!("a{{x=\"{}\"}} 1\n", "y".repeat(1 << 20));
+    let limited = Limits { label_value_length: 1000, body_size: 4 << 20, ..Limits::default() };
+    let unlimited = Limits::default();
+    let url = |path: &str| format!("http://{}{path}", stub.address);
+    let cases = [
+        (
+            "/announced",
+            announced,
+            unlimited,
+            "body size limit exceeded (64MB unless body_size_limit is set)".to_owned(),
+        ),
+        (
+            "/big",
+            Answer::text(big.clone()),
+            unlimited,
+            "body size limit exceeded (64MB unless body_size_limit is set)".to_owned(),
+        ),
+        (
+            "/bomb",
+            gzipped(&big),
+            unlimited,
+            "body size limit exceeded (64MB unless body_size_limit is set)".to_owned(),
+        ),
+        ("/limit", gzipped(&vec![b'\n'; 5 << 20]), limited, "body size limit exceeded".to_owned()),
+        ("/cut", cut, unlimited, "unexpected EOF".to_owned()),
+        ("/hang", hang, unlimited, format!("Get \"{}\": context deadline exceeded", url("/hang"))),
+        (
+            "/long-label",
+            Answer::text(long_label),
+            limited,
+            format!(
+                "label_value_length_limit exceeded (metric: a, label name: x, value: \"{}\", length: 1048576, limit: 1000)",
+                "y".repeat(50)
+            ),
+        ),
+        (
+            "/utf8",
+            Answer::text(&b"a{b=\"\xff\"} 1\n"[..]),
+            unlimited,
+            "invalid UTF-8 label value: \"\\\"\\xff\\\"\"".to_owned(),
+        ),
+        ("/garbage", Answer::text(&b"\x01\x02 garbage"[..]), unlimited, String::new()),
+        ("/half-line", Answer::text("a 1\nb{c=\"d"), unlimited, String::new()),
+    ];
+    let mut jobs =
+        vec![(JobOptions { metrics_path: "/good".to_owned(), ..quick_job("good") }, vec![at(&stub)])];
+    stub.set("/good", Answer::text("fine 1\n"));
+    for (path, answer, limits, _) in &cases {
+        stub.set(path, answer.clone());
+        let job = JobOptions {
+            metrics_path: (*path).to_owned(),
+            scrape_interval: Duration::from_secs(2),
+            scrape_timeout: Duration::from_secs(2),
+            limits: *limits,
+            ..JobOptions::new(*path)
+        };
+        jobs.push((job, vec![at(&stub)]));
+    }
+    world.run(jobs);
+    for (path, _, _, error) in &cases {
+        let target = world.scraped(path).await;
+        assert_eq!(target.health, Health::Down, "{path}");
+        assert!(!target.last_error.is_empty(), "{path}");
+        if !error.is_empty() {
+            assert_eq!(&target.last_error, error, "{path}");
+        }
+        let up = world.store.samples(&format!("{{__name__=\"up\", job=\"{path}\"}}"));
+        assert!(up.iter().all(|(_, v)| *v == 0.0) && !up.is_empty(), "{path}");
+    }
+    let good = world.target("good").unwrap();
+    assert_eq!((good.health, good.last_error.as_str()), (Health::Up, ""));
+    let samples = world.store.samples("{__name__=\"fine\", job=\"good\"}");
+    assert!(samples.len() >= 3, "{samples:?}");
+    world.manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_of_a_megabyte_is_stored_when_no_limit_forbids_it() {
+    let (stub, world) = (Stub::start().await, World::new());
+    stub.set("/metrics", Answer::text(format!("a{{x=\"{}\"}} 1\n", "y".repeat(1 << 20))));
+    world.run(vec![(quick_job("j"), vec![at(&stub)])]);
+    wait_for("three samples", || {
+        let all = world.store.all();
+        all.iter().any(|(l, samples)| l.value("x").len() == 1 << 20 && samples.len() >= 3).then_some(())
+    })
+    .await;
+    // Lines too long for the layout's length column are still recognised.
+    let stored = world.store.all().iter().filter(|(l, _)| l.get("x").is_some()).count();
+    assert_eq!((stored, world.store.resolved()), (1, 6));
+    world.manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_page_creates_no_series() {
+    let (stub, world) = (Stub::start().await, World::new());
+    let mut page: String = (0..1000).map(|i| format!("junk{{i=\"{i}\"}} 1\n")).collect();
+    page.push_str("broken{\n");
+    stub.set("/metrics", Answer::text(page));
+    world.run(vec![(quick_job("j"), vec![at(&stub)])]);
+    world.scraped("j").await;
+    assert!(world.store.all().iter().all(|(l, _)| l.metric_name() != Some("junk")));
+    let scraped = world.store.samples("{__name__=\"scrape_samples_scraped\", job=\"j\"}");
+    assert_eq!(scraped.first().map(|s| s.1), Some(1000.0));
+    world.manager.stop().await;
+}

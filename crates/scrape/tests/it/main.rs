@@ -1,0 +1,8 @@
+//! Scraping as a whole: discovered groups and HTTP answers in, stored samples and target states out.
+
+mod exposition_cases;
+mod hostile;
+mod relabel_cases;
+mod running;
+mod staleness;
+mod support;

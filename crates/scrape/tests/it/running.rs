@@ -1,0 +1,171 @@
+//! The running of loops: requests, times, reloads, limits, handles.
+
+use std::time::Duration;
+
+use model::Labels;
+use scrape::{Health, JobOptions, Limits};
+
+use crate::support::{Answer, Stub, World, at, now_nanos, quick_job, wait_for};
+
+fn series(name: &str) -> String {
+    format!("{{__name__=\"{name}\", job=\"j\"}}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_those_of_prometheus_on_one_connection() {
+    let (stub, world) = (Stub::start().await, World::new());
+    stub.set("/m?a=b&a=c", Answer::text("a 1\n"));
+    let mut job = JobOptions { metrics_path: "/m".to_owned(), ..quick_job("j") };
+    job.params.insert("a".to_owned(), vec!["b".to_owned(), "c".to_owned()]);
+    world.run(vec![(job, vec![at(&stub)])]);
+    wait_for("three requests", || (stub.requests().len() >= 3).then_some(())).await;
+    world.manager.stop().await;
+    assert_eq!(stub.connections(), 1);
+    let request = stub.requests().remove(0);
+    for line in [
+        "GET /m?a=b&a=c HTTP/1.1",
+        "Accept: application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+        "Accept-Encoding: gzip",
+        "X-Prometheus-Scrape-Timeout-Seconds: 0.1",
+        &format!("User-Agent: {}", httpclient::USER_AGENT),
+        &format!("Host: {}", stub.address),
+    ] {
+        assert!(request.lines().any(|l| l == line), "{line} is not in {request}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_the_server_closed_is_opened_again_within_the_scrape() {
+    let (stub, world) = (Stub::start().await, World::new());
+    let mut answer = Answer::text("a 1\n");
+    answer.headers.push(("Connection".to_owned(), "close".to_owned()));
+    stub.set("/metrics", answer);
+    world.run(vec![(quick_job("j"), vec![at(&stub)])]);
+    wait_for("samples", || {
+        let target = world.target("j")?;
+        assert_eq!(target.last_error, "");
+        (world.store.samples(&series("a")).len() >= 4).then_some(())
+    })
+    .await;
+    world.manager.stop().await;
+    assert!(world.store.samples(&series("up")).iter().all(|(_, v)| *v == 1.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_listening_is_a_clear_error() {
+    let world = World::new();
+    world.run(vec![(quick_job("j"), vec![Labels::from_pairs([("__address__", "127.0.0.1:1")])])]);
+    let target = world.scraped("j").await;
+    assert_eq!(target.health, Health::Down);
+    assert_eq!(
+        target.last_error,
+        "Get \"http://127.0.0.1:1/metrics\": dial tcp 127.0.0.1:1: connect: connection refused"
+    );
+    world.manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_keeps_what_did_not_change() {
+    let (stub, world) = (Stub::start().await, World::new());
+    let page: String = (0..50).map(|i| format!("a{{i=\"{i}\"}} {i}\n")).collect();
+    stub.set("/metrics", Answer::text(page));
+    let job = quick_job("j");
+    world.run(vec![(job.clone(), vec![at(&stub)])]);
+    let first = "{__name__=\"a\", i=\"0\", job=\"j\"}";
+    wait_for("samples", || (world.store.samples(first).len() >= 3).then_some(())).await;
+    let looked_up = world.store.resolved();
+
+    world.run(vec![(job.clone(), vec![at(&stub)])]);
+    assert_eq!(world.metric("prometheus_target_scrape_pool_reloads_total"), 0.0);
+    let slower = JobOptions { limits: Limits { samples: 50, ..Limits::default() }, ..job };
+    world.run(vec![(slower, vec![at(&stub)])]);
+    assert_eq!(world.metric("prometheus_target_scrape_pool_reloads_total"), 1.0);
+    let before = world.store.samples(first).len();
+    wait_for("more samples", || (world.store.samples(first).len() >= before + 4).then_some(())).await;
+    world.manager.stop().await;
+
+    assert_eq!(world.store.resolved(), looked_up, "lines are still known after a reload");
+    let samples = world.store.samples(first);
+    assert!(samples.iter().all(|(_, v)| *v == 0.0));
+    let widest = samples.windows(2).map(|pair| pair[1].0 - pair[0].0).max().unwrap();
+    assert!(widest < 250, "a gap of {widest} ms in {samples:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_fail_the_scrape_and_count() {
+    let (stub, world) = (Stub::start().await, World::new());
+    stub.set("/metrics", Answer::text("a 1\nb 2\nc 3\n"));
+    let samples = JobOptions { limits: Limits { samples: 2, ..Limits::default() }, ..quick_job("j") };
+    let targets = JobOptions { limits: Limits { targets: 1, ..Limits::default() }, ..quick_job("t") };
+    let named = |name: &str| Labels::from_pairs(at(&stub).iter().chain([("name", name)]));
+    world.run(vec![(samples, vec![at(&stub)]), (targets, vec![named("x"), named("y")])]);
+    assert_eq!(world.scraped("j").await.last_error, "sample limit exceeded");
+    assert_eq!(world.scraped("t").await.last_error, "target_limit exceeded (number of targets: 2, limit: 1)");
+    assert!(world.store.samples(&series("a")).is_empty());
+    assert_eq!(world.store.samples(&series("scrape_samples_scraped"))[0].1, 3.0);
+    assert!(world.metric("prometheus_target_scrapes_exceeded_sample_limit_total") >= 1.0);
+    assert_eq!(world.metric("prometheus_target_scrape_pool_exceeded_target_limit_total"), 1.0);
+    world.manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handles_that_the_store_dropped_are_looked_up_within_the_scrape() {
+    let (stub, world) = (Stub::start().await, World::new());
+    stub.set("/metrics", Answer::text("# TYPE a gauge\na 1\nb 2\n"));
+    world.run(vec![(quick_job("j"), vec![at(&stub)])]);
+    wait_for("samples", || (world.store.samples(&series("b")).len() >= 2).then_some(())).await;
+    world.store.forget_handles();
+    let since = now_nanos();
+    world.scraped_since("j", since).await;
+    world.scraped_since("j", now_nanos()).await;
+    world.manager.stop().await;
+    for name in ["a", "b", "up", "scrape_series_added"] {
+        let after: Vec<_> = world
+            .store
+            .all()
+            .into_iter()
+            .filter(|(l, _)| l.metric_name() == Some(name))
+            .flat_map(|(_, samples)| samples)
+            .filter(|(t, _)| *t >= since / 1_000_000)
+            .collect();
+        assert!(!after.is_empty(), "{name}");
+    }
+    // Each time has one sample: nothing was lost and nothing was written twice.
+    let mut times: Vec<i64> = Vec::new();
+    for (labels, samples) in world.store.all() {
+        if labels.metric_name() == Some("b") {
+            times.extend(samples.iter().map(|s| s.0));
+        }
+    }
+    let ups: usize =
+        world.store.all().iter().filter(|(l, _)| l.metric_name() == Some("up")).map(|(_, s)| s.len()).sum();
+    assert_eq!(times.len(), ups);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timestamps_are_exact_multiples_of_the_interval() {
+    let (stub, world) = (Stub::start().await, World::new());
+    stub.set("/metrics", Answer::text("a 1\n"));
+    let job = JobOptions {
+        scrape_interval: Duration::from_millis(300),
+        scrape_timeout: Duration::from_millis(300),
+        ..JobOptions::new("j")
+    };
+    world.run(vec![(job, vec![at(&stub)])]);
+    wait_for("samples", || (world.store.samples(&series("a")).len() >= 6).then_some(())).await;
+    world.manager.stop().await;
+    let times: Vec<i64> = world.store.samples(&series("a")).iter().map(|s| s.0).collect();
+    let exact = times.windows(2).filter(|pair| (pair[1] - pair[0]) % 300 == 0).count();
+    // The machine may be too busy to keep a time or two.
+    assert!(exact * 2 >= times.len() - 1, "{times:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_targets_are_scraped_once() {
+    let (stub, world) = (Stub::start().await, World::new());
+    stub.set("/metrics", Answer::text("a 1\n"));
+    world.run(vec![(quick_job("j"), vec![at(&stub), at(&stub)])]);
+    world.scraped("j").await;
+    assert_eq!(world.manager.targets(None).active.len(), 1);
+    world.manager.stop().await;
+}
