@@ -5,9 +5,15 @@ import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const DIST = fileURLToPath(new URL('../dist', import.meta.url));
-const TYPES: Record<string, string> = { '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.html': 'text/html' };
+const TYPES: Record<string, string> = {
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+  '.html': 'text/html',
+};
 /** No inline script, nothing from elsewhere: the page has to work under it. */
-const POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; frame-ancestors 'none'";
+const POLICY =
+  "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; frame-ancestors 'none'";
 
 /** Answers a request below `/api/v1/`; the path comes without it. */
 export type ApiHandler = (path: string, params: URLSearchParams, response: ServerResponse) => void;
@@ -38,8 +44,12 @@ function forward(incoming: IncomingMessage, response: ServerResponse, upstream: 
 function sendPage(response: ServerResponse, path: string, prefix: string): void {
   const file = /^\/(assets\/|favicon)/.test(path) ? normalize(path) : '/index.html';
   let content = readFileSync(join(DIST, file));
-  if (file === '/index.html') content = Buffer.from(content.toString().replace('<base href="/" />', `<base href="${prefix}" />`));
-  response.writeHead(200, { 'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream', 'Content-Security-Policy': POLICY });
+  if (file === '/index.html')
+    content = Buffer.from(content.toString().replace('<base href="/" />', `<base href="${prefix}" />`));
+  response.writeHead(200, {
+    'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream',
+    'Content-Security-Policy': POLICY,
+  });
   response.end(content);
 }
 

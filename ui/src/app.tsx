@@ -1,9 +1,9 @@
-import { LocationProvider, lazy, Route, Router, useLocation } from 'preact-iso';
 import { useEffect, useRef } from 'preact/hooks';
+import { LocationProvider, lazy, Route, Router, useLocation } from 'preact-iso';
 import { basePath, pageUrl } from './base';
 import { Header } from './shell/header';
-import { KeysHelp } from './shell/keys-help';
 import { useGlobalKeys } from './shell/keys';
+import { KeysHelp } from './shell/keys-help';
 import { PAGES } from './shell/pages';
 
 const Query = lazy(() => import('./query/page'));
@@ -28,7 +28,8 @@ function NotFound() {
     <div class="page">
       <h1>No such page</h1>
       <p>
-        Nothing is served under this address. <a href={pageUrl('query')}>Ask a question</a> or press <kbd>?</kbd> for the keys.
+        Nothing is served under this address. <a href={pageUrl('query')}>Ask a question</a> or press <kbd>?</kbd> for
+        the keys.
       </p>
     </div>
   );

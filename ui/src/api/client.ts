@@ -1,15 +1,5 @@
 import { apiUrl } from '../base';
-
-/** An answer of the server that says why it refused, or a failure to reach it. */
-export class ApiError extends Error {
-  constructor(
-    readonly type: string,
-    message: string,
-    readonly status = 0,
-  ) {
-    super(message);
-  }
-}
+import { ApiError, notAnEnvelope, unreachable } from './error';
 
 export type Params = Record<string, string | number | string[] | undefined>;
 
@@ -20,17 +10,6 @@ export function searchParams(params: Params): URLSearchParams {
     for (const one of Array.isArray(value) ? value : [String(value)]) out.append(name, one);
   }
   return out;
-}
-
-export function unreachable(cause: unknown): ApiError {
-  const detail = cause instanceof Error ? cause.message : String(cause);
-  return new ApiError('unreachable', `The server did not answer (${detail}). Is it running?`);
-}
-
-/** What an answer that is not the API's JSON envelope says, e.g. one of a proxy. */
-export function notAnEnvelope(status: number, body: string): ApiError {
-  const text = body.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ').trim().slice(0, 300);
-  return new ApiError(status === 404 ? 'not_found' : 'bad_answer', text || `The server answered ${status}.`, status);
 }
 
 /** Fetches `/api/v1/<endpoint>` and returns its `data`. */
@@ -51,7 +30,11 @@ export async function apiGet<T>(endpoint: string, params: Params = {}, signal?: 
     throw notAnEnvelope(response.status, body);
   }
   if (envelope.status !== 'success') {
-    throw new ApiError(envelope.errorType ?? 'unknown', envelope.error ?? `The server answered ${response.status}.`, response.status);
+    throw new ApiError(
+      envelope.errorType ?? 'unknown',
+      envelope.error ?? `The server answered ${response.status}.`,
+      response.status,
+    );
   }
   return envelope.data as T;
 }

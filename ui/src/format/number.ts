@@ -34,7 +34,13 @@ function withIec(value: number, suffix = ''): string {
 function seconds(value: number): string {
   const size = Math.abs(value);
   if (size === 0) return '0 s';
-  if (size < 60) return size < 1 ? withSi(value < 0 ? value : value, 's').replace(/^(-?[\d.]+) s$/, (_, n) => `${significant(Number(n) * 1000)} ms`) : `${significant(value)} s`;
+  if (size < 60)
+    return size < 1
+      ? withSi(value < 0 ? value : value, 's').replace(
+          /^(-?[\d.]+) s$/,
+          (_, n) => `${significant(Number(n) * 1000)} ms`,
+        )
+      : `${significant(value)} s`;
   return `${value < 0 ? '-' : ''}${spokenDuration(size * 1000)}`;
 }
 
@@ -76,4 +82,3 @@ export function rawValue(value: number): string {
 export function formatCount(value: number): string {
   return Math.round(value).toLocaleString('en-GB').replaceAll(',', '\u202f');
 }
-

@@ -11,8 +11,10 @@ export interface Stroke {
 
 export function strokeOf(index: number, dark: boolean): Stroke {
   const colors = dark ? DARK : LIGHT;
+  const round = Math.floor(index / colors.length);
   return {
-    color: colors[index % colors.length]!,
-    dash: DASHES[Math.floor(index / colors.length) % DASHES.length]!,
+    // Each round starts one colour later: series often come in groups of eight, e.g. the modes of a processor.
+    color: colors[(index + round) % colors.length]!,
+    dash: DASHES[round % DASHES.length]!,
   };
 }

@@ -22,6 +22,8 @@ export interface PlotSpec {
   /** Milliseconds. */
   onZoom: (start: number, end: number) => void;
   onBack: () => void;
+  /** The plotting area has its size. */
+  onReady: () => void;
   /** Point under the cursor and the line nearest to it; undefined outside. `own` is false for the cursor of another graph. */
   onCursor: (at?: CursorPlace) => void;
 }
@@ -36,6 +38,16 @@ export interface CursorPlace {
 
 /** All graphs of the page share their crosshair. */
 const CROSSHAIR = uPlot.sync('crosshair');
+
+/** Distance of the ticks in seconds, their text, and what is added below where a year, day or minute begins. */
+const TIME_TICKS: uPlot.Axis.Values = [
+  [31_536_000, '{YYYY}', null, null, null, null, null, null, 1],
+  [2_419_200, '{MMM}', '\n{YYYY}', null, null, null, null, null, 1],
+  [86_400, '{D} {MMM}', '\n{YYYY}', null, null, null, null, null, 1],
+  [60, '{HH}:{mm}', '\n{D} {MMM} {YYYY}', null, '\n{D} {MMM}', null, null, null, 1],
+  [1, '{HH}:{mm}:{ss}', '\n{D} {MMM} {YYYY}', null, '\n{D} {MMM}', null, null, null, 1],
+  [0.001, ':{ss}.{fff}', '\n{D} {MMM} {YYYY} {HH}:{mm}', null, '\n{D} {MMM} {HH}:{mm}', null, '\n{HH}:{mm}', null, 1],
+];
 
 /** Lines up to this many are dimmed when another one is pointed at. */
 const FOCUS_LINES = 20;
@@ -113,7 +125,12 @@ export class Plot {
     const times = Array.from({ length: grid.count }, (_, i) => grid.start + i * grid.step);
     const start = times[0]!;
     const end = Math.max(times.at(-1)!, start + 1);
-    const axis = { stroke: colors.text, grid: { stroke: colors.grid, width: 1 }, ticks: { stroke: colors.grid, width: 1, size: 4 }, font: '12px system-ui, sans-serif' };
+    const axis = {
+      stroke: colors.text,
+      grid: { stroke: colors.grid, width: 1 },
+      ticks: { stroke: colors.grid, width: 1, size: 4 },
+      font: '12px system-ui, sans-serif',
+    };
     const options: uPlot.Options = {
       width: host.clientWidth,
       height: host.clientHeight,
@@ -137,7 +154,7 @@ export class Plot {
         y: { range: () => spec.bounds },
       },
       axes: [
-        { ...axis, space: 80, size: 36 },
+        { ...axis, space: 80, size: 36, values: TIME_TICKS },
         {
           ...axis,
           size: (_u, values) => 16 + 7 * Math.max(4, ...(values ?? []).map((value) => value.length)),
@@ -146,8 +163,11 @@ export class Plot {
         },
       ],
       series: [{}, ...spec.lines.map((line) => seriesOf(line, spec.stacked))],
-      bands: spec.stacked ? spec.lines.slice(1).map((_, i) => ({ series: [i + 2, i + 1] as [number, number] })) : undefined,
+      bands: spec.stacked
+        ? spec.lines.slice(1).map((_, i) => ({ series: [i + 2, i + 1] as [number, number] }))
+        : undefined,
       hooks: {
+        ready: [() => spec.onReady()],
         drawClear: [(u) => this.drawShade(u)],
         setSelect: [
           (u) => {
@@ -160,7 +180,13 @@ export class Plot {
           (u) => {
             const { idx, left = -1, top = -1 } = u.cursor;
             if (idx == null || left < 0) return spec.onCursor(undefined);
-            spec.onCursor({ index: idx, line: nearestLine(u, idx), left: left + u.over.offsetLeft, top, own: u.over.matches(':hover') });
+            spec.onCursor({
+              index: idx,
+              line: nearestLine(u, idx),
+              left: left + u.over.offsetLeft,
+              top,
+              own: u.over.matches(':hover'),
+            });
           },
         ],
       },

@@ -52,7 +52,9 @@ function AlertingRule({ rule }: { rule: Rule }) {
       <div class="target-head">
         <span class={`state ${rule.state}`}>{rule.state}</span>
         <strong>{rule.name}</strong>
-        <span class="muted">{alerts.length > 0 ? `${formatCount(alerts.length)} ${alerts.length === 1 ? 'alert' : 'alerts'}` : ''}</span>
+        <span class="muted">
+          {alerts.length > 0 ? `${formatCount(alerts.length)} ${alerts.length === 1 ? 'alert' : 'alerts'}` : ''}
+        </span>
         {rule.duration ? <span class="muted">for {spokenDuration(rule.duration * 1000)}</span> : null}
       </div>
       <a class="rule-expr" href={queryLink(rule.query)}>
@@ -92,11 +94,20 @@ export default function AlertsPage() {
   const { data, error, loading } = useApi<{ groups: RuleGroup[] | null }>('rules', { type: 'alert' }, REFRESH_MS);
   const [filter, setFilter] = useParam('filter');
   const [state, setState] = useParam('state', 'all');
-  const rules = (data?.groups ?? []).flatMap((group) => group.rules.filter((rule) => rule.type === 'alerting').map((rule) => ({ rule, group })));
+  const rules = (data?.groups ?? []).flatMap((group) =>
+    group.rules.filter((rule) => rule.type === 'alerting').map((rule) => ({ rule, group })),
+  );
   const count = (wanted: State) => rules.filter(({ rule }) => wanted === 'all' || rule.state === wanted).length;
   const shown = rules
     .filter(({ rule }) => state === 'all' || rule.state === state)
-    .filter(({ rule }) => !filter || matchesWords([rule.name, rule.query, ...(rule.alerts ?? []).map((alert) => seriesSelector(alert.labels))].join(' '), filter))
+    .filter(
+      ({ rule }) =>
+        !filter ||
+        matchesWords(
+          [rule.name, rule.query, ...(rule.alerts ?? []).map((alert) => seriesSelector(alert.labels))].join(' '),
+          filter,
+        ),
+    )
     .sort((a, b) => ORDER.indexOf(a.rule.state as State) - ORDER.indexOf(b.rule.state as State));
   const option = (wanted: State): [State, string] => [wanted, `${wanted} ${formatCount(count(wanted))}`];
   return (
@@ -106,13 +117,20 @@ export default function AlertsPage() {
       tools={
         <>
           <FilterBox value={filter} onInput={setFilter} label="Filter alerts" />
-          <Segmented<State> label="State" value={state as State} options={[option('all'), option('firing'), option('pending'), option('inactive')]} onChange={setState} />
+          <Segmented<State>
+            label="State"
+            value={state as State}
+            options={[option('all'), option('firing'), option('pending'), option('inactive')]}
+            onChange={setState}
+          />
         </>
       }
     >
       {error && <Failure error={error} what="Alerts" />}
       {data && rules.length === 0 && <p class="note">No alerting rule is configured.</p>}
-      {rules.length > 0 && shown.length === 0 && <p class="note">No alert matches. Clear the filter or choose another state.</p>}
+      {rules.length > 0 && shown.length === 0 && (
+        <p class="note">No alert matches. Clear the filter or choose another state.</p>
+      )}
       <ul class="target-list">
         {shown.map(({ rule, group }) => (
           <AlertingRule key={`${group.file} ${group.name} ${rule.name} ${rule.query}`} rule={rule} />

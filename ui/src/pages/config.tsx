@@ -31,14 +31,12 @@ export default function ConfigPage() {
       {data && (
         <pre class="yaml">
           {lines.map((tokens, i) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: lines of a text
             <span key={i} class={wanted && hasWord(tokens, wanted) ? 'line hit' : 'line'}>
               <span class="line-number" aria-hidden="true">
                 {i + 1}
               </span>
               <span class="line-text">
                 {tokens.map(({ kind, text }, j) => (
-                  // biome-ignore lint/suspicious/noArrayIndexKey: tokens of a line
                   <span key={j} class={`yaml-${kind}`}>
                     {text}
                   </span>

@@ -9,7 +9,13 @@ type Flag = [name: string, value: string];
 
 const COLUMNS: Column<Flag>[] = [
   { key: 'name', title: 'Flag', sort: ([name]) => name, cell: ([name]) => <code>--{name}</code> },
-  { key: 'value', title: 'Value', class: 'grow', sort: ([, value]) => value, cell: ([, value]) => (value === '' ? <span class="muted">empty</span> : <code>{value}</code>) },
+  {
+    key: 'value',
+    title: 'Value',
+    class: 'grow',
+    sort: ([, value]) => value,
+    cell: ([, value]) => (value === '' ? <span class="muted">empty</span> : <code>{value}</code>),
+  },
 ];
 
 export default function FlagsPage() {
@@ -31,7 +37,16 @@ export default function FlagsPage() {
       }
     >
       {error && <Failure error={error} what="Flags" />}
-      {data && <DataTable label="Flags" class="tall" columns={COLUMNS} rows={rows} rowKey={([name]) => name} order={{ key: 'name', descending: false }} />}
+      {data && (
+        <DataTable
+          label="Flags"
+          class="tall"
+          columns={COLUMNS}
+          rows={rows}
+          rowKey={([name]) => name}
+          order={{ key: 'name', descending: false }}
+        />
+      )}
     </Page>
   );
 }

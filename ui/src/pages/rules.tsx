@@ -15,7 +15,9 @@ function RuleRow({ rule }: { rule: Rule }) {
   return (
     <tr>
       <td>
-        <span class={`state ${rule.health === 'ok' ? 'up' : rule.health === 'err' ? 'down' : 'unknown'}`}>{rule.health}</span>
+        <span class={`state ${rule.health === 'ok' ? 'up' : rule.health === 'err' ? 'down' : 'unknown'}`}>
+          {rule.health}
+        </span>
       </td>
       <td>
         <strong>{rule.name}</strong> <span class="muted">{rule.type === 'alerting' ? 'alert' : 'record'}</span>{' '}
@@ -39,7 +41,8 @@ function Group({ group, rules }: { group: RuleGroup; rules: Rule[] }) {
       <h2 class="pool-title">
         {group.name}{' '}
         <span class="pool-count">
-          {group.file}, every {spokenDuration(group.interval * 1000)}, took {formatValue(group.evaluationTime, 'seconds')}
+          {group.file}, every {spokenDuration(group.interval * 1000)}, took{' '}
+          {formatValue(group.evaluationTime, 'seconds')}
         </span>
       </h2>
       <div class="table-scroll flow">
@@ -73,7 +76,10 @@ export default function RulesPage() {
   const { data, error, loading } = useApi<{ groups: RuleGroup[] | null }>('rules');
   const [filter, setFilter] = useParam('filter');
   const groups = (data?.groups ?? [])
-    .map((group) => ({ group, rules: group.rules.filter((rule) => !filter || matchesWords(`${group.name} ${rule.name} ${rule.query}`, filter)) }))
+    .map((group) => ({
+      group,
+      rules: group.rules.filter((rule) => !filter || matchesWords(`${group.name} ${rule.name} ${rule.query}`, filter)),
+    }))
     .filter(({ rules }) => rules.length > 0);
   return (
     <Page title="Rules" loading={loading} tools={<FilterBox value={filter} onInput={setFilter} label="Filter rules" />}>

@@ -20,8 +20,15 @@ interface Found {
 const SHOWN = 100;
 
 function foundIn(data: TargetsAnswer): Found[] {
-  const kept = (data.activeTargets ?? []).map(({ scrapePool, discoveredLabels, labels }): Found => ({ pool: scrapePool, discovered: discoveredLabels, labels }));
-  const dropped = (data.droppedTargets ?? []).map(({ scrapePool, discoveredLabels }): Found => ({ pool: scrapePool ?? discoveredLabels.job ?? '', discovered: discoveredLabels }));
+  const kept = (data.activeTargets ?? []).map(
+    ({ scrapePool, discoveredLabels, labels }): Found => ({ pool: scrapePool, discovered: discoveredLabels, labels }),
+  );
+  const dropped = (data.droppedTargets ?? []).map(
+    ({ scrapePool, discoveredLabels }): Found => ({
+      pool: scrapePool ?? discoveredLabels.job ?? '',
+      discovered: discoveredLabels,
+    }),
+  );
   return [...kept, ...dropped];
 }
 
@@ -54,12 +61,13 @@ function RelabelSteps({ found }: { found: Found }) {
       {steps.map((step, i) => {
         const { set, removed } = changeOf(steps[i - 1]?.output ?? found.discovered, step.output ?? {});
         return (
-          // biome-ignore lint/suspicious/noArrayIndexKey: steps are a sequence
           <li key={i}>
             <code>{ruleText(step.rule)}</code>
             <div>
               {!step.keep && <span class="state down">dropped here</span>}
-              {step.keep && Object.keys(set).length === 0 && removed.length === 0 && <span class="muted">changed nothing</span>}
+              {step.keep && Object.keys(set).length === 0 && removed.length === 0 && (
+                <span class="muted">changed nothing</span>
+              )}
               {step.keep && Object.keys(set).length > 0 && (
                 <>
                   <span class="muted">set </span>
@@ -112,7 +120,10 @@ function Pool({ name, found, dropped, missing }: { name: string; found: Found[];
           </thead>
           <tbody>
             {rows.map((one) => (
-              <FoundRow key={seriesSelector(one.discovered) + (one.labels ? seriesSelector(one.labels) : '')} found={one} />
+              <FoundRow
+                key={seriesSelector(one.discovered) + (one.labels ? seriesSelector(one.labels) : '')}
+                found={one}
+              />
             ))}
           </tbody>
         </table>
@@ -122,7 +133,9 @@ function Pool({ name, found, dropped, missing }: { name: string; found: Found[];
           Show all {formatCount(found.length)}
         </button>
       )}
-      {missing > 0 && <p class="muted">{formatCount(missing)} more were dropped; the server does not keep their labels.</p>}
+      {missing > 0 && (
+        <p class="muted">{formatCount(missing)} more were dropped; the server does not keep their labels.</p>
+      )}
     </section>
   );
 }
@@ -135,7 +148,11 @@ export default function ServiceDiscoveryPage() {
   const shown = all.filter(
     (one) =>
       (fate === 'all' || (fate === 'kept') === (one.labels !== undefined)) &&
-      (!filter || matchesWords([one.pool, seriesSelector(one.discovered), one.labels ? seriesSelector(one.labels) : 'dropped'].join(' '), filter)),
+      (!filter ||
+        matchesWords(
+          [one.pool, seriesSelector(one.discovered), one.labels ? seriesSelector(one.labels) : 'dropped'].join(' '),
+          filter,
+        )),
   );
   const dropped = data?.droppedTargetCounts ?? {};
   const pools = [...new Set([...all.map(({ pool }) => pool), ...Object.keys(dropped)])].sort();

@@ -30,8 +30,10 @@ const TITLES: Record<string, string> = {
 
 function shown(name: string, value: Facts[string]): ComponentChildren {
   if (value === '') return <span class="muted">–</span>;
-  if (name === 'reloadConfigSuccess') return <span class={`state ${value ? 'up' : 'down'}`}>{value ? 'successful' : 'failed'}</span>;
-  if (name === 'GOMEMLIMIT' && typeof value === 'number') return <span title={String(value)}>{formatValue(value, 'bytes')}</span>;
+  if (name === 'reloadConfigSuccess')
+    return <span class={`state ${value ? 'up' : 'down'}`}>{value ? 'successful' : 'failed'}</span>;
+  if (name === 'GOMEMLIMIT' && typeof value === 'number')
+    return <span title={String(value)}>{formatValue(value, 'bytes')}</span>;
   const time = /Time$/.test(name) && typeof value === 'string' ? Date.parse(value) : Number.NaN;
   if (Number.isNaN(time)) return String(value);
   const ago = Date.now() - time;
@@ -45,7 +47,9 @@ function shown(name: string, value: Facts[string]): ComponentChildren {
 
 function FactTable(props: { title: string; what: string; endpoint: string; filter: string }) {
   const { data, error } = useApi<Facts>(props.endpoint);
-  const rows = Object.entries(data ?? {}).filter(([name, value]) => !props.filter || matchesWords(`${name} ${TITLES[name] ?? ''} ${value}`, props.filter));
+  const rows = Object.entries(data ?? {}).filter(
+    ([name, value]) => !props.filter || matchesWords(`${name} ${TITLES[name] ?? ''} ${value}`, props.filter),
+  );
   if (!error && rows.length === 0) return null;
   return (
     <section>

@@ -64,14 +64,21 @@ function TargetRow({ target, now }: { target: Target; now: number }) {
       </div>
       <div class="target-labels">
         <LabelSet labels={target.labels} />
-        <a href={upQuery(target.labels)}>up</a>
+        <a href={upQuery(target.labels)}>graph of up</a>
       </div>
       {target.lastError && <pre class="target-error">{target.lastError}</pre>}
     </li>
   );
 }
 
-function Pool(props: { name: string; targets: Target[]; shown: Target[]; now: number; open: boolean; onToggle: () => void }) {
+function Pool(props: {
+  name: string;
+  targets: Target[];
+  shown: Target[];
+  now: number;
+  open: boolean;
+  onToggle: () => void;
+}) {
   const up = props.targets.filter((target) => target.health === 'up').length;
   const [all, setAll] = useState(false);
   const rows = all ? props.shown : props.shown.slice(0, SHOWN);
@@ -122,12 +129,15 @@ export default function TargetsPage() {
     return [...byPool].sort(([a], [b]) => (a < b ? -1 : 1));
   }, [data]);
   const all = data?.activeTargets ?? [];
-  const count = (state: Health) => (state === 'all' ? all.length : all.filter((target) => target.health === state).length);
+  const count = (state: Health) =>
+    state === 'all' ? all.length : all.filter((target) => target.health === state).length;
   const shownPools = pools
     .map(([name, targets]) => ({
       name,
       targets,
-      shown: targets.filter((target) => (health === 'all' || target.health === health) && (!filter || matchesWords(textOf(target), filter))),
+      shown: targets.filter(
+        (target) => (health === 'all' || target.health === health) && (!filter || matchesWords(textOf(target), filter)),
+      ),
     }))
     .filter(({ shown }) => shown.length > 0);
   const toggle = (name: string) => {
@@ -144,9 +154,17 @@ export default function TargetsPage() {
       tools={
         <>
           <FilterBox value={filter} onInput={setFilter} label="Filter targets" />
-          <Segmented<Health> label="Health" value={health as Health} options={[option('all'), option('up'), option('down'), option('unknown')]} onChange={setHealth} />
+          <Segmented<Health>
+            label="Health"
+            value={health as Health}
+            options={[option('all'), option('up'), option('down'), option('unknown')]}
+            onChange={setHealth}
+          />
           {pools.length > 1 && (
-            <button type="button" onClick={() => setClosed(folded.size === pools.length ? '' : pools.map(([name]) => name).join(','))}>
+            <button
+              type="button"
+              onClick={() => setClosed(folded.size === pools.length ? '' : pools.map(([name]) => name).join(','))}
+            >
               {folded.size === pools.length ? 'Open all' : 'Fold all'}
             </button>
           )}
@@ -156,12 +174,23 @@ export default function TargetsPage() {
       {error && <Failure error={error} what="Targets" />}
       {data && all.length === 0 && (
         <p class="note">
-          No target is scraped. See the <a href={pageUrl('config')}>configuration</a> and what <a href={pageUrl('service-discovery')}>service discovery</a> found.
+          No target is scraped. See the <a href={pageUrl('config')}>configuration</a> and what{' '}
+          <a href={pageUrl('service-discovery')}>service discovery</a> found.
         </p>
       )}
-      {all.length > 0 && shownPools.length === 0 && <p class="note">No target matches. Clear the filter or choose another health.</p>}
+      {all.length > 0 && shownPools.length === 0 && (
+        <p class="note">No target matches. Clear the filter or choose another health.</p>
+      )}
       {shownPools.map(({ name, targets, shown }) => (
-        <Pool key={name} name={name} targets={targets} shown={shown} now={at} open={!folded.has(name)} onToggle={() => toggle(name)} />
+        <Pool
+          key={name}
+          name={name}
+          targets={targets}
+          shown={shown}
+          now={at}
+          open={!folded.has(name)}
+          onToggle={() => toggle(name)}
+        />
       ))}
     </Page>
   );

@@ -32,13 +32,25 @@ interface Cost {
 function CostTable({ title, unit, rows, expr, total }: Cost & { total?: number }) {
   const most = rows[0]?.value ?? 1;
   const columns: Column<NameValue>[] = [
-    { key: 'name', title: 'Name', class: 'grow', sort: ({ name }) => name, cell: ({ name }) => <a href={queryLink(expr(name))} title={expr(name)}>{name}</a> },
+    {
+      key: 'name',
+      title: 'Name',
+      class: 'grow',
+      sort: ({ name }) => name,
+      cell: ({ name }) => (
+        <a href={queryLink(expr(name))} title={expr(name)}>
+          {name}
+        </a>
+      ),
+    },
     {
       key: 'value',
       title: unit === 'bytes' ? 'Memory' : 'Count',
       numeric: true,
       sort: ({ value }) => value,
-      cell: ({ value }) => <span title={String(value)}>{unit === 'bytes' ? formatValue(value, 'bytes') : formatCount(value)}</span>,
+      cell: ({ value }) => (
+        <span title={String(value)}>{unit === 'bytes' ? formatValue(value, 'bytes') : formatCount(value)}</span>
+      ),
     },
     {
       key: 'share',
@@ -58,7 +70,14 @@ function CostTable({ title, unit, rows, expr, total }: Cost & { total?: number }
   return (
     <section class="cost">
       <h2>{title}</h2>
-      <DataTable label={title} columns={columns} rows={rows} rowKey={({ name }) => name} order={{ key: 'value', descending: true }} class="cost-table" />
+      <DataTable
+        label={title}
+        columns={columns}
+        rows={rows}
+        rowKey={({ name }) => name}
+        order={{ key: 'value', descending: true }}
+        class="cost-table"
+      />
     </section>
   );
 }
@@ -72,13 +91,19 @@ export default function TsdbStatusPage() {
     ? [
         ['Series', formatCount(head.numSeries)],
         ['Chunks', formatCount(head.chunkCount)],
-        ...(head.numLabelPairs === undefined ? [] : [['Label pairs', formatCount(head.numLabelPairs)] as [string, string]]),
+        ...(head.numLabelPairs === undefined
+          ? []
+          : [['Label pairs', formatCount(head.numLabelPairs)] as [string, string]]),
         ['From', head.minTime > head.maxTime ? 'nothing yet' : bothTimes(head.minTime), String(head.minTime)],
         ['To', head.minTime > head.maxTime ? 'nothing yet' : bothTimes(head.maxTime), String(head.maxTime)],
       ]
     : [];
   return (
-    <Page title="TSDB" loading={loading} tools={<FilterBox value={filter} onInput={setFilter} label="Filter by name" />}>
+    <Page
+      title="TSDB"
+      loading={loading}
+      tools={<FilterBox value={filter} onInput={setFilter} label="Filter by name" />}
+    >
       {error && <Failure error={error} what="Storage statistics" />}
       {data && (
         <>
@@ -91,10 +116,32 @@ export default function TsdbStatusPage() {
             ))}
           </dl>
           <div class="costs">
-            <CostTable title="Series by metric" unit="none" total={head?.numSeries} rows={kept(data.seriesCountByMetricName)} expr={(name) => `count by (job) ({__name__=${quote(name)}})`} />
-            <CostTable title="Series by label pair" unit="none" total={head?.numSeries} rows={kept(data.seriesCountByLabelValuePair)} expr={(pair) => `topk(20, count by (__name__) (${pairSelector(pair)}))`} />
-            <CostTable title="Values by label" unit="none" rows={kept(data.labelValueCountByLabelName)} expr={(label) => `topk(50, count by (${label}) ({${label}!=""}))`} />
-            <CostTable title="Memory by label" unit="bytes" rows={kept(data.memoryInBytesByLabelName)} expr={(label) => `topk(20, count by (__name__) ({${label}!=""}))`} />
+            <CostTable
+              title="Series by metric"
+              unit="none"
+              total={head?.numSeries}
+              rows={kept(data.seriesCountByMetricName)}
+              expr={(name) => `count by (job) ({__name__=${quote(name)}})`}
+            />
+            <CostTable
+              title="Series by label pair"
+              unit="none"
+              total={head?.numSeries}
+              rows={kept(data.seriesCountByLabelValuePair)}
+              expr={(pair) => `topk(20, count by (__name__) (${pairSelector(pair)}))`}
+            />
+            <CostTable
+              title="Values by label"
+              unit="none"
+              rows={kept(data.labelValueCountByLabelName)}
+              expr={(label) => `topk(50, count by (${label}) ({${label}!=""}))`}
+            />
+            <CostTable
+              title="Memory by label"
+              unit="bytes"
+              rows={kept(data.memoryInBytesByLabelName)}
+              expr={(label) => `topk(20, count by (__name__) ({${label}!=""}))`}
+            />
           </div>
         </>
       )}

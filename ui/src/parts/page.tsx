@@ -1,9 +1,14 @@
 import type { ComponentChildren } from 'preact';
-import type { ApiError } from '../api/client';
+import type { ApiError } from '../api/error';
 import { pageUrl } from '../base';
 
 /** What stands at the top of a page: its title, its filters, and a thin line while something loads. */
-export function Page(props: { title: string; loading?: boolean; tools?: ComponentChildren; children: ComponentChildren }) {
+export function Page(props: {
+  title: string;
+  loading?: boolean;
+  tools?: ComponentChildren;
+  children: ComponentChildren;
+}) {
   return (
     <div class="page">
       <Progress active={props.loading ?? false} />
@@ -17,7 +22,9 @@ export function Page(props: { title: string; loading?: boolean; tools?: Componen
 }
 
 export function Progress({ active }: { active: boolean }) {
-  return <div class={active ? 'progress active' : 'progress'} role="status" aria-label={active ? 'Loading' : undefined} />;
+  return (
+    <div class={active ? 'progress active' : 'progress'} role="status" aria-label={active ? 'Loading' : undefined} />
+  );
 }
 
 /** Why a page has nothing to show. */
@@ -26,10 +33,12 @@ export function Failure({ error, what }: { error: ApiError; what: string }) {
     return (
       <div class="note">
         <p>
-          <strong>{what} are not available here yet.</strong> This server has no such endpoint; it comes with a later version.
+          <strong>{what} are not available here yet.</strong> This server has no such endpoint; it comes with a later
+          version.
         </p>
         <p>
-          <a href={pageUrl('query')}>Ask a question</a> or look at the <a href={pageUrl('targets')}>targets</a> meanwhile.
+          <a href={pageUrl('query')}>Ask a question</a> or look at the <a href={pageUrl('targets')}>targets</a>{' '}
+          meanwhile.
         </p>
       </div>
     );
@@ -41,7 +50,12 @@ export function Failure({ error, what }: { error: ApiError; what: string }) {
   );
 }
 
-export function FilterBox(props: { value: string; onInput: (value: string) => void; label: string; placeholder?: string }) {
+export function FilterBox(props: {
+  value: string;
+  onInput: (value: string) => void;
+  label: string;
+  placeholder?: string;
+}) {
   return (
     <input
       type="search"

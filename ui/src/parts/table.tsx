@@ -20,7 +20,8 @@ export interface Order {
 
 /** Orders two cells; values that are not a number go last whichever the direction. */
 export function compareCells(a: number | string, b: number | string, direction: 1 | -1): number {
-  if (typeof a === 'string' || typeof b === 'string') return direction * (String(a) < String(b) ? -1 : String(a) > String(b) ? 1 : 0);
+  if (typeof a === 'string' || typeof b === 'string')
+    return direction * (String(a) < String(b) ? -1 : String(a) > String(b) ? 1 : 0);
   if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
   return a === b ? 0 : direction * (a < b ? -1 : 1);
 }
@@ -66,7 +67,6 @@ export function DataTable<Row>(props: {
   rows: Row[];
   rowKey: (row: Row) => string | number;
   rowClass?: (row: Row) => string;
-  onRowClick?: (row: Row, event: MouseEvent) => void;
   order?: Order;
   onOrder?: (order: Order) => void;
   rowHeight?: number;
@@ -75,7 +75,7 @@ export function DataTable<Row>(props: {
   const { columns, rows, rowHeight = 24 } = props;
   const [own, setOwn] = useState<Order | undefined>(props.order);
   const order = props.onOrder ? props.order : own;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: columns are rebuilt at each render; their sort keys do not change
+  // columns are rebuilt at each render; their sort keys do not change
   const sorted = useMemo(() => sortRows(rows, columns, order), [rows, order?.key, order?.descending]);
   const { scroller, window } = useVirtualRows(sorted.length, rowHeight);
   const onSort = (key: string) => {
@@ -94,15 +94,9 @@ export function DataTable<Row>(props: {
           </tr>
         </thead>
         <tbody>
-          {window.above > 0 && <tr style={{ height: `${window.above}px` }} aria-hidden="true" />}
+          {window.above > 0 && <tr style={{ height: `${window.above}px` }} />}
           {sorted.slice(window.first, window.end).map((row) => (
-            // biome-ignore lint/a11y/useKeyWithClickEvents: rows that act on a click hold a button that does the same
-            <tr
-              key={props.rowKey(row)}
-              class={props.rowClass?.(row)}
-              style={{ height: `${rowHeight}px` }}
-              onClick={props.onRowClick && ((event) => props.onRowClick?.(row, event))}
-            >
+            <tr key={props.rowKey(row)} class={props.rowClass?.(row)} style={{ height: `${rowHeight}px` }}>
               {columns.map((column) => (
                 <td key={column.key} class={[column.numeric ? 'numeric' : '', column.class ?? ''].join(' ')}>
                   {column.cell(row)}
@@ -110,7 +104,7 @@ export function DataTable<Row>(props: {
               ))}
             </tr>
           ))}
-          {window.below > 0 && <tr style={{ height: `${window.below}px` }} aria-hidden="true" />}
+          {window.below > 0 && <tr style={{ height: `${window.below}px` }} />}
         </tbody>
       </table>
     </div>

@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useState } from 'preact/hooks';
-import { ApiError, apiGet, type Params } from '../api/client';
+import { apiGet, type Params } from '../api/client';
+import type { ApiError } from '../api/error';
 
 export interface Loaded<T> {
   data?: T;
@@ -15,7 +16,7 @@ export function useApi<T>(endpoint: string | undefined, params: Params = {}, eve
   const [state, setState] = useState<Omit<Loaded<T>, 'reload'>>({ loading: endpoint !== undefined, at: 0 });
   const [tick, setTick] = useState(0);
   const wanted = JSON.stringify(params);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `wanted` stands for params, `tick` asks again
+  // `wanted` stands for params, `tick` asks again
   useEffect(() => {
     if (endpoint === undefined) return;
     const abort = new AbortController();

@@ -1,5 +1,5 @@
-import { useLocation } from 'preact-iso';
 import { useCallback } from 'preact/hooks';
+import { useLocation } from 'preact-iso';
 
 /** A piece of a page's state that lives in its address; typing into a filter replaces the entry of the history. */
 export function useParam(name: string, fallback = ''): [string, (value: string) => void] {

@@ -28,7 +28,12 @@ export function useVirtualRows(count: number, rowHeight: number) {
         initialRect: { width: 1000, height: 600 },
       }),
   );
-  virtualizer.setOptions({ ...virtualizer.options, count, estimateSize: () => rowHeight, onChange: () => redraw((n) => n + 1) });
+  virtualizer.setOptions({
+    ...virtualizer.options,
+    count,
+    estimateSize: () => rowHeight,
+    onChange: () => redraw((n) => n + 1),
+  });
   useLayoutEffect(() => virtualizer._didMount(), [virtualizer]);
   useLayoutEffect(() => virtualizer._willUpdate());
 

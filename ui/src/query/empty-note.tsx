@@ -4,10 +4,14 @@ import type { Question } from './use-query';
 import type { Reason } from './why-empty';
 
 /** Why a result is empty, and links to the nearest things that are not. */
-export function EmptyNote(props: { question: Question; onRun: (expr: string) => void; onTime: (time: TimeRange) => void }) {
+export function EmptyNote(props: {
+  question: Question;
+  onRun: (expr: string) => void;
+  onTime: (time: TimeRange) => void;
+}) {
   const { expr, evaluation, endpoint } = props.question;
   const [reasons, setReasons] = useState<Reason[]>();
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a refresh of the same question need not ask again
+  // a refresh of the same question need not ask again
   useEffect(() => {
     const abort = new AbortController();
     setReasons(undefined);
@@ -25,8 +29,8 @@ export function EmptyNote(props: { question: Question; onRun: (expr: string) => 
         {reasons?.length === 0 && (
           <span>
             {' '}
-            Every selector finds series here, so it is what is done with them: a comparison that no value meets, two sides whose
-            labels differ, or a range too short for two samples.
+            Every selector finds series here, so it is what is done with them: a comparison that no value meets, two
+            sides whose labels differ, or a range too short for two samples.
           </span>
         )}
       </p>
@@ -39,7 +43,11 @@ export function EmptyNote(props: { question: Question; onRun: (expr: string) => 
                 <button
                   key={remedy.text}
                   type="button"
-                  onClick={() => ('expr' in remedy ? props.onRun(remedy.expr) : props.onTime({ range: remedy.range, end: evaluation.end * 1000 }))}
+                  onClick={() =>
+                    'expr' in remedy
+                      ? props.onRun(remedy.expr)
+                      : props.onTime({ range: remedy.range, end: evaluation.end * 1000 })
+                  }
                 >
                   {remedy.text}
                 </button>

@@ -1,15 +1,30 @@
-import type { ApiError } from '../api/client';
+import type { ApiError } from '../api/error';
 import { parseErrorOf } from './parse-error';
 
 const HINTS: [RegExp, string][] = [
   [/unclosed left parenthesis/, 'Add the missing ) at the end.'],
   [/unknown function with name/, 'Press Ctrl Space in the editor for the functions that exist.'],
-  [/expected type range vector/, 'This function needs a range: put a duration in brackets after the selector, e.g. [5m].'],
-  [/expected type instant vector.*range vector|ranges only allowed for vector selectors/, 'Leave out the range in brackets here, or wrap it in a function such as rate().'],
-  [/invalid expression type "range vector" for range query/, 'A graph needs one value at a time: wrap the range in rate() or an ..._over_time() function, or look at the table.'],
+  [
+    /expected type range vector/,
+    'This function needs a range: put a duration in brackets after the selector, e.g. [5m].',
+  ],
+  [
+    /expected type instant vector.*range vector|ranges only allowed for vector selectors/,
+    'Leave out the range in brackets here, or wrap it in a function such as rate().',
+  ],
+  [
+    /invalid expression type "range vector" for range query/,
+    'A graph needs one value at a time: wrap the range in rate() or an ..._over_time() function, or look at the table.',
+  ],
   [/must contain at least one non-empty matcher/, 'Name a metric, or a label with a value.'],
-  [/found duplicate series|many-to-many matching|multiple matches for labels/, 'Several series on one side have the same labels: compare fewer labels with on(...) or sum them first.'],
-  [/query processing would load too many samples|exceeded maximum resolution/, 'Take a shorter time range, a larger step, or fewer series.'],
+  [
+    /found duplicate series|many-to-many matching|multiple matches for labels/,
+    'Several series on one side have the same labels: compare fewer labels with on(...) or sum them first.',
+  ],
+  [
+    /query processing would load too many samples|exceeded maximum resolution/,
+    'Take a shorter time range, a larger step, or fewer series.',
+  ],
   [/timed out|timeout/, 'Take a shorter time range or fewer series, or put a recording rule in front.'],
 ];
 

@@ -51,16 +51,20 @@ export function GraphCanvas(props: Props) {
   const latest = useRef(props);
   latest.current = props;
   const isDark = dark.value;
-  const rows = useMemo(() => (stacked ? stackRows(lines.map(({ row }) => row)) : lines.map(({ row }) => row)), [lines, stacked]);
+  const rows = useMemo(
+    () => (stacked ? stackRows(lines.map(({ row }) => row)) : lines.map(({ row }) => row)),
+    [lines, stacked],
+  );
   const [low, high] = stacked ? stackedExtent(rows) : props.extent;
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `rows` carries lines and stacking, callbacks are read when called
+  // `rows` carries lines and stacking, callbacks are read when called
   useEffect(() => {
     const element = host.current;
     if (!element || lines.length === 0) return;
     const style = getComputedStyle(element);
     const bounds = axisBounds(low, high);
     const before = plot.current;
+    delete element.dataset.shaded;
     const next = new Plot(element, {
       grid: answer.grid,
       lines: lines.map(({ index }, i) => ({ row: rows[i]!, stroke: strokeOf(index, isDark) })),
@@ -68,8 +72,10 @@ export function GraphCanvas(props: Props) {
       unit,
       bounds,
       colors: { text: style.getPropertyValue('--muted'), grid: style.getPropertyValue('--grid') },
-      onZoom: (start, end) => latest.current.onTime({ range: Math.max(1000, Math.round(end - start)), end: Math.round(end) }),
+      onZoom: (start, end) =>
+        latest.current.onTime({ range: Math.max(1000, Math.round(end - start)), end: Math.round(end) }),
       onBack: () => latest.current.onBack(),
+      onReady: () => queueMicrotask(() => shade()),
       onCursor: (at) => {
         cursor.value = at;
       },
@@ -80,13 +86,15 @@ export function GraphCanvas(props: Props) {
     const shade = () => {
       if (!props.shaded) return;
       const size = next.area;
-      props.client.density({ ...size, min: bounds[0], max: bounds[1] }).then((opacity) => {
-        if (plot.current !== next || opacity.length !== size.width * size.height) return;
-        next.setShade(opacity, size, SHADE[isDark ? 'dark' : 'light']);
-        element.dataset.shaded = 'true';
-      }, () => {});
+      props.client.density({ ...size, min: bounds[0], max: bounds[1] }).then(
+        (opacity) => {
+          if (plot.current !== next || opacity.length !== size.width * size.height) return;
+          next.setShade(opacity, size, SHADE[isDark ? 'dark' : 'light']);
+          element.dataset.shaded = 'true';
+        },
+        () => {},
+      );
     };
-    shade();
     const observer = new ResizeObserver(() => {
       const { width } = next.area;
       next.resize(element.clientWidth, element.clientHeight);
@@ -116,7 +124,17 @@ export function GraphCanvas(props: Props) {
   );
 }
 
-function Tooltip({ cursor, answer, lines, unit }: { cursor: Signal<CursorPlace | undefined>; answer: RangeAnswer; lines: DrawnLine[]; unit: Unit }) {
+function Tooltip({
+  cursor,
+  answer,
+  lines,
+  unit,
+}: {
+  cursor: Signal<CursorPlace | undefined>;
+  answer: RangeAnswer;
+  lines: DrawnLine[];
+  unit: Unit;
+}) {
   const at = cursor.value;
   if (!at?.own) return null;
   const ms = (answer.grid.start + at.index * answer.grid.step) * 1000;
@@ -128,7 +146,12 @@ function Tooltip({ cursor, answer, lines, unit }: { cursor: Signal<CursorPlace |
   return (
     <div class="tooltip numeric" style={{ ...side, top: `${Math.max(0, at.top - 12)}px` }}>
       <div>
-        {localTime(ms)} {zoneName(ms) !== 'UTC' ? <span class="muted">{utcTime(ms).slice(11)} UTC</span> : <span class="muted">UTC</span>}
+        {localTime(ms)}{' '}
+        {zoneName(ms) !== 'UTC' ? (
+          <span class="muted">{utcTime(ms).slice(11)} UTC</span>
+        ) : (
+          <span class="muted">UTC</span>
+        )}
       </div>
       {line && value !== undefined && (
         <>

@@ -53,15 +53,21 @@ export function GraphView(props: Props) {
     return chosen.length ? chosen : listed;
   }, [listed, selected]);
   const drawn = useMemo(
-    () => sortRows(visible, legendColumns(answer), order).slice(0, MOST_LINES).map(({ index }) => index),
+    () =>
+      sortRows(visible, legendColumns(answer), order)
+        .slice(0, MOST_LINES)
+        .map(({ index }) => index),
     [visible, order, answer],
   );
   const [lines, setLines] = useState<DrawnLine[]>([]);
   useEffect(() => {
     let current = true;
-    props.client.rows(drawn).then((fetched) => {
-      if (current) setLines(drawn.map((index, i) => ({ index, row: fetched[i]! })));
-    }, () => {});
+    props.client.rows(drawn).then(
+      (fetched) => {
+        if (current) setLines(drawn.map((index, i) => ({ index, row: fetched[i]! })));
+      },
+      () => {},
+    );
     return () => {
       current = false;
     };
@@ -83,8 +89,8 @@ export function GraphView(props: Props) {
     <>
       {answer.histogramSeries > 0 && (
         <p class="note warn">
-          {formatCount(answer.histogramSeries)} series hold native histograms, which no line can show. Wrap the expression in
-          histogram_quantile() or histogram_avg().
+          {formatCount(answer.histogramSeries)} series hold native histograms, which no line can show. Wrap the
+          expression in histogram_quantile() or histogram_avg().
         </p>
       )}
       <GraphCanvas
@@ -103,7 +109,8 @@ export function GraphView(props: Props) {
       {visible.length > MOST_LINES && (
         <p class="note capped">
           <span>
-            Lines are drawn for the first {MOST_LINES} of {formatCount(visible.length)} series, in the order of the table below
+            Lines are drawn for the first {MOST_LINES} of {formatCount(visible.length)} series, in the order of the
+            table below
             {shaded ? '; the shade behind them is all of them.' : '.'} To narrow: filter, click on a series, or
           </span>
           <button type="button" onClick={() => props.onNarrow('topk')}>

@@ -23,11 +23,17 @@ export interface LegendRow {
 export function commonLabels(all: Labels[]): Set<string> {
   const first = all[0];
   if (!first || all.length < 2) return new Set();
-  return new Set(Object.entries(first).filter(([name, value]) => all.every((labels) => labels[name] === value)).map(([name]) => name));
+  return new Set(
+    Object.entries(first)
+      .filter(([name, value]) => all.every((labels) => labels[name] === value))
+      .map(([name]) => name),
+  );
 }
 
 /** What the legend can be sorted by. */
-export function legendColumns({ series }: RangeAnswer): Pick<Column<LegendRow>, 'key' | 'title' | 'numeric' | 'sort' | 'cell'>[] {
+export function legendColumns({
+  series,
+}: RangeAnswer): Pick<Column<LegendRow>, 'key' | 'title' | 'numeric' | 'sort' | 'cell'>[] {
   const numeric = (key: 'last' | 'min' | 'mean' | 'max', title: string) => ({
     key,
     title,
@@ -64,7 +70,15 @@ interface Props {
   onHighlight: (index: number | undefined) => void;
 }
 
-function CursorValue({ row, cursor, unit }: { row: Float64Array | undefined; cursor: Signal<CursorPlace | undefined>; unit: Unit }) {
+function CursorValue({
+  row,
+  cursor,
+  unit,
+}: {
+  row: Float64Array | undefined;
+  cursor: Signal<CursorPlace | undefined>;
+  unit: Unit;
+}) {
   const at = cursor.value;
   const value = at && row?.[at.index];
   return <>{value === undefined || Number.isNaN(value) ? '' : formatValue(value, unit)}</>;
@@ -98,23 +112,48 @@ export function Legend(props: Props) {
               onMouseLeave={() => props.onHighlight(undefined)}
             >
               <svg class="stroke" width="18" height="8" aria-hidden="true">
-                <line x1="0" y1="4" x2="18" y2="4" stroke={drawn.has(index) ? color : 'currentColor'} stroke-width={drawn.has(index) ? 3 : 1} stroke-dasharray={dash.join(' ')} />
+                <line
+                  x1="0"
+                  y1="4"
+                  x2="18"
+                  y2="4"
+                  stroke={drawn.has(index) ? color : 'currentColor'}
+                  stroke-width={drawn.has(index) ? 3 : 1}
+                  stroke-dasharray={dash.join(' ')}
+                />
               </svg>
               <SeriesName labels={labels} hide={hide} />
             </button>
           );
         },
       });
-      columns.push({ key: 'cursor', title: 'At cursor', numeric: true, class: 'at-cursor', cell: ({ index }) => <CursorValue row={drawn.get(index)} cursor={props.cursor} unit={unit} /> });
+      columns.push({
+        key: 'cursor',
+        title: 'At cursor',
+        numeric: true,
+        class: 'at-cursor',
+        cell: ({ index }) => <CursorValue row={drawn.get(index)} cursor={props.cursor} unit={unit} />,
+      });
     } else {
       const values = answer.series[column.key as 'last' | 'min' | 'mean' | 'max'];
-      columns.push({ ...column, class: column.key, cell: ({ index }) => <span title={rawValue(values[index]!)}>{formatValue(values[index]!, unit)}</span> });
+      columns.push({
+        ...column,
+        class: column.key,
+        cell: ({ index }) => <span title={rawValue(values[index]!)}>{formatValue(values[index]!, unit)}</span>,
+      });
     }
   }
   return (
     <div class="legend">
       <div class="row">
-        {props.total > 8 && <FilterBox value={props.filter} onInput={props.onFilter} label="Filter the series" placeholder="Filter the series" />}
+        {props.total > 8 && (
+          <FilterBox
+            value={props.filter}
+            onInput={props.onFilter}
+            label="Filter the series"
+            placeholder="Filter the series"
+          />
+        )}
         {props.rows.length < props.total && (
           <span class="muted numeric">
             {formatCount(props.rows.length)} of {formatCount(props.total)}

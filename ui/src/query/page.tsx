@@ -1,5 +1,5 @@
-import { useLocation } from 'preact-iso';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useLocation } from 'preact-iso';
 import { pageUrl } from '../base';
 import '../style/query.css';
 import { Examples } from './examples';
@@ -54,7 +54,6 @@ export default function QueryPage() {
       />
       {state.panels.map((panel, index) => (
         <Panel
-          // biome-ignore lint/suspicious/noArrayIndexKey: a panel is its place in the address
           key={index}
           index={index}
           panel={panel}
@@ -70,7 +69,9 @@ export default function QueryPage() {
           }}
           onTime={setTime}
           onBack={back}
-          onRemove={state.panels.length > 1 ? () => change({ panels: state.panels.filter((_, i) => i !== index) }) : undefined}
+          onRemove={
+            state.panels.length > 1 ? () => change({ panels: state.panels.filter((_, i) => i !== index) }) : undefined
+          }
         />
       ))}
       {blank ? (

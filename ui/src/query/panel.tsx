@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { Segmented, Progress } from '../parts/page';
+import { Progress, Segmented } from '../parts/page';
 import { EditorBox } from './editor-box';
 import { EmptyNote } from './empty-note';
 import { ErrorNote } from './error-note';
@@ -41,7 +41,9 @@ export function Panel(props: Props) {
   const plot = useRef<HTMLDivElement>(null);
   const { answer, error } = query;
   const place = error && draft === panel.expr ? parseErrorOf(error.message, panel.expr) : undefined;
-  const empty = answer && (answer.shape === 'range' ? answer.labels.length === 0 && answer.histogramSeries === 0 : answer.rows.length === 0);
+  const empty =
+    answer &&
+    (answer.shape === 'range' ? answer.labels.length === 0 && answer.histogramSeries === 0 : answer.rows.length === 0);
 
   return (
     <section class="panel" aria-label={`Panel ${props.index + 1}`}>
@@ -67,7 +69,12 @@ export function Panel(props: Props) {
           )}
           <HistoryMenu onPick={props.onRun} />
           {props.onRemove && (
-            <button type="button" aria-label={`Remove panel ${props.index + 1}`} title="Remove this panel" onClick={props.onRemove}>
+            <button
+              type="button"
+              aria-label={`Remove panel ${props.index + 1}`}
+              title="Remove this panel"
+              onClick={props.onRemove}
+            >
               ×
             </button>
           )}
@@ -108,7 +115,12 @@ export function Panel(props: Props) {
       <div class={query.loading ? 'panel-result stale' : 'panel-result'} ref={plot} aria-busy={query.loading}>
         {empty && query.question && <EmptyNote question={query.question} onRun={props.onRun} onTime={props.onTime} />}
         {answer?.shape === 'instant' && !empty && (
-          <TableView answer={answer} unit={unit} filter={panel.filter} onFilter={(filter) => props.onChange({ filter }, true)} />
+          <TableView
+            answer={answer}
+            unit={unit}
+            filter={panel.filter}
+            onFilter={(filter) => props.onChange({ filter }, true)}
+          />
         )}
         {answer?.shape === 'range' && !empty && (
           <GraphView

@@ -20,8 +20,10 @@ export function ResultFacts({ answer }: { answer: QueryAnswer }) {
     <span class="facts muted numeric" title={details.filter(Boolean).join('\n')}>
       <span>{plural(series, 'series', 'series')}</span>
       {answer.shape === 'range' && <span>{plural(answer.samples, 'point', 'points')}</span>}
-      {samples?.totalQueryableSamples !== undefined && <span>{plural(samples.totalQueryableSamples, 'sample read', 'samples read')}</span>}
-      <span>{formatValue((timings?.execTotalTime ?? answer.milliseconds / 1000), 'seconds')}</span>
+      {samples?.totalQueryableSamples !== undefined && (
+        <span>{plural(samples.totalQueryableSamples, 'sample read', 'samples read')}</span>
+      )}
+      <span>{formatValue(timings?.execTotalTime ?? answer.milliseconds / 1000, 'seconds')}</span>
     </span>
   );
 }

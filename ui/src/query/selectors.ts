@@ -34,10 +34,17 @@ export function selectorsOf(expr: string): Selector[] {
       while (cursor.next() && cursor.from < node.to) {
         const part = expr.slice(cursor.from, cursor.to);
         if (cursor.name === 'Identifier') selector.metric = part;
-        else if (cursor.name === 'QuotedLabelName' && !cursor.node.parent?.name.endsWith('LabelMatcher')) selector.metric = unquote(part);
+        else if (cursor.name === 'QuotedLabelName' && !cursor.node.parent?.name.endsWith('LabelMatcher'))
+          selector.metric = unquote(part);
         else if (cursor.name === 'UnquotedLabelMatcher' || cursor.name === 'QuotedLabelMatcher') {
           const match = /^\s*("[^"]*"|'[^']*'|[\w:]+)\s*(=~|!~|!=|=)\s*([\s\S]*)$/.exec(part);
-          if (match) selector.matchers.push({ text: part, label: unquote(match[1]!), op: match[2]!, value: unquote(match[3]!.trim()) });
+          if (match)
+            selector.matchers.push({
+              text: part,
+              label: unquote(match[1]!),
+              op: match[2]!,
+              value: unquote(match[3]!.trim()),
+            });
         }
       }
       out.push(selector);

@@ -13,7 +13,9 @@ function apiAddress(question: Question): string {
 export function curlCommand(question: Question): string {
   const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
   const address = new URL(apiUrl(question.endpoint), location.origin).href;
-  const fields = Object.entries(question.params).map(([name, value]) => `--data-urlencode ${quoted(`${name}=${value}`)}`);
+  const fields = Object.entries(question.params).map(
+    ([name, value]) => `--data-urlencode ${quoted(`${name}=${value}`)}`,
+  );
   return ['curl', quoted(address), ...fields].join(' ');
 }
 

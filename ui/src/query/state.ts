@@ -104,7 +104,9 @@ export function formatState(state: QueryState): string {
   return `?${params.toString().replaceAll('%3A', ':').replaceAll('%2F', '/')}`;
 }
 
-const NICE_STEPS = [1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
+const NICE_STEPS = [
+  1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400,
+];
 
 /** Seconds between two points. */
 export function stepSeconds(step: Step, rangeMs: number): number {

@@ -1,8 +1,8 @@
 import { useMemo } from 'preact/hooks';
-import { formatCount, formatValue, rawValue } from '../format/number';
 import { seriesSelector } from '../format/labels';
+import { formatCount, formatValue, rawValue } from '../format/number';
 import { localTime } from '../format/time';
-import type { Unit } from '../format/units';
+import { type Unit, unitOfMetric } from '../format/units';
 import { CopyButton } from '../parts/copy';
 import { SeriesName } from '../parts/labels';
 import { FilterBox, matchesWords } from '../parts/page';
@@ -19,7 +19,10 @@ interface NamedRow {
 function ValueCell({ row, unit, text }: { row: InstantRow; unit: Unit; text: boolean }) {
   if (row.samples) {
     return (
-      <span class="samples" title={row.samples.map(([time, value]) => `${rawValue(value)} @ ${localTime(time * 1000)}`).join('\n')}>
+      <span
+        class="samples"
+        title={row.samples.map(([time, value]) => `${rawValue(value)} @ ${localTime(time * 1000)}`).join('\n')}
+      >
         {formatCount(row.sampleCount ?? 0)} samples, last {formatValue(row.samples.at(-1)![1], unit)}
       </span>
     );
@@ -44,13 +47,21 @@ function sortValue(row: InstantRow): number {
 }
 
 /** The rows of an instant query. */
-export function TableView(props: { answer: InstantAnswer; unit: Unit; filter: string; onFilter: (filter: string) => void }) {
+export function TableView(props: {
+  answer: InstantAnswer;
+  unit: Unit;
+  filter: string;
+  onFilter: (filter: string) => void;
+}) {
   const { answer, unit, filter } = props;
   const named = useMemo(
     () => answer.rows.map((row, index): NamedRow => ({ row, index, name: seriesSelector(row.labels) })),
     [answer],
   );
-  const rows = useMemo(() => (filter ? named.filter(({ name }) => matchesWords(name, filter)) : named), [named, filter]);
+  const rows = useMemo(
+    () => (filter ? named.filter(({ name }) => matchesWords(name, filter)) : named),
+    [named, filter],
+  );
   const bare = answer.resultType === 'scalar' || answer.resultType === 'string';
   const columns: Column<NamedRow>[] = [
     {
@@ -75,7 +86,13 @@ export function TableView(props: { answer: InstantAnswer; unit: Unit; filter: st
       title: 'Value',
       numeric: true,
       sort: ({ row }) => sortValue(row),
-      cell: ({ row }) => <ValueCell row={row} unit={unit} text={answer.resultType === 'string'} />,
+      cell: ({ row }) => (
+        <ValueCell
+          row={row}
+          unit={row.labels.__name__ ? unitOfMetric(row.labels.__name__) : unit}
+          text={answer.resultType === 'string'}
+        />
+      ),
     },
   ];
   return (

@@ -49,7 +49,7 @@ export function TimeBar({ state, now, onTime, onStep, onRefresh }: Props) {
   };
   const stepValue = 'fixed' in step ? 'fixed' : step.density;
   return (
-    <div class="time-bar" role="group" aria-label="Time range and step">
+    <fieldset class="time-bar" aria-label="Time range and step">
       <Segmented
         label="Time range"
         value={formatDuration(time.range)}
@@ -71,14 +71,25 @@ export function TimeBar({ state, now, onTime, onStep, onRefresh }: Props) {
             if (!Number.isNaN(ms)) onTime({ range: time.range, end: ms });
           }}
         />
-        <button type="button" aria-label="Half a range later" title="Later" disabled={time.end === undefined} onClick={() => move(time.range / 2)}>
+        <button
+          type="button"
+          aria-label="Half a range later"
+          title="Later"
+          disabled={time.end === undefined}
+          onClick={() => move(time.range / 2)}
+        >
           ›
         </button>
         <button type="button" aria-pressed={time.end === undefined} onClick={() => onTime({ range: time.range })}>
           Now
         </button>
       </span>
-      <button type="button" aria-label="Zoom out to twice the range" title="Zoom out" onClick={() => onTime({ range: time.range * 2, end: time.end && Math.min(time.end + time.range / 2, now) })}>
+      <button
+        type="button"
+        aria-label="Zoom out to twice the range"
+        title="Zoom out"
+        onClick={() => onTime({ range: time.range * 2, end: time.end && Math.min(time.end + time.range / 2, now) })}
+      >
         −
       </button>
       {zoneName(end) !== 'UTC' && (
@@ -108,7 +119,10 @@ export function TimeBar({ state, now, onTime, onStep, onRefresh }: Props) {
       </label>
       <label class="field">
         <span>Refresh</span>
-        <select value={state.refresh ? formatDuration(state.refresh) : ''} onChange={(event) => onRefresh(parseDuration(event.currentTarget.value) ?? 0)}>
+        <select
+          value={state.refresh ? formatDuration(state.refresh) : ''}
+          onChange={(event) => onRefresh(parseDuration(event.currentTarget.value) ?? 0)}
+        >
           <option value="">off</option>
           {[...new Set([...REFRESH, ...(state.refresh ? [formatDuration(state.refresh)] : [])])].map((every) => (
             <option key={every} value={every}>
@@ -117,6 +131,6 @@ export function TimeBar({ state, now, onTime, onStep, onRefresh }: Props) {
           ))}
         </select>
       </label>
-    </div>
+    </fieldset>
   );
 }

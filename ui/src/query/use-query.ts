@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
-import type { ApiError } from '../api/client';
 import { searchParams } from '../api/client';
+import type { ApiError } from '../api/error';
 import { apiUrl } from '../base';
 import { ResultClient } from '../result/client';
 import type { QueryAnswer } from '../result/protocol';
@@ -46,7 +46,7 @@ export function useQuery(question: Question): QueryRun {
   const [state, setState] = useState<Omit<QueryRun, 'client' | 'stop'>>({ loading: false });
   const wanted = question.expr.trim() ? JSON.stringify([question.endpoint, question.params]) : '';
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `wanted` says all that the question says
+  // `wanted` says all that the question says
   useEffect(() => {
     if (!wanted) {
       worker.current?.cancel();

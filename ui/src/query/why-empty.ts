@@ -46,7 +46,14 @@ export function nearestNames(wanted: string, names: string[], count = 5): string
       const other = name.toLowerCase();
       const distance = editDistance(lower, other, limit);
       const shared = other.split(/[_:]/).filter((word) => words.has(word)).length;
-      const score = distance <= limit ? 100 - distance : other.includes(lower) || lower.includes(other) ? 50 : words.size && shared / words.size >= 0.6 ? shared : 0;
+      const score =
+        distance <= limit
+          ? 100 - distance
+          : other.includes(lower) || lower.includes(other)
+            ? 50
+            : words.size && shared / words.size >= 0.6
+              ? shared
+              : 0;
       return { name, score };
     })
     .filter(({ score }) => score > 0)
@@ -55,13 +62,22 @@ export function nearestNames(wanted: string, names: string[], count = 5): string
     .map(({ name }) => name);
 }
 
-async function exists(selector: string, range?: { start: number; end: number }, signal?: AbortSignal): Promise<boolean> {
+async function exists(
+  selector: string,
+  range?: { start: number; end: number },
+  signal?: AbortSignal,
+): Promise<boolean> {
   const series = await apiGet<Labels[]>('series', { 'match[]': [selector], limit: 1, ...range }, signal);
   return series.length > 0;
 }
 
 /** Asks the server, selector by selector, why an expression returned nothing. */
-export async function whyEmpty(expr: string, evaluation: Evaluation, ranged: boolean, signal: AbortSignal): Promise<Reason[]> {
+export async function whyEmpty(
+  expr: string,
+  evaluation: Evaluation,
+  ranged: boolean,
+  signal: AbortSignal,
+): Promise<Reason[]> {
   const lookback = 300;
   const range = { start: (ranged ? evaluation.start : evaluation.end) - lookback, end: evaluation.end };
   const selectors = selectorsOf(expr).slice(0, SELECTORS);
@@ -69,13 +85,22 @@ export async function whyEmpty(expr: string, evaluation: Evaluation, ranged: boo
   return reasons.filter((reason) => reason !== undefined);
 }
 
-async function reasonOf(expr: string, selector: Selector, range: { start: number; end: number }, signal: AbortSignal): Promise<Reason | undefined> {
+async function reasonOf(
+  expr: string,
+  selector: Selector,
+  range: { start: number; end: number },
+  signal: AbortSignal,
+): Promise<Reason | undefined> {
   const { metric, matchers, text } = selector;
-  const full = selectorText(metric, matchers.map((one) => one.text));
+  const full = selectorText(
+    metric,
+    matchers.map((one) => one.text),
+  );
   if (await exists(full, range, signal)) return undefined;
   if (await exists(full, undefined, signal)) return elsewhere(selector, full, range.end, signal);
   const byName = metric || matchers.find((one) => one.label === '__name__' && one.op === '=')?.value;
-  if (byName && !(await exists(selectorText(byName, []), undefined, signal))) return noSuchMetric(expr, text, byName, signal);
+  if (byName && !(await exists(selectorText(byName, []), undefined, signal)))
+    return noSuchMetric(expr, text, byName, signal);
   return killedByMatchers(expr, selector, signal);
 }
 
@@ -89,7 +114,11 @@ async function elsewhere({ text }: Selector, full: string, end: number, signal: 
       };
     }
   }
-  return { selector: text, text: `Series match ${text}, but their samples are far from this time range.`, remedies: [] };
+  return {
+    selector: text,
+    text: `Series match ${text}, but their samples are far from this time range.`,
+    remedies: [],
+  };
 }
 
 async function noSuchMetric(expr: string, text: string, name: string, signal: AbortSignal): Promise<Reason> {
@@ -104,10 +133,15 @@ async function noSuchMetric(expr: string, text: string, name: string, signal: Ab
 /** The metric exists, so some matcher, or two of them together, leaves nothing. */
 async function killedByMatchers(expr: string, selector: Selector, signal: AbortSignal): Promise<Reason> {
   const { metric, matchers, text } = selector;
-  const alone = await Promise.all(matchers.map((one) => exists(selectorText(metric, [one.text]), undefined, signal).catch(() => true)));
+  const alone = await Promise.all(
+    matchers.map((one) => exists(selectorText(metric, [one.text]), undefined, signal).catch(() => true)),
+  );
   const killer = matchers.find((_, i) => !alone[i]);
   const without = (dropped: Matcher) =>
-    writtenSelector(metric, matchers.filter((one) => one !== dropped).map((one) => one.text));
+    writtenSelector(
+      metric,
+      matchers.filter((one) => one !== dropped).map((one) => one.text),
+    );
   if (!killer) {
     return {
       selector: text,
@@ -116,10 +150,15 @@ async function killedByMatchers(expr: string, selector: Selector, signal: AbortS
     };
   }
   const params = metric ? { 'match[]': [selectorText(metric, [])] } : {};
-  const values = await apiGet<string[]>(`label/${encodeURIComponent(killer.label)}/values`, params, signal).catch(() => []);
+  const values = await apiGet<string[]>(`label/${encodeURIComponent(killer.label)}/values`, params, signal).catch(
+    () => [],
+  );
   const near = nearestNames(killer.value, values, 4);
   const offered = [...new Set([...near, ...values])].slice(0, 4);
-  const found = values.length === 0 ? `no series${metric ? ` of ${metric}` : ''} has the label ${killer.label}` : `no series${metric ? ` of ${metric}` : ''} matches ${killer.text}`;
+  const found =
+    values.length === 0
+      ? `no series${metric ? ` of ${metric}` : ''} has the label ${killer.label}`
+      : `no series${metric ? ` of ${metric}` : ''} matches ${killer.text}`;
   return {
     selector: text,
     text: `${metric ? `${metric} exists, but ` : ''}${found}.`.replace(/^n/, 'N'),

@@ -1,4 +1,4 @@
-import { ApiError } from '../api/client';
+import { ApiError } from '../api/error';
 import type { DensityView } from './density';
 import type { Grid } from './grid';
 import type { QueryAnswer, Reply, Request } from './protocol';

@@ -37,7 +37,8 @@ export function instantCsv(rows: InstantRow[]): string {
     const samples: [number, string][] = row.samples
       ? row.samples.map(([time, value]) => [time, rawValue(value)])
       : [[row.time ?? 0, row.value ?? row.histogram?.count ?? '']];
-    for (const [time, value] of samples) lines.push([new Date(time * 1000).toISOString(), ...labels, field(value)].join(','));
+    for (const [time, value] of samples)
+      lines.push([new Date(time * 1000).toISOString(), ...labels, field(value)].join(','));
   }
   return `${lines.join('\r\n')}\r\n`;
 }

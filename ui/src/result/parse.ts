@@ -118,7 +118,10 @@ export class ResultParser {
     }
     if (this.phase === 'elements') {
       const end = complete ? bytes.length : lastIndexOf(bytes, NEXT_ELEMENT);
-      if (end === -1) return this.keep(bytes);
+      if (end === -1) {
+        this.keep(bytes);
+        return;
+      }
       bytes = bytes.subarray(this.elements(bytes, end));
     }
     if (complete) this.envelope += decoder.decode(bytes);
@@ -197,7 +200,8 @@ export class ResultParser {
       if (count === this.times.length) this.grow();
       at = this.readNumber(bytes, at + 1);
       this.times[count] = this.number;
-      if (bytes[at] !== COMMA || bytes[at + 1] !== QUOTE) throw new SyntaxError('a sample has a time and a quoted value');
+      if (bytes[at] !== COMMA || bytes[at + 1] !== QUOTE)
+        throw new SyntaxError('a sample has a time and a quoted value');
       at = this.readNumber(bytes, at + 2);
       this.values[count] = this.number;
       if (bytes[at] !== QUOTE || bytes[at + 1] !== CLOSE) throw new SyntaxError('a sample was not closed');

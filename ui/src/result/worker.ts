@@ -1,4 +1,4 @@
-import { ApiError, notAnEnvelope, unreachable } from '../api/client';
+import { ApiError, notAnEnvelope, unreachable } from '../api/error';
 import { densityOf } from './density';
 import { instantCsv, rangeCsv } from './export';
 import { GridResult } from './grid';
@@ -48,7 +48,8 @@ async function fetchResult(request: Request & { kind: 'run' }, onSeries: (series
     return { envelope: parser.finish(), bytes };
   } catch (cause) {
     if (signal.aborted) throw new ApiError('canceled', 'The query was stopped.');
-    if (cause instanceof SyntaxError) throw new ApiError('bad_answer', `The answer could not be read: ${cause.message}.`);
+    if (cause instanceof SyntaxError)
+      throw new ApiError('bad_answer', `The answer could not be read: ${cause.message}.`);
     throw cause instanceof ApiError ? cause : unreachable(cause);
   }
 }
@@ -91,7 +92,9 @@ async function answer(request: Request): Promise<unknown> {
   }
   if (Array.isArray(kept)) return [];
   const { rows } = kept;
-  return request.kind === 'rows' ? request.indexes.map((index) => rows[index] ?? new Float64Array()) : densityOf(rows, request.view);
+  return request.kind === 'rows'
+    ? request.indexes.map((index) => rows[index] ?? new Float64Array())
+    : densityOf(rows, request.view);
 }
 
 self.onmessage = async ({ data }: MessageEvent<Request | Cancel>) => {

@@ -1,5 +1,5 @@
-import { useLocation } from 'preact-iso';
 import { useEffect, useRef } from 'preact/hooks';
+import { useLocation } from 'preact-iso';
 import { pageUrl } from '../base';
 import { Clock } from './clock';
 import { keysShown } from './keys';
@@ -22,7 +22,8 @@ export function Header() {
   useEffect(() => {
     // On a narrow screen the navigation scrolls sideways: keep the current page in view.
     const link = nav.current?.querySelector<HTMLElement>('[aria-current]');
-    if (nav.current && link) nav.current.scrollLeft = link.offsetLeft - nav.current.clientWidth / 2 + link.clientWidth / 2;
+    if (nav.current && link)
+      nav.current.scrollLeft = link.offsetLeft - nav.current.clientWidth / 2 + link.clientWidth / 2;
   }, [path]);
   return (
     <header class="top">
@@ -54,7 +55,13 @@ export function Header() {
           <option value="light">Light</option>
           <option value="dark">Dark</option>
         </select>
-        <button type="button" class="quiet" aria-label="Show all keys" title="All keys" onClick={() => (keysShown.value = true)}>
+        <button
+          type="button"
+          class="quiet"
+          aria-label="Show all keys"
+          title="All keys"
+          onClick={() => (keysShown.value = true)}
+        >
           ?
         </button>
       </div>

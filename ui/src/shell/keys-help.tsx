@@ -29,7 +29,6 @@ function KeyTable({ title, rows }: { title: string; rows: [string, string][] }) 
           <div key={keys}>
             <dt>
               {keys.split(' ').map((key, i) => (
-                // biome-ignore lint/suspicious/noArrayIndexKey: the words of a fixed text
                 <kbd key={i}>{key}</kbd>
               ))}
             </dt>

@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals';
-import { useLocation } from 'preact-iso';
 import { useEffect } from 'preact/hooks';
+import { useLocation } from 'preact-iso';
 import { pageUrl } from '../base';
 import { PAGES } from './pages';
 
@@ -16,16 +16,20 @@ function isTyping(target: EventTarget | null): boolean {
 /** Moves the focus to the page's search: the filter, or the editor of the query page. */
 export function focusSearch(): boolean {
   const search = document.querySelector<HTMLElement>('[data-search]');
-  const field = search?.matches('input, textarea') ? search : search?.querySelector<HTMLElement>('textarea, [contenteditable="true"]');
+  const field = search?.matches('input, textarea')
+    ? search
+    : search?.querySelector<HTMLElement>('textarea, [contenteditable="true"]');
   field?.focus();
   if (field instanceof HTMLInputElement) field.select();
   return field !== null && field !== undefined;
 }
 
+/** Until when the key after `g` is taken as a page's; outlives the change of page that re-installs the listener. */
+let sequenceEnds = 0;
+
 export function useGlobalKeys(): void {
   const { route } = useLocation();
   useEffect(() => {
-    let sequenceEnds = 0;
     const onKey = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
       if (isTyping(event.target)) {

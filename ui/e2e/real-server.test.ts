@@ -1,0 +1,60 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { coloursOf, useBrowser } from './browser';
+import { type PageServer, servePage } from './page-server';
+
+/**
+ * Against a running server that scrapes itself, e.g. `BASE_URL=http://localhost:9090`. Its own page is tested, unless
+ * PAGE=built asks for the page in dist with that server's API.
+ */
+const base = process.env.SERVER_URL?.replace(/\/*$/, '/').replace(/^\/$/, '');
+
+if (!base) console.log('skipped the tests against a real server: BASE_URL is not set');
+
+const browser = useBrowser();
+let server: PageServer | undefined;
+let url = base ?? '';
+beforeAll(async () => {
+  if (base && process.env.PAGE === 'built') {
+    server = await servePage(base);
+    url = server.url;
+  }
+});
+afterAll(() => server?.close());
+
+test.runIf(base)('a real query is drawn', async () => {
+  const page = await browser.newPage();
+  await page.goto(`${url}query?g0.expr=scrape_duration_seconds&g0.tab=graph&g0.range_input=15m`);
+  await page.waitForSelector('.graph-host[data-drawn]');
+  expect(await coloursOf(page)).toBeGreaterThan(5);
+  await page.context().close();
+});
+
+test.runIf(base)('a real mistake is marked', async () => {
+  const page = await browser.newPage();
+  await page.goto(`${url}query?g0.expr=sum(up&g0.tab=table`);
+  await page.locator('.note.bad').waitFor();
+  await page.waitForSelector('.error-place .caret');
+  await page.context().close();
+});
+
+test.runIf(base)('a misspelt metric leads to the real one', async () => {
+  const page = await browser.newPage();
+  await page.goto(`${url}query?g0.expr=scrape_duration_second&g0.tab=table`);
+  await page.getByRole('button', { name: 'scrape_duration_seconds' }).click();
+  await page.locator('.result-table tbody tr').first().waitFor();
+  await page.context().close();
+});
+
+test.runIf(base).each([
+  ['targets', '.target'],
+  ['service-discovery', '.discovery tbody tr'],
+  ['config', '.yaml .line'],
+  ['tsdb-status', '.cost-table tbody tr'],
+  ['status', '.fact-table tr'],
+  ['flags', 'tbody tr'],
+])('/%s shows real content', async (path, content) => {
+  const page = await browser.newPage();
+  await page.goto(url + path);
+  await page.locator(content).first().waitFor();
+  await page.context().close();
+});
