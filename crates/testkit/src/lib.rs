@@ -1,1 +1,5 @@
 //! Fixtures, virtual clock, reference evaluator (for tests only).
+
+mod recordings;
+
+pub use recordings::{HistogramNames, gunzip, load_dataset, shared};

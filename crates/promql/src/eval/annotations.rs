@@ -28,8 +28,19 @@ pub(crate) struct Forced {
     pub(crate) min_t: i64,
     /// Last time, in milliseconds.
     pub(crate) max_t: i64,
-    /// As Prometheus counts: merging adds one each time.
-    pub(crate) count: u64,
+    /// One less than the "samples" that Prometheus reports, see [`count_as_merged`].
+    pub(crate) count: i64,
+}
+
+impl Forced {
+    /// Widens to what `other` has; the count stays.
+    pub(crate) fn merge(&mut self, other: &Forced) {
+        self.min_bucket = self.min_bucket.min(other.min_bucket);
+        self.max_bucket = self.max_bucket.max(other.max_bucket);
+        self.max_diff = self.max_diff.max(other.max_diff);
+        self.min_t = self.min_t.min(other.min_t);
+        self.max_t = self.max_t.max(other.max_t);
+    }
 }
 
 impl Annotations {
@@ -93,12 +104,8 @@ impl Annotations {
         self.forced
             .entry(text)
             .and_modify(|(_, old)| {
-                old.min_bucket = old.min_bucket.min(new.min_bucket);
-                old.max_bucket = old.max_bucket.max(new.max_bucket);
-                old.max_diff = old.max_diff.max(new.max_diff);
-                old.min_t = old.min_t.min(new.min_t);
-                old.max_t = old.max_t.max(new.max_t);
-                old.count += new.count + 1;
+                old.merge(&new);
+                old.count = old.count.wrapping_add(new.count).wrapping_add(1);
             })
             .or_insert((span, new));
     }
@@ -115,7 +122,7 @@ impl Annotations {
                 go_g(f.min_bucket),
                 go_g(f.max_bucket),
                 two_digits(f.max_diff),
-                f.count + 1,
+                f.count.wrapping_add(1),
                 rfc3339(f.min_t),
                 rfc3339(f.max_t),
                 place(*span)
@@ -123,6 +130,20 @@ impl Annotations {
         });
         (warnings.collect(), infos.chain(forced).collect())
     }
+}
+
+/// The number that Prometheus reports for remarks made `made[i]` times at step `i` of one call. It merges the remark
+/// kept so far with itself at every further step, so the number more than doubles each time.
+pub(crate) fn count_as_merged(made: &[i64]) -> i64 {
+    let mut count = None;
+    for &n in made {
+        count = match count {
+            None if n > 0 => Some(n - 1),
+            None => None,
+            Some(c) => Some(i64::wrapping_add(c, n).wrapping_mul(2).wrapping_add(1)),
+        };
+    }
+    count.unwrap_or(0)
 }
 
 fn with_metric_name(text: String, name: &str) -> String {
@@ -189,6 +210,13 @@ mod tests {
             [(480.0, "4.8e+02"), (12.0, "12"), (0.5, "0.5"), (0.00123, "0.0012"), (1e-7, "1e-07")]
         {
             assert_eq!(two_digits(v), want);
+        }
+    }
+
+    #[test]
+    fn merged_remarks_are_counted_as_prometheus_counts_them() {
+        for (made, want) in [(vec![1; 17], 196_606), (vec![2; 17], 393_212), (vec![2], 2), (vec![1], 1)] {
+            assert_eq!(count_as_merged(&made) + 1, want);
         }
     }
 

@@ -170,6 +170,7 @@ impl Join<'_> {
                 let mut both = new.floats.present.clone();
                 both.intersect(self.active);
                 if let Some(i) = both.first_common(&old.floats.present) {
+                    let (first, second) = if old.labels < new.labels { (old, new) } else { (new, old) };
                     let side = if self.swapped { "left" } else { "right" };
                     note(failure, (i, 0, o), || {
                         format!(
@@ -177,8 +178,8 @@ impl Join<'_> {
                              operation: [{}, {}];many-to-many matching not allowed: matching labels must be \
                              unique on one side",
                             match_labels(&new.labels, matching),
-                            new.labels,
-                            old.labels
+                            first.labels,
+                            second.labels
                         )
                     });
                 }

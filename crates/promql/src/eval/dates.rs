@@ -64,11 +64,7 @@ impl Date {
 
 /// Go's conversion on amd64: what does not fit becomes the smallest integer.
 fn to_seconds(v: f64) -> i64 {
-    if v.is_nan() || v >= 9_223_372_036_854_775_808.0 || v < -9_223_372_036_854_775_808.0 {
-        i64::MIN
-    } else {
-        v as i64
-    }
+    if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&v) { v as i64 } else { i64::MIN }
 }
 
 /// The function called `name`, from seconds to its number.

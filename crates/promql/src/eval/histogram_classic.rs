@@ -3,7 +3,9 @@
 use model::{Labels, LabelsBuilder, number};
 
 use super::Evaluator;
-use super::annotations::Forced;
+use std::collections::BTreeMap;
+
+use super::annotations::{Forced, count_as_merged};
 use super::column::{Column, Grid, Scalars, Series, drop_reserved};
 use super::rows::{LabelMap, Rows, merge_equal};
 use crate::ast::Span;
@@ -167,6 +169,30 @@ fn fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
     (capped(upper_rank) - capped(lower_rank)) / count
 }
 
+/// Buckets that were made monotonic, by histogram: a second quantile of the same buckets finds them so.
+#[derive(Default)]
+struct Remarks {
+    len: usize,
+    forced: BTreeMap<Labels, Vec<(usize, Forced)>>,
+}
+
+impl Remarks {
+    fn add(
+        &mut self,
+        h: &Histogram,
+        i: usize,
+        grid: Grid,
+        (min_bucket, max_bucket, max_diff): (f64, f64, f64),
+    ) {
+        let t = grid.time(i);
+        self.len = grid.len();
+        let steps = self.forced.entry(h.labels.clone()).or_default();
+        if !steps.iter().any(|(step, _)| *step == i) {
+            steps.push((i, Forced { min_bucket, max_bucket, max_diff, min_t: t, max_t: t, count: 0 }));
+        }
+    }
+}
+
 impl Evaluator<'_> {
     pub(super) fn buckets(
         &self,
@@ -177,18 +203,26 @@ impl Evaluator<'_> {
     ) -> Result<Rows<'_>, QueryError> {
         let rows = self.vector(input, grid)?;
         let histograms = self.histograms(&rows.series, span);
+        let mut remarks = Remarks::default();
         let mut out = match call {
             BucketCall::Quantile(q, q_span) => {
                 let q = self.scalar(q, grid)?;
                 self.check_quantiles(&q, grid, *q_span);
-                self.quantiles(&histograms, &rows.series, &q, span, grid, None)?
+                self.quantiles(&histograms, &rows.series, &q, grid, None, &mut remarks)?
             }
             BucketCall::Quantiles(label, quantiles) => {
                 let mut out = Vec::new();
                 for (q, q_span) in quantiles {
                     let q = self.scalar(q, grid)?;
                     self.check_quantiles(&q, grid, *q_span);
-                    out.extend(self.quantiles(&histograms, &rows.series, &q, span, grid, Some(label))?);
+                    out.extend(self.quantiles(
+                        &histograms,
+                        &rows.series,
+                        &q,
+                        grid,
+                        Some(label),
+                        &mut remarks,
+                    )?);
                 }
                 out
             }
@@ -205,6 +239,7 @@ impl Evaluator<'_> {
                 out
             }
         };
+        self.remark(&remarks, span);
         out.retain(|s| !s.floats.is_absent());
         if !(grid.is_instant() && self.delayed_names) {
             out = merge_equal(out)?;
@@ -215,6 +250,29 @@ impl Evaluator<'_> {
     fn named(&self, h: &Histogram, floats: Column) -> Series {
         let labels = if self.delayed_names { h.labels.clone() } else { drop_reserved(&h.labels) };
         Series { labels, drop_name: true, floats }
+    }
+
+    fn remark(&self, remarks: &Remarks, span: Span) {
+        let mut by_name: Vec<(&str, Forced, Vec<i64>)> = Vec::new();
+        for (labels, steps) in &remarks.forced {
+            let name = if self.delayed_names { labels.metric_name().unwrap_or("") } else { "" };
+            for &(i, forced) in steps {
+                let at = by_name.iter().position(|(n, ..)| *n == name).unwrap_or_else(|| {
+                    by_name.push((name, forced, Vec::new()));
+                    by_name.len() - 1
+                });
+                let Some((_, all, made)) = by_name.get_mut(at) else { continue };
+                all.merge(&forced);
+                made.resize(remarks.len, 0);
+                if let Some(n) = made.get_mut(i) {
+                    *n += 1;
+                }
+            }
+        }
+        for (name, mut forced, made) in by_name {
+            forced.count = count_as_merged(&made);
+            self.notes.lock().forced_monotonicity(name, span, forced);
+        }
     }
 
     fn check_quantiles(&self, q: &Scalars, grid: Grid, span: Span) {
@@ -250,14 +308,15 @@ impl Evaluator<'_> {
         histograms
     }
 
+    #[allow(clippy::too_many_arguments)] // one computation, called twice
     fn quantiles(
         &self,
         histograms: &[Histogram],
         series: &[Series],
         q: &Scalars,
-        span: Span,
         grid: Grid,
         label: Option<&str>,
+        remarks: &mut Remarks,
     ) -> Result<Vec<Series>, QueryError> {
         // With a label for the quantile, steps of another quantile are another series.
         let mut out: Vec<Series> = Vec::new();
@@ -267,11 +326,8 @@ impl Evaluator<'_> {
             h.each_step(series, grid, |i, buckets| {
                 let quantile_wanted = q.get(i);
                 let (value, forced) = quantile(quantile_wanted, buckets);
-                if let Some((min_bucket, max_bucket, max_diff)) = forced {
-                    let name = if self.delayed_names { h.labels.metric_name().unwrap_or("") } else { "" };
-                    let t = grid.time(i);
-                    let new = Forced { min_bucket, max_bucket, max_diff, min_t: t, max_t: t, count: 0 };
-                    self.notes.lock().forced_monotonicity(name, span, new);
+                if let Some(forced) = forced {
+                    remarks.add(h, i, grid, forced);
                 }
                 let key = if label.is_some() { quantile_wanted.to_bits() } else { 0 };
                 let at = by_quantile.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {

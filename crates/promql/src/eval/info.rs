@@ -53,14 +53,14 @@ fn identity(labels: &Labels) -> Labels {
 }
 
 impl Evaluator<'_> {
-    pub(super) fn info<'e>(
-        &'e self,
-        rows: Rows<'e>,
+    pub(super) fn info(
+        &self,
+        rows: &Rows<'_>,
         matchers: Option<&[Matcher]>,
         offset: i64,
         at: Option<i64>,
         grid: Grid,
-    ) -> Result<Rows<'e>, QueryError> {
+    ) -> Result<Rows<'_>, QueryError> {
         let selection = Selection::new(matchers);
         let infos = self.info_series(&rows.series, &selection, offset, at, grid)?;
         // Info series by identity, of each metric the series that is newest at a step.

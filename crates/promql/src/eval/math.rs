@@ -28,6 +28,15 @@ pub(crate) fn min(a: f64, b: f64) -> f64 {
     }
 }
 
+/// Go's `math.Log` on amd64, which takes numbers below the normal ones for `0.5·(1+m)·2^-1022`.
+fn ln(v: f64) -> f64 {
+    if v > 0.0 && v < f64::MIN_POSITIVE {
+        let mantissa = f64::from_bits(v.to_bits() | 0x3fe0_0000_0000_0000);
+        return mantissa.ln() - 1022.0 * std::f64::consts::LN_2;
+    }
+    v.ln()
+}
+
 /// The function called `name` that takes a vector and computes value by value.
 pub(crate) fn function(name: &str) -> Option<fn(f64) -> f64> {
     Some(match name {
@@ -44,8 +53,10 @@ pub(crate) fn function(name: &str) -> Option<fn(f64) -> f64> {
         "deg" => |v| v * 180.0 / std::f64::consts::PI,
         "exp" => f64::exp,
         "floor" => f64::floor,
-        "ln" => f64::ln,
-        "log10" => f64::log10,
+        "ln" => ln,
+        "log10" => {
+            |v| if v > 0.0 && v < f64::MIN_POSITIVE { ln(v) / std::f64::consts::LN_10 } else { v.log10() }
+        }
         "log2" => f64::log2,
         "rad" => |v| v * std::f64::consts::PI / 180.0,
         "sgn" => |v| {

@@ -174,7 +174,7 @@ impl<'q> Evaluator<'q> {
             Vector::Buckets { input, call, span } => self.buckets(input, call, *span, grid),
             Vector::Info { input, matchers, offset, at } => {
                 let rows = self.vector(input, grid)?;
-                self.info(rows, matchers.as_deref(), *offset, *at, grid)
+                self.info(&rows, matchers.as_deref(), *offset, *at, grid)
             }
             Vector::NoFloats(input) => {
                 self.vector(input, grid)?;

@@ -11,7 +11,7 @@ use storage::{ChunkView, Projection, Request, SelectError, SeriesPart};
 use super::column::{Column, Grid, Scalars, Series, drop_reserved};
 use super::map::Ready;
 use super::rows::{Rows, has_equal, merge_equal};
-use super::window::{self, WindowScratch, Windows};
+use super::window::{self, WindowFn, WindowScratch, Windows};
 use super::{Evaluator, rate, same_labelset};
 use crate::engine::QueryError;
 use crate::plan::{Read, Scan, Source, Stage, Wanted, WindowCall};
@@ -105,6 +105,9 @@ impl Worker<'_> {
                     &mut self.scratch,
                     &mut self.column,
                 )?;
+                if call.function == WindowFn::Quantile {
+                    evaluator.note_quantiles(self.args, &self.column, call);
+                }
                 if call.function.wants_counter() && !self.column.is_absent() {
                     let name = self.name.unwrap_or_else(|| labels.value(METRIC_NAME));
                     if self.noted != name {
@@ -179,8 +182,20 @@ impl Evaluator<'_> {
         }
     }
 
-    /// As [`Self::note_if_no_counter`], for series in memory.
-    pub(super) fn note_window(&self, labels: &Labels, call: &WindowCall) {
+    /// Remarks on quantiles that are none, at steps that have a result.
+    fn note_quantiles(&self, args: &[Scalars], column: &Column, call: &WindowCall) {
+        let Some(q) = args.first() else { return };
+        let steps = if matches!(q, Scalars::Const(_)) { 1 } else { usize::MAX };
+        for q in column.iter().take(steps).map(|(i, _)| q.get(i)).filter(|q| !(0.0..=1.0).contains(q)) {
+            self.notes.lock().bad_quantile(q, call.span);
+        }
+    }
+
+    /// What is to be remarked about a window function's result, for series in memory.
+    pub(super) fn note_window(&self, labels: &Labels, args: &[Scalars], column: &Column, call: &WindowCall) {
+        if call.function == WindowFn::Quantile {
+            self.note_quantiles(args, column, call);
+        }
         if call.function.wants_counter() {
             self.note_if_no_counter(labels.value(METRIC_NAME), call);
         }

@@ -9,22 +9,46 @@ use crate::plan::SortBy;
 /// The rows in order of their (first) value or their labels.
 pub(super) fn sorted<'e>(mut rows: Rows<'e>, by: &SortBy, descending: bool) -> Rows<'e> {
     match by {
-        SortBy::Value => rows.series.sort_by(|a, b| {
-            let (a, b) = (a.floats.get(0).unwrap_or(f64::NAN), b.floats.get(0).unwrap_or(f64::NAN));
-            match (a.is_nan(), b.is_nan()) {
-                (true, true) => Ordering::Equal,
-                (true, false) => Ordering::Greater,
-                (false, true) => Ordering::Less,
-                _ if descending => b.partial_cmp(&a).unwrap_or(Ordering::Equal),
-                _ => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
-            }
-        }),
+        SortBy::Value => by_value(&mut rows.series, descending),
         SortBy::Labels(names) => rows.series.sort_by(|a, b| {
             let order = by_labels(a, b, names);
             if descending { order.reverse() } else { order }
         }),
     }
     rows
+}
+
+/// Up to this many are sorted by insertion in Go, which shows in the order of NaNs: it reverses them.
+const INSERTION: usize = 12;
+
+fn by_value(series: &mut [Series], descending: bool) {
+    let value = |s: &Series| s.floats.get(0).unwrap_or(f64::NAN);
+    if series.len() <= INSERTION {
+        for i in 1..series.len() {
+            for j in (1..=i).rev() {
+                let [Some(before), Some(this)] = [series.get(j - 1), series.get(j)].map(|s| s.map(value))
+                else {
+                    break;
+                };
+                let misplaced = before.is_nan() || if descending { before < this } else { before > this };
+                if !misplaced {
+                    break;
+                }
+                series.swap(j - 1, j);
+            }
+        }
+        return;
+    }
+    series.sort_by(|a, b| {
+        let (a, b) = (value(a), value(b));
+        match (a.is_nan(), b.is_nan()) {
+            (true, true) => Ordering::Equal,
+            (true, false) => Ordering::Greater,
+            (false, true) => Ordering::Less,
+            _ if descending => b.partial_cmp(&a).unwrap_or(Ordering::Equal),
+            _ => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
+        }
+    });
 }
 
 fn by_labels(a: &Series, b: &Series, names: &[String]) -> Ordering {

@@ -39,7 +39,7 @@ impl Evaluator<'_> {
             if floats.is_absent() {
                 continue;
             }
-            self.note_window(&series.labels, call);
+            self.note_window(&series.labels, &args, &floats, call);
             let drop_name = drops_name || series.drop_name;
             let labels = if drop_name && !self.delayed_names {
                 drop_reserved(&series.labels)

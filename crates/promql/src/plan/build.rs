@@ -152,14 +152,14 @@ impl<'a> Planner<'a> {
         outer: Grid,
         function: WindowFn,
         args: Vec<Scalar>,
+        span: Span,
     ) -> Result<Vector, QueryError> {
         let (grid, range, offset, at) = self.subquery_grid(subquery, outer)?;
         let input = match subquery.expr.value_type() {
             ValueType::Scalar => Vector::FromScalar(self.scalar(&subquery.expr, grid)?),
             _ => self.vector(&subquery.expr, grid)?,
         };
-        // Prometheus' remarks on subqueries point to the start of the query.
-        let call = WindowCall { function, range, mode: None, args, span: Span::default() };
+        let call = WindowCall { function, range, mode: None, args, span };
         Ok(Vector::Subquery(SubqueryScan { input: Box::new(input), grid, offset, at, call }))
     }
 

@@ -7,7 +7,7 @@ use super::durations::millis;
 use super::invariant::strip;
 use super::selectors::Reach;
 use super::{BucketCall, Scalar, SortBy, Source, Stage, Vector, WindowCall};
-use crate::ast::{Call, Expr, RangeMode, ValueType, VectorSelector};
+use crate::ast::{Call, Expr, RangeMode, Span, ValueType, VectorSelector};
 use crate::engine::QueryError;
 use crate::eval::{Grid, WindowFn, math_function};
 
@@ -152,7 +152,12 @@ impl Planner<'_> {
                 let call = WindowCall { function, range, mode: m.selector.mode, args, span };
                 Vector::Scan(self.scan(&m.selector, &reach, grid, Source::Window(call)))
             }
-            Some(Expr::Subquery(s)) => self.subquery_scan(s, grid, function, args)?,
+            Some(Expr::Subquery(s)) => {
+                // Prometheus' remarks on subqueries point to the start of the query.
+                let is_first = matches!(arg(e, 0)?, Expr::Subquery(_));
+                let span = if is_first { Span::default() } else { span };
+                self.subquery_scan(s, grid, function, args, span)?
+            }
             _ => return Err(missing(e)),
         };
         Ok(match absent {

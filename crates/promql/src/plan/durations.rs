@@ -1,7 +1,7 @@
 //! Duration expressions, once step and range of the query are known.
 
 use super::QueryRange;
-use crate::ast::{BinaryOp, DurationArg, DurationExpr, DurationKind};
+use crate::ast::{BinaryOp, DurationArg, DurationExpr, DurationKind, Span};
 use crate::engine::QueryError;
 
 /// Milliseconds of a duration.
@@ -14,8 +14,8 @@ pub(super) fn millis(
         DurationArg::Millis(ms) => return Ok(*ms),
         DurationArg::Expr(expr) => expr,
     };
-    let fail =
-        |what: &str| Err(QueryError::Invalid(format!("{}:{}: {what}", expr.span.start, expr.span.end)));
+    let place = place(expr);
+    let fail = |what: &str| Err(QueryError::Invalid(format!("{}:{}: {what}", place.start, place.end)));
     let seconds = seconds(expr, range)?;
     if !seconds.is_finite() {
         return fail("duration is NaN or infinite");
@@ -28,6 +28,16 @@ pub(super) fn millis(
         return fail("duration is out of range");
     }
     Ok((seconds * 1000.0) as i64)
+}
+
+/// Where Prometheus says that a duration expression is: of a function, what stands between its parentheses.
+fn place(expr: &DurationExpr) -> Span {
+    match &expr.kind {
+        DurationKind::MinOf(a, b) | DurationKind::MaxOf(a, b) => {
+            Span { start: place(a).start, end: place(b).end }
+        }
+        _ => expr.span,
+    }
 }
 
 fn seconds(expr: &DurationExpr, range: &QueryRange) -> Result<f64, QueryError> {
