@@ -1,5 +1,6 @@
 //! Fixtures, virtual clock, reference evaluator (for tests only).
 
+pub mod promqltest;
 mod recordings;
 
 pub use recordings::{HistogramNames, gunzip, load_dataset, shared};

@@ -2,6 +2,8 @@
 //!
 //! From `golden/promql`, where it is present; queries that touch metrics with native histograms are left out.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a test
+
 use std::collections::BTreeMap;
 
 use promql::{Engine, EngineOptions, Overrides, ParseOptions, QueryError, QueryResult, Value};

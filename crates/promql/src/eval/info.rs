@@ -78,7 +78,7 @@ impl Evaluator<'_> {
         for base in &rows.series {
             self.ctx.check()?;
             if selection.is_info(&base.labels) {
-                out.push(Series { drop_name: false, ..base.clone() });
+                out.push(base.clone());
                 continue;
             }
             let metrics = by_identity.get(&identity(&base.labels)).unwrap_or(&empty);
@@ -88,7 +88,7 @@ impl Evaluator<'_> {
                     enriched.entry(labels).or_insert_with(|| Column::absent(grid.len())).set(i, v);
                 }
             }
-            let series = |(labels, floats)| Series { labels, drop_name: false, floats };
+            let series = |(labels, floats)| Series { labels, drop_name: base.drop_name, floats };
             out.extend(enriched.into_iter().map(series));
         }
         out.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -130,8 +130,7 @@ impl Evaluator<'_> {
             newest_only: false,
             uses: 1,
         };
-        let scan =
-            Scan { read: 0, offset: 0, at: None, source: Source::Timestamp, stages: Vec::new(), name: None };
+        let scan = Scan { read: 0, offset, at, source: Source::Timestamp, stages: Vec::new(), name: None };
         self.scan_named(&read, &scan, grid)
     }
 }

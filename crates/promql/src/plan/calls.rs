@@ -214,11 +214,40 @@ impl Planner<'_> {
             Some(Expr::Vector(selector)) => Some(selector.matchers.clone()),
             _ => None,
         };
-        let (offset, at) = match first_selector(arg(e, 0)?) {
-            Some(s) => (millis(&s.offset, &self.range, true)?, self.fixed_time(s.at)),
-            None => (0, None),
-        };
+        let (offset, at) = self.reach_of_first(arg(e, 0)?)?.unwrap_or((0, None));
         Ok(Vector::Info { input: self.boxed_arg(e, 0, grid)?, matchers, offset, at })
+    }
+
+    /// Offset and fixed time of the selector that is written first, together with those of subqueries around it.
+    fn reach_of_first(&self, expr: &Expr) -> Result<Option<(i64, Option<i64>)>, QueryError> {
+        let selector =
+            |s: &VectorSelector| Ok(Some((millis(&s.offset, &self.range, true)?, self.fixed_time(s.at))));
+        match expr {
+            Expr::Number(_) | Expr::String(_) => Ok(None),
+            Expr::Vector(s) => selector(s),
+            Expr::Matrix(m) => selector(&m.selector),
+            Expr::Subquery(s) => Ok(match self.reach_of_first(&s.expr)? {
+                Some((offset, None)) => {
+                    Some((offset + millis(&s.offset, &self.range, true)?, self.fixed_time(s.at)))
+                }
+                other => other,
+            }),
+            Expr::Aggregate(e) => self.reach_of_first(&e.expr),
+            Expr::Binary(e) => match self.reach_of_first(&e.left)? {
+                None => self.reach_of_first(&e.right),
+                found => Ok(found),
+            },
+            Expr::Call(e) => {
+                for arg in &e.args {
+                    if let Some(found) = self.reach_of_first(arg)? {
+                        return Ok(Some(found));
+                    }
+                }
+                Ok(None)
+            }
+            Expr::Unary(e) => self.reach_of_first(&e.expr),
+            Expr::Paren(e) => self.reach_of_first(&e.expr),
+        }
     }
 }
 
@@ -253,19 +282,4 @@ fn absent_labels(expr: &Expr) -> Labels {
         }
     }
     labels.build()
-}
-
-/// The selector that is written first.
-fn first_selector(expr: &Expr) -> Option<&VectorSelector> {
-    match expr {
-        Expr::Number(_) | Expr::String(_) => None,
-        Expr::Vector(s) => Some(s),
-        Expr::Matrix(m) => Some(&m.selector),
-        Expr::Subquery(e) => first_selector(&e.expr),
-        Expr::Aggregate(e) => first_selector(&e.expr),
-        Expr::Binary(e) => first_selector(&e.left).or_else(|| first_selector(&e.right)),
-        Expr::Call(e) => e.args.iter().find_map(first_selector),
-        Expr::Unary(e) => first_selector(&e.expr),
-        Expr::Paren(e) => first_selector(&e.expr),
-    }
 }

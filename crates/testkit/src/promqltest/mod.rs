@@ -1,0 +1,94 @@
+//! The promqltest language: load series, evaluate queries, compare.
+//!
+//! `load`, `clear`, `eval instant`, `eval range` and the `expect` lines, as the scripts of Prometheus use them. Native
+//! histograms and start timestamps are read and left out, so evaluations that need them fail.
+
+mod compare;
+mod script;
+
+use model::duration;
+use promql::{Engine, EngineOptions, Overrides, ParseOptions};
+use storage::{MemoryStore, QueryContext};
+
+use compare::{check_failure, check_result};
+use script::{Command, Eval, EvalTime};
+
+/// What became of one evaluation of a script.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Line of the `eval` command, from 1.
+    pub line: usize,
+    /// The query.
+    pub query: String,
+    /// What is different from what is expected.
+    pub failure: Option<String>,
+}
+
+/// The options that scripts assume.
+#[must_use]
+pub fn engine_options() -> EngineOptions {
+    EngineOptions {
+        parse: ParseOptions::all(),
+        delayed_name_removal: true,
+        max_samples: 10_000,
+        threads: 1,
+        ..EngineOptions::default()
+    }
+}
+
+/// Runs a script from an empty store; one outcome for each evaluation.
+///
+/// # Errors
+/// Line and reason, when the script itself is wrong.
+pub fn run_script(text: &str) -> Result<Vec<Outcome>, String> {
+    let store = MemoryStore::new();
+    let engine = Engine::new(engine_options());
+    let mut outcomes = Vec::new();
+    for command in script::parse(text)? {
+        match command {
+            Command::Clear => store.clear(),
+            Command::Load(series) => {
+                for (labels, samples) in series {
+                    store
+                        .insert(&labels, samples)
+                        .map_err(|(s, why)| format!("load {labels} at {}: {why:?}", s.t))?;
+                }
+            }
+            Command::Eval(eval) => {
+                let failure = evaluate(&engine, &store, &eval).err();
+                outcomes.push(Outcome { line: eval.line, query: eval.query, failure });
+            }
+        }
+    }
+    Ok(outcomes)
+}
+
+fn evaluate(engine: &Engine, store: &MemoryStore, eval: &Eval) -> Result<(), String> {
+    let ctx = QueryContext::unlimited();
+    let overrides = Overrides::default();
+    let answer = match (&eval.time, eval.range_vector) {
+        (_, Some((_, end, _))) => engine.instant(store, &ctx, &eval.query, end, &overrides),
+        (EvalTime::Instant(t), None) => engine.instant(store, &ctx, &eval.query, *t, &overrides),
+        (EvalTime::Range(start, end, step), None) => {
+            engine.range(store, &ctx, &eval.query, *start, *end, *step, &overrides)
+        }
+    };
+    let result = match answer {
+        Err(error) => return check_failure(eval, &error),
+        Ok(_) if eval.fail.is_some() => return Err("expected to fail".to_owned()),
+        Ok(result) => result,
+    };
+    check_result(eval, &result)?;
+    // An instant query must say the same as the middle step of a range query around it.
+    if let (EvalTime::Instant(t), None, None) = (&eval.time, eval.range_vector, &eval.string)
+        && !["start()", "end()", "range()", "step()"].iter().any(|f| eval.query.contains(f))
+        && !eval.ordered
+    {
+        let step = duration::parse("1m").map_err(|e| e.to_string())?;
+        let around = engine
+            .range(store, &ctx, &eval.query, t - step, t + step, step, &overrides)
+            .map_err(|e| format!("as range query: {e}"))?;
+        compare::check_middle(eval, &around, *t).map_err(|e| format!("as range query: {e}"))?;
+    }
+    Ok(())
+}

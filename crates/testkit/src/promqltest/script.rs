@@ -1,0 +1,233 @@
+//! Scripts as commands.
+
+use model::{Labels, Sample, duration};
+use promql::{SeriesItem, parse_series_desc};
+
+/// Series with their samples.
+pub(super) type Loaded = Vec<(Labels, Vec<Sample>)>;
+
+pub(super) enum Command {
+    Clear,
+    Load(Loaded),
+    Eval(Box<Eval>),
+}
+
+#[derive(Debug)]
+pub(super) enum EvalTime {
+    Instant(i64),
+    Range(i64, i64, i64),
+}
+
+/// What a text has to be.
+#[derive(Debug)]
+pub(super) enum Text {
+    Any,
+    Exactly(String),
+    Regex(String),
+}
+
+impl Text {
+    pub(super) fn matches(&self, text: &str) -> bool {
+        match self {
+            Text::Any => true,
+            Text::Exactly(want) => text == want,
+            Text::Regex(pattern) => {
+                model::Regex::new(&format!("(?s:.*)(?:{pattern})(?s:.*)")).is_ok_and(|r| r.is_match(text))
+            }
+        }
+    }
+}
+
+/// An expected series: its labels and, position by position, its values. A histogram is `Err`.
+pub(super) type Expected = (Labels, Vec<Option<Result<f64, ()>>>);
+
+/// One `eval` command.
+#[derive(Debug)]
+pub(super) struct Eval {
+    pub(super) line: usize,
+    pub(super) query: String,
+    pub(super) time: EvalTime,
+    pub(super) fail: Option<Text>,
+    pub(super) warn: Vec<Text>,
+    pub(super) info: Vec<Text>,
+    pub(super) no_warn: bool,
+    pub(super) no_info: bool,
+    pub(super) ordered: bool,
+    pub(super) string: Option<String>,
+    pub(super) range_vector: Option<(i64, i64, i64)>,
+    pub(super) scalar: Option<f64>,
+    pub(super) series: Vec<Expected>,
+}
+
+pub(super) fn parse(text: &str) -> Result<Vec<Command>, String> {
+    let lines: Vec<&str> =
+        text.lines().map(str::trim).map(|l| if l.starts_with('#') { "" } else { l }).collect();
+    let mut commands = Vec::new();
+    let mut at = 0;
+    while let Some(&line) = lines.get(at) {
+        at += 1;
+        let word = line.split([' ', '\t']).next().unwrap_or("").to_lowercase();
+        if word.is_empty() {
+            continue;
+        }
+        let block: Vec<&str> = lines.iter().skip(at).take_while(|l| !l.is_empty()).copied().collect();
+        let fail = |e: String| format!("line {at}: {e}");
+        if word == "clear" {
+            commands.push(Command::Clear);
+            continue;
+        } else if word.starts_with("load") {
+            commands.push(Command::Load(load(line, &block).map_err(fail)?));
+        } else if word.starts_with("eval") {
+            commands.push(Command::Eval(Box::new(eval(line, at, &block).map_err(fail)?)));
+        } else {
+            return Err(fail(format!("unknown command {word}")));
+        }
+        at += block.len();
+    }
+    Ok(commands)
+}
+
+fn millis(text: &str) -> Result<i64, String> {
+    if text == "0" {
+        return Ok(0);
+    }
+    duration::parse(text).map_err(|e| format!("{text}: {e}"))
+}
+
+fn load(line: &str, block: &[&str]) -> Result<Loaded, String> {
+    let step = millis(line.split_whitespace().nth(1).unwrap_or(""))?;
+    let mut loaded: Loaded = Vec::new();
+    for text in block {
+        if text.split(' ').next().is_some_and(|word| word.ends_with("@st")) {
+            continue;
+        }
+        let (labels, items) = parse_series_desc(text).map_err(|e| e.to_string())?;
+        let samples = positions(&items)
+            .into_iter()
+            .enumerate()
+            .filter_map(|(i, v)| Some(Sample { t: i as i64 * step, v: v?.ok()? }))
+            .collect();
+        loaded.retain(|(l, _)| *l != labels);
+        loaded.push((labels, samples));
+    }
+    Ok(loaded)
+}
+
+fn positions(items: &[SeriesItem]) -> Vec<Option<Result<f64, ()>>> {
+    let mut all = Vec::new();
+    for item in items {
+        match item {
+            SeriesItem::Missing { count } => all.extend((0..*count).map(|_| None)),
+            SeriesItem::Float { value, step, times } => {
+                let mut v = *value;
+                for _ in 0..=*times {
+                    all.push(Some(Ok(v)));
+                    // Staleness markers are not numbers to be added to.
+                    if !model::is_stale(v) {
+                        v += step;
+                    }
+                }
+            }
+            SeriesItem::Histogram { times, .. } => all.extend((0..=*times).map(|_| Some(Err(())))),
+        }
+    }
+    all
+}
+
+fn eval(line: &str, number: usize, block: &[&str]) -> Result<Eval, String> {
+    let mut rest = line;
+    let mut word = || {
+        rest = rest.trim_start();
+        let end = rest.find([' ', '\t']).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(end);
+        rest = behind;
+        word.to_owned()
+    };
+    let command = word();
+    let kind = word();
+    let time = match kind.as_str() {
+        "instant" => {
+            word();
+            EvalTime::Instant(millis(&word())?)
+        }
+        "range" => {
+            word();
+            let start = millis(&word())?;
+            word();
+            let end = millis(&word())?;
+            word();
+            EvalTime::Range(start, end, millis(&word())?)
+        }
+        other => return Err(format!("eval {other}")),
+    };
+    let mut eval = Eval {
+        line: number,
+        query: rest.trim().to_owned(),
+        time,
+        fail: (command == "eval_fail").then_some(Text::Any),
+        warn: if command == "eval_warn" { vec![Text::Any] } else { Vec::new() },
+        info: if command == "eval_info" { vec![Text::Any] } else { Vec::new() },
+        no_warn: false,
+        no_info: false,
+        ordered: command == "eval_ordered",
+        string: None,
+        range_vector: None,
+        scalar: None,
+        series: Vec::new(),
+    };
+    for line in block {
+        if let Some(text) = line.strip_prefix("expected_fail_message") {
+            eval.fail = Some(Text::Exactly(text.trim().to_owned()));
+        } else if let Some(text) = line.strip_prefix("expected_fail_regexp") {
+            eval.fail = Some(Text::Regex(text.trim().to_owned()));
+        } else if let Some(what) = line.strip_prefix("expect ") {
+            expect(&mut eval, what.trim())?;
+        } else if let Some(v) = model::number::parse_float(line) {
+            eval.scalar = Some(v);
+            break;
+        } else {
+            let (labels, items) = parse_series_desc(line).map_err(|e| e.to_string())?;
+            eval.series.push((labels, positions(&items)));
+        }
+    }
+    Ok(eval)
+}
+
+fn expect(eval: &mut Eval, what: &str) -> Result<(), String> {
+    let (word, rest) = what.split_once(char::is_whitespace).unwrap_or((what, ""));
+    let rest = rest.trim();
+    let text = || {
+        if let Some(text) = rest.strip_prefix("msg:") {
+            Text::Exactly(text.trim().to_owned())
+        } else if let Some(text) = rest.strip_prefix("regex:") {
+            Text::Regex(text.trim().to_owned())
+        } else {
+            Text::Any
+        }
+    };
+    match word {
+        "fail" => eval.fail = Some(text()),
+        "warn" => eval.warn.push(text()),
+        "info" => eval.info.push(text()),
+        "no_warn" => eval.no_warn = true,
+        "no_info" => eval.no_info = true,
+        "ordered" => eval.ordered = true,
+        "string" => {
+            // The text of a string literal is what a query of it gives.
+            let options = promql::ParseOptions::default();
+            match promql::parse(rest, &options).map_err(|e| e.to_string())? {
+                promql::ast::Expr::String(s) => eval.string = Some(s.value),
+                _ => return Err(format!("not a string: {rest}")),
+            }
+        }
+        "range" => {
+            let words: Vec<&str> = rest.split_whitespace().collect();
+            let [_, _, start, _, end, _, step] = words.as_slice() else {
+                return Err(format!("expect range {rest}"));
+            };
+            eval.range_vector = Some((millis(start)?, millis(end)?, millis(step)?));
+        }
+        other => return Err(format!("expect {other}")),
+    }
+    Ok(())
+}
