@@ -93,13 +93,15 @@ impl Connection {
         deadline: Instant,
         body: &mut Vec<u8>,
     ) -> Result<Head, Error> {
+        let first = url;
         let mut url = url.clone();
         let mut redirects = 0;
         loop {
-            let head = match self.attempt(&url, headers, max_body, deadline, body).await {
+            let head = match self.attempt(&url, trusts(first, &url), headers, max_body, deadline, body).await
+            {
                 Err(Failure::Stale) => {
                     self.open = None;
-                    self.attempt(&url, headers, max_body, deadline, body).await
+                    self.attempt(&url, trusts(first, &url), headers, max_body, deadline, body).await
                 }
                 outcome => outcome,
             };
@@ -137,6 +139,7 @@ impl Connection {
     async fn attempt(
         &mut self,
         url: &Url,
+        trusted: bool,
         headers: &HeaderMap,
         max_body: usize,
         deadline: Instant,
@@ -145,7 +148,7 @@ impl Connection {
         let origin = Origin::of(url).map_err(|reason| Failure::Final(request_error(url, &reason)))?;
         let start = async {
             let request = self
-                .request(url, headers)
+                .request(url, trusted, headers)
                 .await
                 .map_err(|reason| Failure::Final(request_error(url, &reason)))?;
             let reused =
@@ -178,7 +181,12 @@ impl Connection {
         Ok(Head { status: head.status, headers: head.headers })
     }
 
-    async fn request(&self, url: &Url, headers: &HeaderMap) -> Result<Request<Empty<Bytes>>, String> {
+    async fn request(
+        &self,
+        url: &Url,
+        trusted: bool,
+        headers: &HeaderMap,
+    ) -> Result<Request<Empty<Bytes>>, String> {
         let mut request = Request::new(Empty::new());
         let through_proxy = self.client.proxy().filter(|_| url.scheme() == "http");
         let target = if through_proxy.is_some() {
@@ -192,7 +200,9 @@ impl Connection {
         for (name, value) in headers {
             to.append(name, value.clone());
         }
-        crate::auth::apply(self.client.options(), to).await?;
+        if trusted {
+            crate::auth::apply(self.client.options(), to).await?;
+        }
         if let Some(credentials) = through_proxy.and_then(|proxy| proxy.credentials.as_deref())
             && let Ok(value) = HeaderValue::from_str(credentials)
         {
@@ -212,6 +222,12 @@ impl Connection {
             .map_err(|err| hyper_text(&err))?;
         Ok(Open { origin, sender, driver: Box::pin(driver) })
     }
+}
+
+/// Whether credentials meant for `first` may be sent to `url`, to which it redirects: never to another host, and never
+/// in the open when they were meant to be encrypted.
+fn trusts(first: &Url, url: &Url) -> bool {
+    first.host() == url.host() && (first.scheme() == url.scheme() || url.scheme() == "https")
 }
 
 fn authority(url: &Url) -> String {

@@ -118,7 +118,7 @@ mod tests {
                 "{cut}"
             );
         }
-        let mut bad = good.clone();
+        let mut bad = good;
         let at = bad.len() - 6;
         bad[at] ^= 1;
         assert_eq!(gunzip(&bad, &mut Vec::new(), 1 << 20).unwrap_err().to_string(), "gzip: invalid checksum");

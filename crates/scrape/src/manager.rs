@@ -102,6 +102,12 @@ impl Manager {
         let mut state = self.state.lock();
         let mut built = Vec::with_capacity(jobs.len());
         for options in jobs {
+            if built.iter().any(|(name, _)| *name == options.name) {
+                return Err(ApplyError {
+                    job: options.name,
+                    reason: "another job has the same name".to_owned(),
+                });
+            }
             if state.pools.get(&options.name).is_some_and(|pool| pool.job.options == options) {
                 built.push((options.name, None));
                 continue;
@@ -109,12 +115,9 @@ impl Manager {
             let name = options.name.clone();
             let job = Job::new(options).map_err(|reason| {
                 let known = state.pools.contains_key(&name);
-                let failed = &self.environment.metrics;
-                if known {
-                    failed.reloads_failed.inc()
-                } else {
-                    failed.pools_failed.inc()
-                }
+                let metrics = &self.environment.metrics;
+                let failed = if known { &metrics.reloads_failed } else { &metrics.pools_failed };
+                failed.inc();
                 ApplyError { job: name.clone(), reason }
             })?;
             built.push((name, Some(job)));

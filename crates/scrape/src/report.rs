@@ -28,28 +28,24 @@ pub(crate) struct ReportSeries {
 pub(crate) type ReportValues = [f64; NAMES.len()];
 
 impl ReportSeries {
-    /// Adds the report's samples. `extra`: all of [`NAMES`], otherwise the basic ones.
-    pub(crate) fn push(
+    /// Looks up the series of `target` that are not known yet. `extra`: all of [`NAMES`], otherwise the basic ones.
+    pub(crate) fn resolve(
         &mut self,
         store: &dyn Append,
         affinity: Affinity,
         target: &Labels,
-        values: &ReportValues,
         extra: bool,
-        t: i64,
-        batch: &mut Vec<BatchSample>,
     ) -> Result<(), AppendError> {
-        let count = if extra { NAMES.len() } else { BASIC };
-        for (i, name) in NAMES.iter().enumerate().take(count).skip(self.handles.len()) {
-            debug_assert_eq!(i, self.handles.len());
+        for name in NAMES.iter().take(count(extra)).skip(self.handles.len()) {
             self.handles.push(store.resolve(affinity, &report_labels(name, target))?.series);
         }
-        batch.extend(self.handles.iter().zip(values).take(count).map(|(&series, &v)| BatchSample {
-            series,
-            t,
-            v,
-        }));
         Ok(())
+    }
+
+    /// Adds the report's samples.
+    pub(crate) fn push(&self, values: &ReportValues, extra: bool, t: i64, batch: &mut Vec<BatchSample>) {
+        let reported = self.handles.iter().zip(values).take(count(extra));
+        batch.extend(reported.map(|(&series, &v)| BatchSample { series, t, v }));
     }
 
     /// Handles of series that exist, for their staleness markers.
@@ -61,4 +57,8 @@ impl ReportSeries {
     pub(crate) fn forget(&mut self) {
         self.handles.clear();
     }
+}
+
+fn count(extra: bool) -> usize {
+    if extra { NAMES.len() } else { BASIC }
 }

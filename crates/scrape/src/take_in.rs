@@ -308,15 +308,8 @@ impl TakeIn {
             let extra = self.job.options.extra_scrape_metrics;
             let (store, t) = (self.environment.store.clone(), self.t());
             let affinity = self.target.affinity();
-            let reports = self.state.reports.push(
-                store.as_ref(),
-                affinity,
-                &self.target.public,
-                &values,
-                extra,
-                t,
-                &mut scratch.batch.samples,
-            );
+            let reports = self.state.reports.resolve(store.as_ref(), affinity, &self.target.public, extra);
+            self.state.reports.push(&values, extra, t, &mut scratch.batch.samples);
             let written = reports.and_then(|()| store.append(&scratch.batch, &mut scratch.outcome));
             if let Err(err) = written {
                 tracing::error!(component = "scrape manager", target = %self.target.url, %err, "Scrape commit failed");

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use exposition::LabelsBuf;
+use exposition::{LabelsBuf, MetricKind};
 use model::Labels;
 use storage::{BatchSample, SeriesRef};
 
@@ -151,10 +151,13 @@ pub(crate) struct Walk<'a> {
     rebuilding: bool,
     /// Where the last `# TYPE` line stands.
     type_line: Option<usize>,
+    /// What a `# TYPE` line says, and where that stands.
+    kind: (Option<usize>, MetricKind),
     pub(crate) counts: WalkCounts,
 }
 
 /// Where a line stood in the old layout.
+#[derive(Clone, Copy)]
 enum Place {
     Old(usize),
     /// It is a repetition of a line of this page: of which series, and which line of the new layout if that is known.
@@ -179,6 +182,7 @@ impl<'a> Walk<'a> {
             next: 0,
             rebuilding: false,
             type_line: None,
+            kind: (None, MetricKind::Untyped),
             counts: WalkCounts::default(),
         }
     }
@@ -321,7 +325,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         self.counts.parsed += 1;
-        let kind = lines::kind_at(self.options.page, self.type_line, self.options.format);
+        let kind = self.kind();
         let read = self.memory.exposed.read(self.options.format, text, kind);
         read.map_err(|err| self.options.rules.refuse(err))?;
         let Some(labels) = self.options.rules.apply(&self.memory.exposed)? else {
@@ -354,6 +358,15 @@ impl<'a> Walk<'a> {
                 self.memory.pending.push(Pending { sample: self.samples.len() - 1, line, labels });
             }
         }
+    }
+
+    /// The type last told before this place of the page.
+    fn kind(&mut self) -> MetricKind {
+        if self.kind.0 != self.type_line {
+            self.kind =
+                (self.type_line, lines::kind_at(self.options.page, self.type_line, self.options.format));
+        }
+        self.kind.1
     }
 
     fn over_limit(&self) -> bool {

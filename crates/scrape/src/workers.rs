@@ -17,7 +17,7 @@ pub(crate) struct Workers(Arc<Inner>);
 struct Inner {
     slots: Semaphore,
     kept: usize,
-    scratch: Mutex<Vec<Box<Scratch>>>,
+    scratch: Mutex<Vec<Scratch>>,
     buffers: Mutex<Vec<Vec<u8>>>,
 }
 

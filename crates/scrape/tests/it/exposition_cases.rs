@@ -68,7 +68,7 @@ fn job(case: &Value) -> Option<JobOptions> {
             "label_value_length_limit" => job.limits.label_value_length = limit(),
             "body_size_limit" => job.limits.body_size = value.as_str()?.strip_suffix('B')?.parse().ok()?,
             "metric_relabel_configs" => {
-                job.metric_relabel_configs = value.as_array()?.iter().map(rule).collect()
+                job.metric_relabel_configs = value.as_array()?.iter().map(rule).collect();
             }
             "fallback_scrape_protocol" => job.fallback_scrape_protocol = Some(protocol(value.as_str()?)?),
             "metric_name_validation_scheme" => {

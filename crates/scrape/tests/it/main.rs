@@ -1,4 +1,5 @@
 //! Scraping as a whole: discovered groups and HTTP answers in, stored samples and target states out.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod exposition_cases;
 mod hostile;
