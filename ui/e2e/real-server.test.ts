@@ -40,7 +40,7 @@ test.runIf(base)('a real mistake is marked', async () => {
 test.runIf(base)('a misspelt metric leads to the real one', async () => {
   const page = await browser.newPage();
   await page.goto(`${url}query?g0.expr=scrape_duration_second&g0.tab=table`);
-  await page.getByRole('button', { name: 'scrape_duration_seconds' }).click();
+  await page.getByRole('button', { name: 'scrape_duration_seconds', exact: true }).click();
   await page.locator('.result-table tbody tr').first().waitFor();
   await page.context().close();
 });

@@ -11,6 +11,11 @@ function significant(value: number, digits = 4): string {
   return String(Number(value.toPrecision(digits)));
 }
 
+/** Hundredths are enough, unless there is nothing but them. */
+function percent(value: number): string {
+  return Math.abs(value) >= 0.01 ? String(Number(value.toFixed(2))) : significant(value, 2);
+}
+
 function withSi(value: number, suffix = ''): string {
   const size = Math.abs(value);
   if (size >= 1000) {
@@ -55,9 +60,9 @@ export function formatValue(value: number, unit: Unit = 'none'): string {
     case 'seconds':
       return seconds(value);
     case 'ratio':
-      return `${significant(value * 100)} %`;
+      return `${percent(value * 100)} %`;
     case 'percent':
-      return `${significant(value)} %`;
+      return `${percent(value)} %`;
     case 'per second':
       return `${withSi(value)}/s`;
     case 'timestamp':

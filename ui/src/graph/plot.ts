@@ -33,6 +33,8 @@ export interface CursorPlace {
   line?: number;
   left: number;
   top: number;
+  /** Whether there is more room on the left of the cursor than on its right. */
+  roomLeft: boolean;
   own: boolean;
 }
 
@@ -185,6 +187,7 @@ export class Plot {
               line: nearestLine(u, idx),
               left: left + u.over.offsetLeft,
               top,
+              roomLeft: left > u.over.clientWidth / 2,
               own: u.over.matches(':hover'),
             });
           },

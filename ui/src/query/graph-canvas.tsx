@@ -142,7 +142,7 @@ function Tooltip({
   const value = line?.row[at.index];
   const stroke = line && strokeOf(line.index, dark.value);
   // Stand on the side of the cursor where there is room.
-  const side = at.left > 420 ? { right: `calc(100% - ${at.left - 12}px)` } : { left: `${at.left + 12}px` };
+  const side = at.roomLeft ? { right: `calc(100% - ${at.left - 12}px)` } : { left: `${at.left + 12}px` };
   return (
     <div class="tooltip numeric" style={{ ...side, top: `${Math.max(0, at.top - 12)}px` }}>
       <div>

@@ -2,7 +2,7 @@ import type { Signal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
 import type { Labels } from '../api/types';
 import { formatCount, formatValue, rawValue } from '../format/number';
-import type { Unit } from '../format/units';
+import { type Unit, unitOfMetric } from '../format/units';
 import { strokeOf } from '../graph/palette';
 import type { CursorPlace } from '../graph/plot';
 import { LabelSet, SeriesName } from '../parts/labels';
@@ -28,6 +28,11 @@ export function commonLabels(all: Labels[]): Set<string> {
       .filter(([name, value]) => all.every((labels) => labels[name] === value))
       .map(([name]) => name),
   );
+}
+
+/** A series that still has its metric's name has that metric's unit, whatever else is in the result. */
+function rowUnit(labels: Labels, unit: Unit): Unit {
+  return labels.__name__ ? unitOfMetric(labels.__name__) : unit;
 }
 
 /** What the legend can be sorted by. */
@@ -132,14 +137,18 @@ export function Legend(props: Props) {
         title: 'At cursor',
         numeric: true,
         class: 'at-cursor',
-        cell: ({ index }) => <CursorValue row={drawn.get(index)} cursor={props.cursor} unit={unit} />,
+        cell: ({ index, labels }) => (
+          <CursorValue row={drawn.get(index)} cursor={props.cursor} unit={rowUnit(labels, unit)} />
+        ),
       });
     } else {
       const values = answer.series[column.key as 'last' | 'min' | 'mean' | 'max'];
       columns.push({
         ...column,
         class: column.key,
-        cell: ({ index }) => <span title={rawValue(values[index]!)}>{formatValue(values[index]!, unit)}</span>,
+        cell: ({ index, labels }) => (
+          <span title={rawValue(values[index]!)}>{formatValue(values[index]!, rowUnit(labels, unit))}</span>
+        ),
       });
     }
   }

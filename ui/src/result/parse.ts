@@ -33,7 +33,7 @@ export interface Envelope {
 /** Chunks are collected up to this size so that an element is rarely scanned twice. */
 const BATCH = 512 * 1024;
 /** Beyond this many samples the 16th digit of a value is no longer worth its time. */
-const EXACT_SAMPLES = 1_000_000;
+const EXACT_SAMPLES = 200_000;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
