@@ -1,1 +1,21 @@
-//! The head, its write-ahead log, mapped head chunks and replay.
+//! The head: series and their samples in memory, the write-ahead log, mapped head chunks and replay.
+//!
+//! README.md beside this crate shows the memory of a series, the locks, and the bytes of the files.
+
+mod chunk_files;
+mod closed;
+mod dir_lock;
+mod epochs;
+mod head;
+mod lookup;
+mod metrics;
+mod mmap;
+mod postings;
+mod series;
+mod shard;
+mod slab;
+mod symbols;
+mod wal;
+
+pub use head::{Head, HeadOptions, HeadStats, OpenError, WalReplay};
+pub use wal::Compression;

@@ -1,0 +1,327 @@
+//! The directory `chunks_head`: full chunks of the head, appended to files and read by mapping. Prometheus' format,
+//! drawn in README.md.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chunk::Encoding;
+use parking_lot::{Mutex, RwLock};
+
+use crate::mmap::MappedFile;
+use crate::wal::segments::{list, sync_dir};
+
+const MAGIC: u32 = 0x0130_BC91;
+const VERSION: u8 = 1;
+const FILE_HEADER: usize = 8;
+/// Series, oldest and newest time, encoding.
+const CHUNK_HEADER: usize = 8 + 8 + 8 + 1;
+const CHECKSUM: usize = 4;
+/// Files end at this length. They are created sparse with it, so that one map serves them while they grow.
+const MAX_FILE: u64 = 128 * 1024 * 1024;
+/// Marks chunks of out-of-order samples in the encoding byte.
+const OUT_OF_ORDER: u8 = 0x80;
+
+fn checksum(bytes: &[u8]) -> u32 {
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
+}
+
+/// A chunk to be written.
+pub(crate) struct NewChunk<'a> {
+    pub(crate) series: u64,
+    pub(crate) min_time: i64,
+    pub(crate) max_time: i64,
+    pub(crate) encoding: Encoding,
+    pub(crate) bytes: &'a [u8],
+}
+
+/// A chunk found in a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FoundChunk {
+    pub(crate) series: u64,
+    pub(crate) min_time: i64,
+    pub(crate) max_time: i64,
+    pub(crate) file: u32,
+    pub(crate) offset: u32,
+}
+
+/// What [`ChunkFiles::scan`] found.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// In order of file and offset.
+    pub(crate) chunks: Vec<FoundChunk>,
+    /// Chunks of encodings that are not read yet.
+    pub(crate) skipped: u64,
+    /// Places that could not be read, as text.
+    pub(crate) damage: Vec<String>,
+    /// The greatest series reference met.
+    pub(crate) max_series: u64,
+}
+
+/// The open files of the directory.
+pub(crate) struct ChunkFiles {
+    dir: PathBuf,
+    /// By number.
+    files: RwLock<BTreeMap<u32, Arc<MappedFile>>>,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    file: Option<File>,
+    number: u32,
+    len: u64,
+    buf: Vec<u8>,
+}
+
+impl ChunkFiles {
+    /// Opens the directory, creating it if need be.
+    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let mut files = BTreeMap::new();
+        let mut number = 0;
+        for (n, path) in list(dir)? {
+            number = number.max(n);
+            let file = File::open(path)?;
+            if file.metadata()?.len() > 0 {
+                files.insert(n, Arc::new(MappedFile::open(&file)?));
+            }
+        }
+        let current = Current { file: None, number, len: 0, buf: Vec::new() };
+        Ok(ChunkFiles { dir: dir.to_path_buf(), files: RwLock::new(files), current: Mutex::new(current) })
+    }
+
+    /// Reads all files and checks every chunk. Damage costs the chunks it touches (or the rest of its file where
+    /// the next chunk cannot be found); the log still has their samples unless it was truncated.
+    pub(crate) fn scan(&self) -> io::Result<Scan> {
+        let mut scan = Scan::default();
+        for (number, path) in list(&self.dir)? {
+            // Read, not mapped: pages that were touched through a map would count as resident memory.
+            let mut reader = BufReader::with_capacity(1 << 20, File::open(&path)?);
+            scan_file(&mut reader, number, &mut scan)?;
+        }
+        Ok(scan)
+    }
+
+    /// Appends chunks; returns file and offset of each.
+    pub(crate) fn write<'a>(
+        &self,
+        chunks: impl Iterator<Item = NewChunk<'a>>,
+    ) -> io::Result<Vec<(u32, u32)>> {
+        let mut current = self.current.lock();
+        let mut places = Vec::new();
+        current.buf.clear();
+        for chunk in chunks {
+            let len = (CHUNK_HEADER + 5 + chunk.bytes.len() + CHECKSUM) as u64;
+            let end = current.len + current.buf.len() as u64;
+            if current.file.is_none() || end + len > MAX_FILE {
+                flush(&mut current)?;
+                self.cut(&mut current)?;
+            }
+            places.push((current.number, (current.len + current.buf.len() as u64) as u32));
+            frame(&mut current.buf, &chunk);
+        }
+        flush(&mut current)?;
+        Ok(places)
+    }
+
+    fn cut(&self, current: &mut Current) -> io::Result<()> {
+        self.finish(current)?;
+        let number = current.number + 1;
+        let path = self.dir.join(format!("{number:06}"));
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        file.set_len(MAX_FILE)?;
+        let mut header = [0; FILE_HEADER];
+        header[..4].copy_from_slice(&MAGIC.to_be_bytes());
+        header[4] = VERSION;
+        file.write_all_at(&header, 0)?;
+        sync_dir(&self.dir)?;
+        self.files.write().insert(number, Arc::new(MappedFile::open(&file)?));
+        *current = Current {
+            file: Some(file),
+            number,
+            len: FILE_HEADER as u64,
+            buf: std::mem::take(&mut current.buf),
+        };
+        Ok(())
+    }
+
+    /// Cuts off the zeros behind the last chunk, and the map with them: a damaged length must not lead past the end.
+    fn finish(&self, current: &mut Current) -> io::Result<()> {
+        if let Some(file) = current.file.take() {
+            file.set_len(current.len)?;
+            file.sync_data()?;
+            self.files.write().insert(current.number, Arc::new(MappedFile::open(&file)?));
+        }
+        Ok(())
+    }
+
+    /// The file of that number.
+    pub(crate) fn file(&self, number: u32) -> Option<Arc<MappedFile>> {
+        self.files.read().get(&number).cloned()
+    }
+
+    /// Forces what was written to the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        match &self.current.lock().file {
+            Some(file) => file.sync_data(),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the current file.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        self.finish(&mut self.current.lock())
+    }
+
+    /// Deletes the files numbered below `first`. Readers that hold them keep them until they are done.
+    pub(crate) fn delete_below(&self, first: u32) -> io::Result<()> {
+        let writing = {
+            let current = self.current.lock();
+            if current.file.is_some() { current.number } else { u32::MAX }
+        };
+        for (number, path) in list(&self.dir)? {
+            if number < first && number < writing {
+                self.files.write().remove(&number);
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of data in the directory.
+    pub(crate) fn size(&self) -> u64 {
+        let current = self.current.lock();
+        let Ok(files) = list(&self.dir) else { return 0 };
+        let sizes = files.into_iter().map(|(number, path)| {
+            if current.file.is_some() && number == current.number {
+                return current.len;
+            }
+            fs::metadata(path).map_or(0, |m| m.len())
+        });
+        sizes.sum()
+    }
+}
+
+fn frame(buf: &mut Vec<u8>, chunk: &NewChunk<'_>) {
+    let start = buf.len();
+    buf.extend_from_slice(&chunk.series.to_be_bytes());
+    buf.extend_from_slice(&chunk.min_time.to_be_bytes());
+    buf.extend_from_slice(&chunk.max_time.to_be_bytes());
+    buf.push(chunk.encoding as u8);
+    let mut len = chunk.bytes.len();
+    while len >= 0x80 {
+        buf.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    buf.push(len as u8);
+    buf.extend_from_slice(chunk.bytes);
+    let sum = checksum(&buf[start..]);
+    buf.extend_from_slice(&sum.to_be_bytes());
+}
+
+fn flush(current: &mut Current) -> io::Result<()> {
+    if let (Some(file), false) = (&current.file, current.buf.is_empty()) {
+        file.write_all_at(&current.buf, current.len)?;
+        current.len += current.buf.len() as u64;
+    }
+    current.buf.clear();
+    Ok(())
+}
+
+fn uvarint(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut x = 0usize;
+    for (i, &b) in bytes.iter().take(5).enumerate() {
+        x |= usize::from(b & 0x7f) << (7 * i);
+        if b < 0x80 {
+            return Some((x, i + 1));
+        }
+    }
+    None
+}
+
+/// The encoding and bytes of the chunk at `offset`.
+pub(crate) fn chunk_at(file: &MappedFile, offset: u32) -> Result<(Encoding, &[u8]), &'static str> {
+    let rest = file.bytes().get(offset as usize..).ok_or("beyond the end of the file")?;
+    let encoding = *rest.get(CHUNK_HEADER - 1).ok_or("cut short")?;
+    let (len, len_len) = rest.get(CHUNK_HEADER..).and_then(uvarint).ok_or("bad length")?;
+    let start = CHUNK_HEADER + len_len;
+    let bytes = rest.get(start..start + len).ok_or("cut short")?;
+    let sum = rest.get(start + len..).and_then(|r| r.first_chunk()).ok_or("cut short")?;
+    if checksum(&rest[..start + len]) != u32::from_be_bytes(*sum) {
+        return Err("wrong checksum");
+    }
+    let encoding = Encoding::try_from(encoding & !OUT_OF_ORDER).map_err(|_| "unknown encoding")?;
+    Ok((encoding, bytes))
+}
+
+fn scan_file(reader: &mut impl Read, file: u32, scan: &mut Scan) -> io::Result<()> {
+    let mut offset = 0u64;
+    let mut bytes = Vec::new();
+    let mut fill = |bytes: &mut Vec<u8>, n: usize| -> io::Result<bool> {
+        bytes.clear();
+        reader.by_ref().take(n as u64).read_to_end(bytes)?;
+        Ok(bytes.len() == n)
+    };
+    if !fill(&mut bytes, FILE_HEADER)? || bytes[..4] != MAGIC.to_be_bytes() || bytes[4] != VERSION {
+        if bytes.iter().any(|&b| b != 0) {
+            scan.damage.push(format!("chunks_head/{file:06}: not a file of chunks"));
+        }
+        return Ok(());
+    }
+    offset += FILE_HEADER as u64;
+    let mut whole = Vec::new();
+    loop {
+        let mut torn = |why: &str| scan.damage.push(format!("chunks_head/{file:06} at {offset}: {why}"));
+        if !fill(&mut bytes, CHUNK_HEADER + 1)? {
+            if bytes.iter().any(|&b| b != 0) {
+                torn("cut short");
+            }
+            return Ok(());
+        }
+        if bytes[..CHUNK_HEADER].iter().all(|&b| b == 0) {
+            return Ok(()); // the zeros behind the last chunk
+        }
+        whole.clear();
+        whole.extend_from_slice(&bytes);
+        while whole.last().is_some_and(|b| *b >= 0x80) && whole.len() < CHUNK_HEADER + 5 {
+            if !fill(&mut bytes, 1)? {
+                torn("cut short");
+                return Ok(());
+            }
+            whole.extend_from_slice(&bytes);
+        }
+        let Some((len, _)) = uvarint(&whole[CHUNK_HEADER..]).filter(|(len, _)| *len < 1 << 24) else {
+            torn("impossible length");
+            return Ok(());
+        };
+        if !fill(&mut bytes, len + CHECKSUM)? {
+            torn("cut short");
+            return Ok(());
+        }
+        whole.extend_from_slice(&bytes);
+        let (data, sum) = whole.split_at(whole.len() - CHECKSUM);
+        let at = offset as u32;
+        if checksum(data).to_be_bytes() != *sum {
+            torn("wrong checksum");
+            offset += whole.len() as u64;
+            continue;
+        }
+        offset += whole.len() as u64;
+        let number = |at: usize| data[at..at + 8].iter().fold(0u64, |x, &b| x << 8 | u64::from(b));
+        let found = FoundChunk {
+            series: number(0),
+            min_time: number(8) as i64,
+            max_time: number(16) as i64,
+            file,
+            offset: at,
+        };
+        scan.max_series = scan.max_series.max(found.series);
+        match Encoding::try_from(data[CHUNK_HEADER - 1]) {
+            Ok(_) => scan.chunks.push(found),
+            Err(_) => scan.skipped += 1,
+        }
+    }
+}

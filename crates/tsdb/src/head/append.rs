@@ -1,0 +1,259 @@
+//! Resolving labels to series, and appending batches.
+
+use std::sync::atomic::Ordering;
+
+use model::Labels;
+use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
+use storage::{Affinity, Append, AppendError, Batch, Outcome, Rejection, Resolved, SeriesRef};
+
+use super::Head;
+use crate::lookup::{Location, MAX_SLOTS};
+use crate::series::Appended;
+use crate::shard::{Finder, ShardData};
+use crate::wal::record::SamplesEncoder;
+
+/// Buffers of one append, reused.
+#[derive(Default)]
+pub(super) struct Scratch {
+    record: SamplesEncoder,
+    packed: Vec<u8>,
+    /// Index in the batch and slot of the samples that passed the checks.
+    accepted: Vec<(u32, u32)>,
+}
+
+/// A label set longer than this is refused: a series notes the number of its labels in a byte.
+const MAX_LABELS: usize = 255;
+
+impl Append for Head {
+    fn resolve(&self, affinity: Affinity, labels: &Labels) -> Result<Resolved, AppendError> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(AppendError::Closed);
+        }
+        let hash = self.hash(labels);
+        let mut id = 0;
+        let mut is = |at: Location| {
+            let data = self.shards[at.shard()].data.read();
+            let found = data.has_labels(at.slot(), labels);
+            if found {
+                id = data.series(at.slot()).id;
+            }
+            found
+        };
+        if let Some(at) = self.lookup.find(hash, &mut is) {
+            return Ok(Resolved { series: SeriesRef(self.refs.reference(at.shard(), id)), created: false });
+        }
+        let mut piece = self.lookup.lock(hash);
+        if let Some(at) = piece.find(&mut is) {
+            return Ok(Resolved { series: SeriesRef(self.refs.reference(at.shard(), id)), created: false });
+        }
+        self.check_limits(labels)?;
+        let spread = affinity.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let shard = spread as usize & (self.shards.len() - 1);
+        let mut data = self.shards[shard].data.write();
+        if data.live() as u32 >= MAX_SLOTS - 1 {
+            return Err(AppendError::SeriesLimit("a shard of the head is full".into()));
+        }
+        let id = data.next_id;
+        let Some(slot) = data.create(id, labels) else {
+            return Err(AppendError::SeriesLimit("the memory of a shard of the head is full".into()));
+        };
+        data.next_id += 1;
+        data.index(slot);
+        let reference = self.refs.reference(shard, id);
+        // Under the lock, so that the log has the series of a shard in order of their ids.
+        self.wal.note_series(reference, labels);
+        drop(data);
+        piece.insert(Location::new(shard, slot));
+        drop(piece);
+        let series = self.series.fetch_add(1, Ordering::Relaxed) + 1;
+        self.metrics.series.set(series as f64);
+        self.metrics.series_created.inc();
+        Ok(Resolved { series: SeriesRef(reference), created: true })
+    }
+
+    fn append(&self, batch: &Batch, outcome: &mut Outcome) -> Result<(), AppendError> {
+        outcome.appended = 0;
+        outcome.rejected.clear();
+        let mut scratch = self.scratch.lock().pop().unwrap_or_default();
+        self.metrics.appenders_created.inc();
+        self.metrics.active_appenders.inc();
+        let result = self.append_with(&mut scratch, batch, outcome);
+        self.metrics.active_appenders.dec();
+        self.scratch.lock().push(scratch);
+        self.count_rejected(outcome);
+        result
+    }
+}
+
+impl Head {
+    fn check_limits(&self, labels: &Labels) -> Result<(), AppendError> {
+        let refuse = |text: String| {
+            self.metrics.series_refused.inc();
+            Err(AppendError::SeriesLimit(text))
+        };
+        let max = self.options.max_series;
+        if max > 0 && self.series.load(Ordering::Relaxed) >= max {
+            return refuse(format!(
+                "the limit of {max} series in memory (--storage.tsdb.max-series) is reached"
+            ));
+        }
+        let count = labels.len();
+        if count > MAX_LABELS {
+            return refuse(format!("a series of {count} labels: more than {MAX_LABELS} are not stored"));
+        }
+        Ok(())
+    }
+
+    fn append_with(
+        &self,
+        scratch: &mut Scratch,
+        batch: &Batch,
+        outcome: &mut Outcome,
+    ) -> Result<(), AppendError> {
+        if batch.samples.is_empty() {
+            return Ok(());
+        }
+        let touched = batch.samples.iter().fold(0u64, |set, s| set | 1 << self.refs.shard_of(s.series.0));
+        let touched: Vec<usize> = (0..self.shards.len()).filter(|shard| touched >> shard & 1 == 1).collect();
+        let _order: Vec<_> = touched.iter().map(|&shard| self.shards[shard].order.lock()).collect();
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(AppendError::Closed);
+        }
+        self.check(scratch, &touched, batch, outcome);
+        if scratch.accepted.is_empty() {
+            return Ok(());
+        }
+        let compression = self.wal.compression();
+        let used = compression.pack(&scratch.record.buf, &mut scratch.packed).map_err(AppendError::Log)?;
+        let stored = if used == crate::Compression::None { &scratch.record.buf } else { &scratch.packed };
+        self.metrics.wal_bytes_saved.add((scratch.record.buf.len() - stored.len()) as f64);
+        if let Err(error) = self.wal.commit(stored, used) {
+            outcome.rejected.clear();
+            return Err(AppendError::Log(error));
+        }
+        let (cut, min_time, max_time) = self.apply(scratch, &touched, batch, outcome);
+        self.metrics.samples_appended.add(outcome.appended as f64);
+        if outcome.appended > 0 {
+            self.min_time.fetch_min(min_time, Ordering::Relaxed);
+            self.max_time.fetch_max(max_time, Ordering::Relaxed);
+        }
+        if cut > 0 {
+            self.chunks.fetch_add(cut, Ordering::Relaxed);
+            self.metrics.chunks_created.add(cut as f64);
+        }
+        self.note_times();
+        for &shard in &touched {
+            if let Err(error) = self.write_closed_chunks(shard) {
+                // They stay in memory and in the log; the next batch tries again.
+                tracing::warn!(%error, "full chunks could not be written to chunks_head");
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the series of the samples, refuses what cannot be stored and encodes the rest for the log.
+    fn check(&self, scratch: &mut Scratch, touched: &[usize], batch: &Batch, outcome: &mut Outcome) {
+        scratch.record.clear();
+        scratch.accepted.clear();
+        let min_valid = self.appendable_from();
+        let guards: Vec<RwLockReadGuard<'_, ShardData>> =
+            touched.iter().map(|&shard| self.shards[shard].data.read()).collect();
+        let mut views: Vec<Option<(&ShardData, Finder<'_>)>> = self.shards.iter().map(|_| None).collect();
+        for (guard, &shard) in guards.iter().zip(touched) {
+            views[shard] = Some((guard, guard.finder()));
+        }
+        for (i, sample) in batch.samples.iter().enumerate() {
+            let i = i as u32;
+            let found = views[self.refs.shard_of(sample.series.0)].as_mut().and_then(|(data, finder)| {
+                let slot = finder.slot(self.refs.id_of(sample.series.0)?)?;
+                Some((slot, data.series(slot).check(&data.slab, sample.t, sample.v)))
+            });
+            let (slot, checked) = match found {
+                None => {
+                    outcome.rejected.push((i, Rejection::UnknownSeries));
+                    continue;
+                }
+                Some(_) if sample.t < min_valid => {
+                    outcome.rejected.push((i, Rejection::OutOfBounds));
+                    continue;
+                }
+                Some(found) => found,
+            };
+            match checked {
+                Err(reason) => outcome.rejected.push((i, reason)),
+                Ok(Appended::Unchanged) => {}
+                Ok(_) => {
+                    scratch.record.push(sample.series.0, sample.t, sample.v);
+                    scratch.accepted.push((i, slot));
+                }
+            }
+        }
+    }
+
+    /// Stores what was checked. Returns how many chunks were begun, and the oldest and newest time.
+    fn apply(
+        &self,
+        scratch: &Scratch,
+        touched: &[usize],
+        batch: &Batch,
+        outcome: &mut Outcome,
+    ) -> (usize, i64, i64) {
+        // Within a shard the lock makes the batch visible at once; a batch over several keeps readers out.
+        let _spanning = (touched.len() > 1).then(|| self.spanning.write());
+        let mut guards: Vec<Option<RwLockWriteGuard<'_, ShardData>>> =
+            self.shards.iter().map(|_| None).collect();
+        for &shard in touched {
+            guards[shard] = Some(self.shards[shard].data.write());
+        }
+        let (mut cut, mut min_time, mut max_time) = (0, i64::MAX, i64::MIN);
+        let refused_before = outcome.rejected.len();
+        for &(i, slot) in &scratch.accepted {
+            let sample = &batch.samples[i as usize];
+            let Some(data) = &mut guards[self.refs.shard_of(sample.series.0)] else { continue };
+            let (series, slab) = data.series_and_slab(slot);
+            let had_open = series.open_samples() > 0;
+            match series.append(slab, &self.rules, sample.t, sample.v) {
+                Ok(Appended::Stored) => {}
+                Ok(Appended::Cut) => {
+                    cut += 1;
+                    if had_open {
+                        data.unwritten.push(slot);
+                    }
+                }
+                Ok(Appended::Unchanged) => continue,
+                // Only samples of one series that follow each other in the same batch come here.
+                Err(reason) => {
+                    outcome.rejected.push((i, reason));
+                    continue;
+                }
+            }
+            outcome.appended += 1;
+            min_time = min_time.min(sample.t);
+            max_time = max_time.max(sample.t);
+        }
+        if outcome.rejected.len() > refused_before {
+            outcome.rejected.sort_unstable_by_key(|&(i, _)| i);
+        }
+        (cut, min_time, max_time)
+    }
+
+    /// Older samples are refused. Prometheus' bound: half a chunk range behind the newest, so that a block can be
+    /// cut from what is older.
+    fn appendable_from(&self) -> i64 {
+        let newest = self.max_time.load(Ordering::Relaxed);
+        let window = newest.saturating_sub(self.rules.chunk_range / 2);
+        window.max(self.min_valid_time.load(Ordering::Relaxed))
+    }
+
+    fn count_rejected(&self, outcome: &Outcome) {
+        for (_, reason) in &outcome.rejected {
+            match reason {
+                Rejection::OutOfOrder => self.metrics.out_of_order.inc(),
+                Rejection::OutOfBounds => self.metrics.out_of_bounds.inc(),
+                Rejection::TooOld => self.metrics.too_old.inc(),
+                Rejection::UnknownSeries => self.metrics.series_not_found.inc(),
+                Rejection::Duplicate => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Keeping memory and disk bounded: retention, collection of dead series, truncation of the log.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use model::Labels;
+
+use super::{Head, NO_MAX, NO_MIN};
+use crate::closed::{self, Place};
+use crate::lookup::Location;
+use crate::wal::segments;
+
+/// Series looked at under one lock.
+const STEP: u32 = 4096;
+/// The log is truncated when it has so many whole segments, and at least twice what the last checkpoint kept.
+const SEGMENTS: usize = 4;
+
+impl Head {
+    /// Does what has to be done now and then; to be called every minute or so. `now` is in milliseconds.
+    ///
+    /// Drops what is older than the retention, series without samples, and the part of the log that is no longer
+    /// needed; forces the log to the disk.
+    ///
+    /// # Errors
+    /// When files cannot be written; nothing that is needed was deleted then.
+    pub fn maintain(&self, now: i64) -> io::Result<()> {
+        let retention = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
+        let before = if retention == 0 { i64::MIN } else { now.saturating_sub(retention) };
+        self.truncate(before)?;
+        {
+            let _one = self.maintaining.lock();
+            self.truncate_log(before)?;
+        }
+        self.note_sizes();
+        self.sync()
+    }
+
+    /// Drops chunks that end before `before` (in milliseconds), and series that have no samples left or never got
+    /// any. Samples older than `before` are refused from now on.
+    ///
+    /// # Errors
+    /// When files cannot be deleted.
+    pub fn truncate(&self, before: i64) -> io::Result<()> {
+        let _one = self.maintaining.lock();
+        let start = Instant::now();
+        self.metrics.truncations.inc();
+        self.min_valid_time.fetch_max(before, Ordering::Relaxed);
+        let (mut first_file, mut oldest) = (u32::MAX, NO_MIN);
+        for shard in 0..self.shards.len() {
+            let (file, time) = self.truncate_shard(shard, before);
+            first_file = first_file.min(file);
+            oldest = oldest.min(time);
+        }
+        self.epochs.advance();
+        let unseen = self.epochs.unseen_before();
+        for shard in &self.shards {
+            let mut data = shard.data.write();
+            if data.removed.first().is_some_and(|(epoch, _)| *epoch < unseen) {
+                data.bury(unseen);
+            }
+        }
+        if oldest < NO_MIN {
+            self.min_time.store(oldest, Ordering::Relaxed);
+        } else if self.series.load(Ordering::Relaxed) == 0 {
+            self.min_time.store(NO_MIN, Ordering::Relaxed);
+            self.max_time.store(NO_MAX, Ordering::Relaxed);
+        }
+        let result = self.chunk_files.delete_below(first_file);
+        if result.is_err() {
+            self.metrics.truncations_failed.inc();
+        }
+        self.note_times();
+        self.metrics.gc.observe(start.elapsed().as_secs_f64());
+        result
+    }
+
+    /// Returns the first chunk file that the shard still needs, and the time of its oldest sample.
+    fn truncate_shard(&self, index: usize, before: i64) -> (u32, i64) {
+        let shard = &self.shards[index];
+        let (mut first_file, mut oldest) = (u32::MAX, NO_MIN);
+        let mut at = 0;
+        loop {
+            let mut dead: Vec<(u32, Labels)> = Vec::new();
+            {
+                // Writers look at samples before they take the data lock to change them.
+                let _order = shard.order.lock();
+                let mut data = shard.data.write();
+                let end = (at + STEP).min(data.slot_count());
+                if at >= end {
+                    return (first_file, oldest);
+                }
+                let mut dropped = 0;
+                for slot in at..end {
+                    if !data.is_live(slot) {
+                        continue;
+                    }
+                    let (series, slab) = data.series_and_slab(slot);
+                    dropped += series.drop_before(slab, before);
+                    match series.first_time(slab) {
+                        // A series that was only just created gets time for its first sample.
+                        None if !std::mem::replace(&mut series.idle, true) => continue,
+                        None => {}
+                        Some(first) => {
+                            series.idle = false;
+                            oldest = oldest.min(first);
+                            let files = closed::newest_first(slab, series.closed);
+                            let files = files.filter_map(|c| match c.place() {
+                                Place::File(file, _) => Some(file),
+                                Place::Memory(..) => None,
+                            });
+                            first_file = first_file.min(files.min().unwrap_or(u32::MAX));
+                            continue;
+                        }
+                    }
+                    dead.push((slot, data.labels(slot)));
+                }
+                if dropped > 0 {
+                    self.chunks.fetch_sub(dropped, Ordering::Relaxed);
+                    self.metrics.chunks_removed.add(dropped as f64);
+                }
+                at = end;
+            }
+            if !dead.is_empty() {
+                self.remove_series(index, dead);
+            }
+        }
+    }
+
+    /// Takes series out of the lookup table and the index, unless they got samples in the meantime.
+    fn remove_series(&self, index: usize, dead: Vec<(u32, Labels)>) {
+        let shard = &self.shards[index];
+        let (segment, _) = self.wal.position();
+        let mut removed = Vec::new();
+        // The lookup table is locked before a shard: a series found there is still in its shard.
+        let entries: Vec<_> = dead.into_iter().map(|(slot, labels)| (slot, self.hash(&labels))).collect();
+        let _order = shard.order.lock();
+        for (slot, hash) in entries {
+            let mut piece = self.lookup.lock(hash);
+            let mut data = shard.data.write();
+            if !data.is_live(slot) || data.series(slot).last_time(&data.slab).is_some() {
+                continue;
+            }
+            piece.remove(Location::new(index, slot));
+            data.series_mut(slot).state = crate::series::State::Removed;
+            removed.push(slot);
+        }
+        let mut data = shard.data.write();
+        let mut gone = self.gone.lock();
+        for &slot in &removed {
+            gone.insert(self.refs.reference(index, data.series(slot).id), segment);
+        }
+        data.remove(&removed, self.epochs.now());
+        self.series.fetch_sub(removed.len(), Ordering::Relaxed);
+        self.metrics.series_removed.add(removed.len() as f64);
+    }
+
+    fn truncate_log(&self, before: i64) -> io::Result<()> {
+        let (current, _) = self.wal.position();
+        let whole: Vec<_> =
+            segments::list(&self.wal_dir)?.into_iter().filter(|(n, _)| *n < current).collect();
+        let kept = match segments::checkpoints(&self.wal_dir)?.last() {
+            Some((_, dir)) => segments::total_size(dir),
+            None => 0,
+        };
+        let size: u64 = whole.iter().filter_map(|(_, path)| path.metadata().ok()).map(|m| m.len()).sum();
+        let Some((last, _)) = whole.last() else { return Ok(()) };
+        if whole.len() < SEGMENTS || size < kept.saturating_mul(2) {
+            return Ok(());
+        }
+        self.truncate_log_upto(*last, before)
+    }
+
+    pub(super) fn truncate_log_upto(&self, last: u32, before: i64) -> io::Result<()> {
+        let start = Instant::now();
+        self.metrics.wal_truncations.inc();
+        let result = self.checkpoint(last, before);
+        if result.is_err() {
+            self.metrics.wal_truncations_failed.inc();
+        }
+        self.metrics.wal_truncate.observe(start.elapsed().as_secs_f64());
+        result
+    }
+
+    /// Ends the current segment of the log and replaces all whole ones by a checkpoint, however few they are.
+    ///
+    /// # Errors
+    /// When files cannot be written; nothing that is needed was deleted then.
+    pub fn checkpoint_now(&self) -> io::Result<()> {
+        let _one = self.maintaining.lock();
+        let last = self.wal.end_segment()?;
+        self.truncate_log_upto(last, self.min_valid_time.load(Ordering::Relaxed))
+    }
+
+    /// Measures what is too dear to be kept up to date with every batch.
+    pub(super) fn note_sizes(&self) {
+        self.metrics.chunks_storage.set(self.chunk_files.size() as f64);
+        self.metrics.wal_storage.set(segments::total_size(&self.wal_dir) as f64);
+        self.metrics.memory.set(self.memory() as f64);
+    }
+
+    /// Bytes of memory that series, chunks and index hold, used or not.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.lookup.held() + self.shards.iter().map(|shard| shard.data.read().held()).sum::<usize>()
+    }
+}

@@ -1,0 +1,433 @@
+//! Rebuilding memory from the log and from mapped chunks.
+//!
+//! One thread reads and decodes; each of the workers has some of the shards for itself and applies series and
+//! samples in the order of the log. Samples that a mapped chunk already holds are skipped, and chunks that become
+//! full go to their file at once, so replay needs no more memory than running does.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use model::Labels;
+
+use super::WalReplay;
+use super::write_chunks::Unwritten;
+use crate::chunk_files::{ChunkFiles, FoundChunk, Scan};
+use crate::closed::{self, ClosedChunk};
+use crate::lookup::{Location, Lookup};
+use crate::metrics::Metrics;
+use crate::series::{Appended, CutRules};
+use crate::shard::{RefMap, ShardData};
+use crate::wal::frame::{self, Damage, Segment};
+use crate::wal::{record, segments};
+
+/// What replay works with.
+pub(super) struct Replay<'a> {
+    pub(super) wal_dir: &'a Path,
+    pub(super) rules: &'a CutRules,
+    pub(super) refs: RefMap,
+    pub(super) metrics: &'a Metrics,
+    pub(super) progress: &'a WalReplay,
+    pub(super) chunk_files: &'a ChunkFiles,
+    pub(super) lookup: &'a Lookup,
+    pub(super) hasher: &'a foldhash::quality::FixedState,
+}
+
+/// What replay did.
+#[derive(Debug, Default)]
+pub(super) struct Replayed {
+    pub(super) samples: u64,
+    /// Samples of series that the log does not name.
+    unknown: u64,
+}
+
+/// Work for one worker; series come before samples.
+#[derive(Default)]
+struct Work {
+    series: Vec<(u64, Labels)>,
+    samples: Vec<(u64, i64, f64)>,
+}
+
+/// Samples handed over at a time.
+const HANDFUL: usize = 8192;
+/// Handfuls that may wait for a worker.
+const WAITING: usize = 4;
+/// Full chunks of a shard are written when there are this many.
+const UNWRITTEN: usize = 512;
+/// An id beyond this is damage: ids of new series must still fit behind it.
+const MAX_ID: u32 = u32::MAX - (1 << 20);
+
+impl Replay<'_> {
+    /// Fills the shards; they are not indexed yet.
+    pub(super) fn run(&self, shards: &mut [ShardData], scan: Scan) -> io::Result<Replayed> {
+        self.report_scan(&scan);
+        let found = self.deal_chunks(shards, scan);
+        let cores = thread::available_parallelism().map_or(2, usize::from);
+        let count = cores.min(shards.len()).max(1);
+        let mut workers: Vec<Worker<'_, '_>> = (0..count)
+            .map(|_| Worker {
+                replay: self,
+                shards: Vec::new(),
+                done: Replayed::default(),
+                slots: Vec::new(),
+            })
+            .collect();
+        for (i, (shard, found)) in shards.iter_mut().zip(found).enumerate() {
+            workers[i % count].shards.push(Own { index: i, data: shard, found });
+        }
+        thread::scope(|scope| {
+            let (mut doors, mut handles) = (Vec::new(), Vec::new());
+            for worker in workers {
+                let (door, work) = sync_channel(WAITING);
+                doors.push(door);
+                handles.push(scope.spawn(move || worker.run(&work)));
+            }
+            let read = self.read_all(Dealer {
+                refs: self.refs,
+                pending: doors.iter().map(|_| Work::default()).collect(),
+                doors,
+            });
+            let mut total = Replayed::default();
+            for handle in handles {
+                let done = handle.join().map_err(|_| io::Error::other("a replay worker died"))??;
+                total.samples += done.samples;
+                total.unknown += done.unknown;
+            }
+            read?;
+            if total.unknown > 0 {
+                tracing::warn!(
+                    samples = total.unknown,
+                    "samples in the write-ahead log refer to series that it does not have"
+                );
+            }
+            Ok(total)
+        })
+    }
+
+    fn report_scan(&self, scan: &Scan) {
+        if !scan.damage.is_empty() {
+            self.metrics.chunk_corruptions.add(scan.damage.len() as f64);
+            tracing::warn!(
+                places = scan.damage.join("; "),
+                "mapped head chunks are damaged; their samples are taken from the write-ahead log where it has them"
+            );
+        }
+        if scan.skipped > 0 {
+            tracing::warn!(
+                chunks = scan.skipped,
+                "mapped head chunks of encodings that are not read were skipped"
+            );
+        }
+    }
+
+    /// Gives each shard the chunks of its series, ordered by series and time.
+    fn deal_chunks(&self, shards: &mut [ShardData], scan: Scan) -> Vec<Vec<FoundChunk>> {
+        let mut found: Vec<Vec<FoundChunk>> = shards.iter().map(|_| Vec::new()).collect();
+        for chunk in scan.chunks {
+            let shard = self.refs.shard_of(chunk.series);
+            if let Some(id) = self.refs.id_of(chunk.series).filter(|&id| id < MAX_ID) {
+                // Also of series that the log has forgotten: their references must not be used for others.
+                shards[shard].next_id = shards[shard].next_id.max(id + 1);
+                found[shard].push(chunk);
+            }
+        }
+        for chunks in &mut found {
+            chunks.sort_by_key(|c| (c.series, c.min_time));
+        }
+        found
+    }
+
+    /// Reads the last checkpoint and the segments after it.
+    fn read_all(&self, mut dealer: Dealer) -> io::Result<()> {
+        let checkpoint = segments::checkpoints(self.wal_dir)?.pop();
+        let covered = checkpoint.as_ref().map(|(n, _)| *n);
+        let segments: Vec<_> = segments::list(self.wal_dir)?
+            .into_iter()
+            .filter(|(n, _)| covered.is_none_or(|covered| *n > covered))
+            .collect();
+        let (first, last) = match (segments.first(), segments.last()) {
+            (Some((first, _)), Some((last, _))) => (u64::from(*first), u64::from(*last)),
+            _ => (0, 0),
+        };
+        self.progress.min.store(first, Ordering::Relaxed);
+        self.progress.max.store(last, Ordering::Relaxed);
+        self.progress.current.store(first, Ordering::Relaxed);
+        let mut skipped = 0;
+        if let Some((_, dir)) = checkpoint {
+            for (_, path) in segments::list(&dir)? {
+                let read = read_segment(&path, &mut dealer)?;
+                skipped += read.skipped;
+                if !read.damage.is_empty() {
+                    self.metrics.wal_corruptions.inc();
+                    tracing::error!(
+                        file = %path.display(), damage = %describe(&read.damage),
+                        "a checkpoint of the write-ahead log is damaged; what can be read of it is kept"
+                    );
+                }
+            }
+        }
+        for (n, path) in &segments {
+            self.progress.current.store(u64::from(*n), Ordering::Relaxed);
+            let read = read_segment(path, &mut dealer)?;
+            skipped += read.skipped;
+            if !read.damage.is_empty() {
+                self.metrics.wal_corruptions.inc();
+                self.repair(path, u64::from(*n) == last, &read)?;
+            }
+        }
+        if skipped > 0 {
+            self.metrics.replay_unknown_records.add(skipped as f64);
+            tracing::warn!(
+                records = skipped,
+                "records of kinds that are not read were skipped in the write-ahead log"
+            );
+        }
+        dealer.finish();
+        Ok(())
+    }
+
+    /// Leaves a segment that every reader accepts: a torn end is cut off; a segment damaged in the middle is set
+    /// aside whole and replaced by one of its good records.
+    fn repair(&self, path: &Path, last: bool, read: &ReadSegment) -> io::Result<()> {
+        let torn = last && read.damage.iter().all(|d| d.offset >= read.good_end);
+        if torn {
+            let file = OpenOptions::new().write(true).open(path)?;
+            let lost = file.metadata()?.len().saturating_sub(read.good_end);
+            file.set_len(read.good_end)?;
+            file.sync_all()?;
+            tracing::warn!(
+                segment = %path.display(), offset = read.good_end, bytes = lost,
+                "the write-ahead log ends in a record that was not written to its end; it was dropped"
+            );
+            return Ok(());
+        }
+        let aside = self.set_aside_path(path)?;
+        let rewritten = path.with_extension("rewritten");
+        rewrite(path, &rewritten)?;
+        fs::rename(path, &aside)?;
+        fs::rename(&rewritten, path)?;
+        segments::sync_dir(self.wal_dir)?;
+        tracing::error!(
+            segment = %path.display(), damage = %describe(&read.damage), set_aside = %aside.display(),
+            "the write-ahead log is damaged; all records that can be read are kept"
+        );
+        Ok(())
+    }
+
+    fn set_aside_path(&self, path: &Path) -> io::Result<PathBuf> {
+        let dir = self.wal_dir.with_file_name("wal-damaged");
+        fs::create_dir_all(&dir)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let free = (0..).map(|i| dir.join(format!("{name}.{i}"))).find(|p| !p.exists());
+        free.ok_or_else(|| io::Error::other("no free name"))
+    }
+}
+
+fn describe(damage: &[Damage]) -> String {
+    let mut places: Vec<String> =
+        damage.iter().take(5).map(|d| format!("{} at offset {}", d.reason, d.offset)).collect();
+    if damage.len() > places.len() {
+        places.push(format!("and {} more", damage.len() - places.len()));
+    }
+    places.join("; ")
+}
+
+struct ReadSegment {
+    damage: Vec<Damage>,
+    good_end: u64,
+    skipped: u64,
+}
+
+fn read_segment(path: &Path, dealer: &mut Dealer) -> io::Result<ReadSegment> {
+    let mut segment = Segment::new(BufReader::with_capacity(1 << 20, File::open(path)?));
+    let mut unpacked = Vec::new();
+    let mut skipped = 0;
+    let mut bad = Vec::new();
+    while let Some((packed, compression)) = segment.next_packed()? {
+        let result = match compression.unpack(packed, &mut unpacked) {
+            Err(reason) => Err(reason),
+            Ok(()) => match unpacked.first() {
+                Some(&record::SERIES) => record::read_series(&unpacked, |r, labels| dealer.series(r, labels))
+                    .map_err(|_| "bad record"),
+                Some(&record::SAMPLES) => record::read_samples(&unpacked, |r, t, v| dealer.sample(r, t, v))
+                    .map_err(|_| "bad record"),
+                _ => {
+                    skipped += 1;
+                    Ok(())
+                }
+            },
+        };
+        if let Err(reason) = result {
+            bad.push(Damage { offset: segment.record_start, reason });
+        }
+    }
+    segment.damage.extend(bad);
+    Ok(ReadSegment { damage: segment.damage, good_end: segment.good_end, skipped })
+}
+
+/// Copies the good records of a segment.
+fn rewrite(from: &Path, to: &Path) -> io::Result<()> {
+    let mut segment = Segment::new(BufReader::with_capacity(1 << 20, File::open(from)?));
+    let mut file = File::create(to)?;
+    let (mut out, mut at, mut unpacked) = (Vec::new(), 0, Vec::new());
+    while let Some((packed, compression)) = segment.next_packed()? {
+        if compression.unpack(packed, &mut unpacked).is_err() || unpacked.is_empty() {
+            continue;
+        }
+        out.clear();
+        frame::frame(&mut out, at, packed, compression);
+        file.write_all(&out)?;
+        at += out.len() as u64;
+    }
+    file.sync_all()
+}
+
+/// Sorts what is read by worker.
+struct Dealer {
+    refs: RefMap,
+    pending: Vec<Work>,
+    doors: Vec<SyncSender<Work>>,
+}
+
+impl Dealer {
+    fn series(&mut self, reference: u64, labels: Labels) {
+        let worker = self.refs.shard_of(reference) % self.doors.len();
+        self.pending[worker].series.push((reference, labels));
+        if self.pending[worker].series.len() >= HANDFUL {
+            self.send(worker);
+        }
+    }
+
+    #[inline]
+    fn sample(&mut self, reference: u64, t: i64, v: f64) {
+        let worker = self.refs.shard_of(reference) % self.doors.len();
+        self.pending[worker].samples.push((reference, t, v));
+        if self.pending[worker].samples.len() >= HANDFUL {
+            self.send(worker);
+        }
+    }
+
+    fn send(&mut self, worker: usize) {
+        let fresh = Work { series: Vec::new(), samples: Vec::with_capacity(HANDFUL) };
+        let work = std::mem::replace(&mut self.pending[worker], fresh);
+        // A worker that is gone has failed, and its error is reported when it is joined.
+        let _ = self.doors[worker].send(work);
+    }
+
+    fn finish(mut self) {
+        (0..self.doors.len()).for_each(|worker| self.send(worker));
+    }
+}
+
+/// A shard that belongs to a worker for the time of the replay.
+struct Own<'s> {
+    index: usize,
+    data: &'s mut ShardData,
+    found: Vec<FoundChunk>,
+}
+
+struct Worker<'r, 's> {
+    replay: &'r Replay<'r>,
+    /// In order of index, which is the same modulo the number of workers.
+    shards: Vec<Own<'s>>,
+    done: Replayed,
+    /// Shard (in `shards`) and slot of each sample of a handful.
+    slots: Vec<(u32, u32)>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Worker<'_, '_> {
+    fn run(mut self, work: &Receiver<Work>) -> io::Result<Replayed> {
+        while let Ok(work) = work.recv() {
+            for (reference, labels) in &work.series {
+                self.create(*reference, labels);
+            }
+            self.append(&work.samples);
+            for own in &mut self.shards {
+                if own.data.unwritten.len() >= UNWRITTEN {
+                    write(own, self.replay)?;
+                }
+            }
+        }
+        for own in &mut self.shards {
+            write(own, self.replay)?;
+        }
+        Ok(self.done)
+    }
+
+    fn position(&self, reference: u64) -> usize {
+        let shard = self.replay.refs.shard_of(reference);
+        self.shards.partition_point(|own| own.index < shard)
+    }
+
+    fn create(&mut self, reference: u64, labels: &Labels) {
+        let position = self.position(reference);
+        let Some(id) = self.replay.refs.id_of(reference).filter(|&id| id < MAX_ID) else { return };
+        let Own { index, data, found } = &mut self.shards[position];
+        // A checkpoint and the segments after it may both have a series.
+        if data.slot_of(id).is_some() {
+            return;
+        }
+        let Some(slot) = data.create(id, labels) else { return };
+        data.next_id = data.next_id.max(id + 1);
+        self.replay.lookup.lock(hash(self.replay.hasher, labels)).insert(Location::new(*index, slot));
+        let start = found.partition_point(|c| c.series < reference);
+        let (series, slab) = data.series_and_slab(slot);
+        let mut last = None;
+        for chunk in found[start..].iter().take_while(|c| c.series == reference) {
+            if last.is_some_and(|last| chunk.min_time <= last) {
+                continue;
+            }
+            let entry = ClosedChunk::in_file(chunk.min_time, chunk.max_time, chunk.file, chunk.offset);
+            if closed::push(slab, &mut series.closed, entry).is_some() {
+                last = Some(chunk.max_time);
+            }
+        }
+    }
+
+    fn append(&mut self, samples: &[(u64, i64, f64)]) {
+        self.slots.clear();
+        {
+            let mut finders: Vec<_> = self.shards.iter().map(|own| own.data.finder()).collect();
+            for &(reference, ..) in samples {
+                let position = self.position(reference);
+                let slot = self.replay.refs.id_of(reference).and_then(|id| finders[position].slot(id));
+                self.slots.push((position as u32, slot.unwrap_or(NONE)));
+            }
+        }
+        for (&(_, t, v), &(position, slot)) in samples.iter().zip(&self.slots) {
+            if slot == NONE {
+                self.done.unknown += 1;
+                continue;
+            }
+            let data = &mut *self.shards[position as usize].data;
+            let (series, slab) = data.series_and_slab(slot);
+            let had_open = series.open_samples() > 0;
+            // What is refused is in a mapped chunk already, or was refused when it was written.
+            let Ok(done) = series.append(slab, self.replay.rules, t, v) else { continue };
+            self.done.samples += 1;
+            if done == Appended::Cut && had_open {
+                data.unwritten.push(slot);
+            }
+        }
+    }
+}
+
+fn write(own: &mut Own<'_>, replay: &Replay<'_>) -> io::Result<()> {
+    if let Some(copies) = Unwritten::collect(own.data, own.index, replay.refs) {
+        let places = copies.write(replay.chunk_files)?;
+        copies.install(own.data, places);
+    }
+    Ok(())
+}
+
+fn hash(hasher: &foldhash::quality::FixedState, labels: &Labels) -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = hasher.build_hasher();
+    hasher.write(labels.as_bytes());
+    hasher.finish()
+}

@@ -1,0 +1,238 @@
+//! The head's own metrics, under Prometheus' names.
+
+use exposition::{Counter, Gauge, Registry, Summary};
+
+/// Handles of all metrics of the head and its log.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    pub(crate) series: Gauge,
+    pub(crate) series_limit: Gauge,
+    pub(crate) series_refused: Counter,
+    pub(crate) series_created: Counter,
+    pub(crate) series_removed: Counter,
+    pub(crate) series_not_found: Counter,
+    pub(crate) chunks: Gauge,
+    pub(crate) chunks_created: Counter,
+    pub(crate) chunks_removed: Counter,
+    pub(crate) chunks_mapped: Counter,
+    pub(crate) chunks_storage: Gauge,
+    pub(crate) chunk_corruptions: Counter,
+    pub(crate) samples_appended: Counter,
+    pub(crate) out_of_order: Counter,
+    pub(crate) out_of_bounds: Counter,
+    pub(crate) too_old: Counter,
+    pub(crate) appenders_created: Counter,
+    pub(crate) active_appenders: Gauge,
+    pub(crate) min_time: Gauge,
+    pub(crate) min_time_seconds: Gauge,
+    pub(crate) max_time: Gauge,
+    pub(crate) max_time_seconds: Gauge,
+    pub(crate) lowest_timestamp: Gauge,
+    pub(crate) lowest_timestamp_seconds: Gauge,
+    pub(crate) retention_seconds: Gauge,
+    pub(crate) gc: Summary,
+    pub(crate) truncations: Counter,
+    pub(crate) truncations_failed: Counter,
+    pub(crate) replay_seconds: Gauge,
+    pub(crate) replay_unknown_records: Counter,
+    pub(crate) clean_start: Gauge,
+    pub(crate) memory: Gauge,
+    pub(crate) wal_fsync: Summary,
+    pub(crate) wal_truncate: Summary,
+    pub(crate) wal_page_flushes: Counter,
+    pub(crate) wal_completed_pages: Counter,
+    pub(crate) wal_record_parts: Counter,
+    pub(crate) wal_bytes_written: Counter,
+    pub(crate) wal_bytes_saved: Counter,
+    pub(crate) wal_truncations: Counter,
+    pub(crate) wal_truncations_failed: Counter,
+    pub(crate) wal_corruptions: Counter,
+    pub(crate) wal_writes_failed: Counter,
+    pub(crate) wal_segment_current: Gauge,
+    pub(crate) wal_storage: Gauge,
+    pub(crate) checkpoints: Counter,
+    pub(crate) checkpoints_failed: Counter,
+    pub(crate) checkpoint_deletions: Counter,
+    pub(crate) checkpoint_deletions_failed: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn register(r: &Registry, compression: &str) -> Self {
+        let quantiles = &[0.5, 0.9, 0.99];
+        let appended = r.counter_vec(
+            "prometheus_tsdb_head_samples_appended_total",
+            "Total number of appended samples.",
+            &["type"],
+        );
+        let _shown_as_zero = appended.with(&["histogram"]);
+        // No out-of-order window yet, hence no sample can be too old for it, but rules and dashboards ask.
+        let of_type = |name: &str, help: &str| r.counter_vec(name, help, &["type"]).with(&["float"]);
+        Metrics {
+            series: r.gauge("prometheus_tsdb_head_series", "Total number of series in the head block."),
+            series_limit: r.gauge(
+                "binnacle_tsdb_head_series_limit",
+                "Series that the head may hold; 0 means any number.",
+            ),
+            series_refused: r.counter(
+                "binnacle_tsdb_head_series_refused_total",
+                "Total number of series that were not created because of a limit.",
+            ),
+            series_created: r
+                .counter("prometheus_tsdb_head_series_created_total", "Total number of series created in the head"),
+            series_removed: r
+                .counter("prometheus_tsdb_head_series_removed_total", "Total number of series removed in the head"),
+            series_not_found: r.counter(
+                "prometheus_tsdb_head_series_not_found_total",
+                "Total number of requests for series that were not found.",
+            ),
+            chunks: r.gauge("prometheus_tsdb_head_chunks", "Total number of chunks in the head block."),
+            chunks_created: r
+                .counter("prometheus_tsdb_head_chunks_created_total", "Total number of chunks created in the head"),
+            chunks_removed: r
+                .counter("prometheus_tsdb_head_chunks_removed_total", "Total number of chunks removed in the head"),
+            chunks_mapped: r
+                .counter("prometheus_tsdb_mmap_chunks_total", "Total number of chunks that were memory-mapped."),
+            chunks_storage: r
+                .gauge("prometheus_tsdb_head_chunks_storage_size_bytes", "Size of the chunks_head directory."),
+            chunk_corruptions: r.counter(
+                "prometheus_tsdb_mmap_chunk_corruptions_total",
+                "Total number of memory-mapped chunk corruptions.",
+            ),
+            samples_appended: appended.with(&["float"]),
+            out_of_order: of_type(
+                "prometheus_tsdb_out_of_order_samples_total",
+                "Total number of out of order samples ingestion failed attempts due to out of order being disabled.",
+            ),
+            out_of_bounds: of_type(
+                "prometheus_tsdb_out_of_bound_samples_total",
+                "Total number of out of bound samples ingestion failed attempts with out of order support disabled.",
+            ),
+            too_old: of_type(
+                "prometheus_tsdb_too_old_samples_total",
+                "Total number of out of order samples ingestion failed attempts with out of support enabled, but sample outside of time window.",
+            ),
+            appenders_created: r.counter(
+                "prometheus_tsdb_head_appenders_created_total",
+                "Total number of appender transactions created.",
+            ),
+            active_appenders: r.gauge(
+                "prometheus_tsdb_head_active_appenders",
+                "Number of currently active appender transactions",
+            ),
+            min_time: r.gauge(
+                "prometheus_tsdb_head_min_time",
+                "Minimum time bound of the head block. The unit is decided by the library consumer.",
+            ),
+            min_time_seconds: r
+                .gauge("prometheus_tsdb_head_min_time_seconds", "Minimum time bound of the head block."),
+            max_time: r.gauge(
+                "prometheus_tsdb_head_max_time",
+                "Maximum timestamp of the head block. The unit is decided by the library consumer.",
+            ),
+            max_time_seconds: r
+                .gauge("prometheus_tsdb_head_max_time_seconds", "Maximum timestamp of the head block."),
+            lowest_timestamp: r.gauge(
+                "prometheus_tsdb_lowest_timestamp",
+                "Lowest timestamp value stored in the database. The unit is decided by the library consumer.",
+            ),
+            lowest_timestamp_seconds: r.gauge(
+                "prometheus_tsdb_lowest_timestamp_seconds",
+                "Lowest timestamp value stored in the database.",
+            ),
+            retention_seconds: r
+                .gauge("prometheus_tsdb_retention_limit_seconds", "How long to retain samples in storage."),
+            gc: r.summary(
+                "prometheus_tsdb_head_gc_duration_seconds",
+                "Runtime of garbage collection in the head block.",
+                &[],
+            ),
+            truncations: r
+                .counter("prometheus_tsdb_head_truncations_total", "Total number of head truncations attempted."),
+            truncations_failed: r.counter(
+                "prometheus_tsdb_head_truncations_failed_total",
+                "Total number of head truncations that failed.",
+            ),
+            replay_seconds: r.gauge(
+                "prometheus_tsdb_data_replay_duration_seconds",
+                "Time taken to replay the data on disk.",
+            ),
+            replay_unknown_records: r.counter(
+                "binnacle_tsdb_replay_skipped_records_total",
+                "Total number of log records of kinds that are not read.",
+            ),
+            clean_start: r.gauge(
+                "prometheus_tsdb_clean_start",
+                "-1: lockfile is disabled. 0: a lockfile from a previous execution was replaced. 1: lockfile creation was clean",
+            ),
+            memory: r.gauge(
+                "binnacle_tsdb_head_memory_bytes",
+                "Memory held by the series, chunks and index of the head, as of the last maintenance.",
+            ),
+            wal_fsync: r.summary(
+                "prometheus_tsdb_wal_fsync_duration_seconds",
+                "Duration of write log fsync.",
+                quantiles,
+            ),
+            wal_truncate: r.summary(
+                "prometheus_tsdb_wal_truncate_duration_seconds",
+                "Duration of WAL truncation.",
+                &[],
+            ),
+            wal_page_flushes: r
+                .counter("prometheus_tsdb_wal_page_flushes_total", "Total number of page flushes."),
+            wal_completed_pages: r
+                .counter("prometheus_tsdb_wal_completed_pages_total", "Total number of completed pages."),
+            wal_record_parts: r.counter(
+                "prometheus_tsdb_wal_record_part_writes_total",
+                "Total number of record parts written before flushing.",
+            ),
+            wal_bytes_written: r.counter(
+                "prometheus_tsdb_wal_record_parts_bytes_written_total",
+                "Total number of record part bytes written before flushing, including CRC and compression headers.",
+            ),
+            wal_bytes_saved: r
+                .counter_vec(
+                    "prometheus_tsdb_wal_record_bytes_saved_total",
+                    "Total number of bytes saved by the optional record compression. Use this metric to learn about the effectiveness compression.",
+                    &["compression"],
+                )
+                .with(&[compression]),
+            wal_truncations: r.counter(
+                "prometheus_tsdb_wal_truncations_total",
+                "Total number of write log truncations attempted.",
+            ),
+            wal_truncations_failed: r.counter(
+                "prometheus_tsdb_wal_truncations_failed_total",
+                "Total number of write log truncations that failed.",
+            ),
+            wal_corruptions: r
+                .counter("prometheus_tsdb_wal_corruptions_total", "Total number of WAL corruptions."),
+            wal_writes_failed: r.counter(
+                "prometheus_tsdb_wal_writes_failed_total",
+                "Total number of write log writes that failed.",
+            ),
+            wal_segment_current: r.gauge(
+                "prometheus_tsdb_wal_segment_current",
+                "Write log segment index that TSDB is currently writing to.",
+            ),
+            wal_storage: r
+                .gauge("prometheus_tsdb_wal_storage_size_bytes", "Size of the write log directory."),
+            checkpoints: r.counter(
+                "prometheus_tsdb_checkpoint_creations_total",
+                "Total number of checkpoint creations attempted.",
+            ),
+            checkpoints_failed: r.counter(
+                "prometheus_tsdb_checkpoint_creations_failed_total",
+                "Total number of checkpoint creations that failed.",
+            ),
+            checkpoint_deletions: r.counter(
+                "prometheus_tsdb_checkpoint_deletions_total",
+                "Total number of checkpoint deletions attempted.",
+            ),
+            checkpoint_deletions_failed: r.counter(
+                "prometheus_tsdb_checkpoint_deletions_failed_total",
+                "Total number of checkpoint deletions that failed.",
+            ),
+        }
+    }
+}

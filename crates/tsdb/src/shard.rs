@@ -1,0 +1,321 @@
+//! A shard: the series of some targets with everything that belongs to them, under one lock.
+
+use std::collections::HashMap;
+
+use model::Labels;
+use parking_lot::{Mutex, RwLock};
+
+use crate::postings::Postings;
+use crate::series::{Series, State};
+use crate::slab::{Addr, Slab};
+use crate::symbols::Symbols;
+
+/// Ids are handed to shards in extents of this many.
+pub(crate) const EXTENT_BITS: u32 = 9;
+const EXTENT: usize = 1 << EXTENT_BITS;
+/// Series structs are allocated this many at a time.
+const PAGE_BITS: u32 = 10;
+
+/// How references map to shards: extents of 512 references go round the shards in turn. A reference is made of the
+/// shard and the id within it, and none is stored: with another number of shards the same references spread anew.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RefMap {
+    bits: u32,
+}
+
+impl RefMap {
+    /// `shards` is a power of two.
+    pub(crate) fn new(shards: usize) -> Self {
+        RefMap { bits: shards.trailing_zeros() }
+    }
+
+    #[inline]
+    pub(crate) fn shard_of(self, r: u64) -> usize {
+        (r >> EXTENT_BITS) as usize & ((1 << self.bits) - 1)
+    }
+
+    /// The id within its shard; `None` for references beyond what a shard can hold (they occur in damaged files).
+    #[inline]
+    pub(crate) fn id_of(self, r: u64) -> Option<u32> {
+        let id = (r >> (EXTENT_BITS + self.bits)) << EXTENT_BITS | r & (EXTENT as u64 - 1);
+        u32::try_from(id).ok()
+    }
+
+    #[inline]
+    pub(crate) fn reference(self, shard: usize, id: u32) -> u64 {
+        let id = u64::from(id);
+        ((id >> EXTENT_BITS) << self.bits | shard as u64) << EXTENT_BITS | id & (EXTENT as u64 - 1)
+    }
+}
+
+/// A shard with its locks.
+///
+/// `order` is held by whoever writes samples, from checking them until they are in the log and in memory: batches
+/// that share a series are logged in the order in which they are applied. `data` is only held while memory is
+/// read or changed, never over I/O. Several shards are locked in ascending order.
+pub(crate) struct Shard {
+    pub(crate) order: Mutex<()>,
+    pub(crate) data: RwLock<ShardData>,
+}
+
+struct Extent {
+    /// Slot per id; `NO_SLOT` where there is no series.
+    slots: Box<[u32; EXTENT]>,
+    live: u16,
+}
+
+const NO_SLOT: u32 = u32::MAX;
+
+/// The memory of a shard.
+pub(crate) struct ShardData {
+    pub(crate) slab: Slab,
+    pub(crate) symbols: Symbols,
+    /// All live series.
+    pub(crate) all: Postings,
+    pages: Vec<Box<[Series]>>,
+    slots: u32,
+    free: Vec<u32>,
+    extents: HashMap<u32, Extent, foldhash::fast::FixedState>,
+    /// The next series created gets this id.
+    pub(crate) next_id: u32,
+    /// Removed series with the epoch of their removal, oldest first.
+    pub(crate) removed: Vec<(u64, u32)>,
+    /// Slots with full chunks that are still in memory.
+    pub(crate) unwritten: Vec<u32>,
+}
+
+impl ShardData {
+    pub(crate) fn new(index: usize, seed: u64) -> Self {
+        ShardData {
+            slab: Slab::new(),
+            symbols: Symbols::new(seed),
+            all: Postings::default(),
+            pages: Vec::new(),
+            slots: 0,
+            free: Vec::new(),
+            extents: HashMap::with_hasher(foldhash::fast::FixedState::with_seed(seed)),
+            // Reference 0 means "none" in files.
+            next_id: u32::from(index == 0),
+            removed: Vec::new(),
+            unwritten: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn series(&self, slot: u32) -> &Series {
+        &self.pages[(slot >> PAGE_BITS) as usize][(slot & ((1 << PAGE_BITS) - 1)) as usize]
+    }
+
+    #[inline]
+    pub(crate) fn series_mut(&mut self, slot: u32) -> &mut Series {
+        &mut self.pages[(slot >> PAGE_BITS) as usize][(slot & ((1 << PAGE_BITS) - 1)) as usize]
+    }
+
+    /// Series and slab at once.
+    #[inline]
+    pub(crate) fn series_and_slab(&mut self, slot: u32) -> (&mut Series, &mut Slab) {
+        let series = &mut self.pages[(slot >> PAGE_BITS) as usize][(slot & ((1 << PAGE_BITS) - 1)) as usize];
+        (series, &mut self.slab)
+    }
+
+    /// The slot of a series by its id.
+    pub(crate) fn slot_of(&self, id: u32) -> Option<u32> {
+        let extent = self.extents.get(&(id >> EXTENT_BITS))?;
+        let slot = extent.slots[id as usize % EXTENT];
+        (slot != NO_SLOT).then_some(slot)
+    }
+
+    /// Finds slots of many ids, most of them close to the one before.
+    pub(crate) fn finder(&self) -> Finder<'_> {
+        Finder { shard: self, extent: u32::MAX, slots: None }
+    }
+
+    /// Number of live series.
+    pub(crate) fn live(&self) -> usize {
+        self.slots as usize - self.free.len() - self.removed.len()
+    }
+
+    /// Slots below this were given out.
+    pub(crate) fn slot_count(&self) -> u32 {
+        self.slots
+    }
+
+    pub(crate) fn is_live(&self, slot: u32) -> bool {
+        slot < self.slots && self.series(slot).state == State::Live
+    }
+
+    /// All slots that hold a live series.
+    pub(crate) fn live_slots(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.slots).filter(|&slot| self.series(slot).state == State::Live)
+    }
+
+    /// Creates a series under a given id, without entering it in the postings. `None` when memory for its labels
+    /// is refused (absurdly many labels).
+    pub(crate) fn create(&mut self, id: u32, labels: &Labels) -> Option<u32> {
+        let mut encoded = [0u8; 5 * 255];
+        let (mut len, mut count) = (0, 0u8);
+        for (name, value) in labels {
+            let pair = self.symbols.intern(name, value);
+            if count == u8::MAX {
+                return None;
+            }
+            len += put_pair(&mut encoded[len..], pair);
+            count += 1;
+        }
+        let addr = if len == 0 { Addr::NONE } else { self.slab.alloc(len)? };
+        if len > 0 {
+            self.slab.bytes_mut(addr)[..len].copy_from_slice(&encoded[..len]);
+        }
+        let mut at = 0;
+        for _ in 0..count {
+            self.symbols.hold(get_pair(&encoded, &mut at));
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            if self.slots as usize == self.pages.len() << PAGE_BITS {
+                self.pages.push(vec![Series::FREE; 1 << PAGE_BITS].into_boxed_slice());
+            }
+            self.slots += 1;
+            self.slots - 1
+        });
+        *self.series_mut(slot) = Series::new(id, addr, count);
+        let extent = self
+            .extents
+            .entry(id >> EXTENT_BITS)
+            .or_insert_with(|| Extent { slots: Box::new([NO_SLOT; EXTENT]), live: 0 });
+        extent.slots[id as usize % EXTENT] = slot;
+        extent.live += 1;
+        Some(slot)
+    }
+
+    /// Enters a series in the postings; series are entered in ascending order of id.
+    pub(crate) fn index(&mut self, slot: u32) {
+        let series = *self.series(slot);
+        self.all.push(series.id);
+        let bytes = self.slab.bytes_or_empty(series.labels);
+        let mut at = 0;
+        for _ in 0..series.label_count {
+            self.symbols.postings_mut(get_pair(bytes, &mut at)).push(series.id);
+        }
+    }
+
+    /// Takes series out of the index and of the table of ids; their memory stays until [`bury`](Self::bury).
+    pub(crate) fn remove(&mut self, slots: &[u32], epoch: u64) {
+        let mut ids: Vec<u32> = Vec::with_capacity(slots.len());
+        let mut pairs: Vec<u32> = Vec::new();
+        for &slot in slots {
+            self.series_mut(slot).state = State::Removed;
+            let id = self.series(slot).id;
+            ids.push(id);
+            pairs.extend(self.pairs(slot));
+            self.removed.push((epoch, slot));
+            if let Some(extent) = self.extents.get_mut(&(id >> EXTENT_BITS)) {
+                extent.slots[id as usize % EXTENT] = NO_SLOT;
+                extent.live -= 1;
+                if extent.live == 0 {
+                    self.extents.remove(&(id >> EXTENT_BITS));
+                }
+            }
+        }
+        ids.sort_unstable();
+        pairs.sort_unstable();
+        pairs.dedup();
+        let gone = |id: u32| ids.binary_search(&id).is_ok();
+        self.all.remove(gone);
+        for pair in pairs {
+            self.symbols.postings_mut(pair).remove(gone);
+        }
+    }
+
+    /// Gives back the memory of series removed before `epoch`.
+    pub(crate) fn bury(&mut self, epoch: u64) {
+        let removed = std::mem::take(&mut self.removed);
+        for (when, slot) in removed {
+            if when >= epoch {
+                self.removed.push((when, slot));
+                continue;
+            }
+            let pairs: Vec<u32> = self.pairs(slot).collect();
+            pairs.into_iter().for_each(|pair| self.symbols.release(pair));
+            let (series, slab) = self.series_and_slab(slot);
+            series.free(slab);
+            self.free.push(slot);
+        }
+        let mut unwritten = std::mem::take(&mut self.unwritten);
+        unwritten.retain(|&slot| self.series(slot).state != State::Free);
+        self.unwritten = unwritten;
+        self.symbols.sweep();
+    }
+
+    /// The label pairs of a series, in order of name.
+    pub(crate) fn pairs(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
+        let series = self.series(slot);
+        let bytes = self.slab.bytes_or_empty(series.labels);
+        let mut at = 0;
+        (0..series.label_count).map(move |_| get_pair(bytes, &mut at))
+    }
+
+    /// Whether the series has exactly these labels.
+    pub(crate) fn has_labels(&self, slot: u32, labels: &Labels) -> bool {
+        if slot >= self.slots || self.series(slot).state != State::Live {
+            return false;
+        }
+        self.pairs(slot).map(|pair| self.symbols.pair(pair)).eq(labels)
+    }
+
+    /// The labels of a series.
+    pub(crate) fn labels(&self, slot: u32) -> Labels {
+        Labels::from_sorted(self.pairs(slot).map(|pair| self.symbols.pair(pair)))
+    }
+
+    /// Bytes held by all of this, used or not.
+    pub(crate) fn held(&self) -> usize {
+        self.slab.held()
+            + self.symbols.held()
+            + self.all.heap()
+            + self.pages.len() * (size_of::<Series>() << PAGE_BITS)
+            + self.extents.len() * (EXTENT * 4 + 32)
+    }
+}
+
+/// See [`ShardData::finder`].
+pub(crate) struct Finder<'a> {
+    shard: &'a ShardData,
+    extent: u32,
+    slots: Option<&'a [u32; EXTENT]>,
+}
+
+impl Finder<'_> {
+    #[inline]
+    pub(crate) fn slot(&mut self, id: u32) -> Option<u32> {
+        if id >> EXTENT_BITS != self.extent {
+            self.extent = id >> EXTENT_BITS;
+            self.slots = self.shard.extents.get(&self.extent).map(|e| &*e.slots);
+        }
+        self.slots.map(|slots| slots[id as usize % EXTENT]).filter(|&slot| slot != NO_SLOT)
+    }
+}
+
+fn put_pair(bytes: &mut [u8], mut pair: u32) -> usize {
+    let mut len = 0;
+    while pair >= 0x80 {
+        bytes[len] = pair as u8 | 0x80;
+        pair >>= 7;
+        len += 1;
+    }
+    bytes[len] = pair as u8;
+    len + 1
+}
+
+#[inline]
+fn get_pair(bytes: &[u8], at: &mut usize) -> u32 {
+    let (mut pair, mut shift) = (0, 0);
+    while let Some(&b) = bytes.get(*at) {
+        *at += 1;
+        pair |= u32::from(b & 0x7f) << shift;
+        if b < 0x80 {
+            break;
+        }
+        shift += 7;
+    }
+    pair
+}

@@ -1,0 +1,59 @@
+//! The files of a log directory.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Number and path of each segment, in order.
+pub(crate) fn list(dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
+    numbered(dir, |name| (name.len() >= 6 && name.bytes().all(|b| b.is_ascii_digit())).then_some(name))
+}
+
+/// Number and path of each checkpoint, in order.
+pub(crate) fn checkpoints(dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
+    numbered(dir, |name| name.strip_prefix("checkpoint."))
+}
+
+fn numbered(dir: &Path, number: impl Fn(&str) -> Option<&str>) -> io::Result<Vec<(u32, PathBuf)>> {
+    let mut found = Vec::new();
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(found),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if let Some(n) = entry.file_name().to_str().and_then(&number).and_then(|n| n.parse().ok()) {
+            found.push((n, entry.path()));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The number of the segment to begin: after all segments and checkpoints.
+pub(crate) fn next(dir: &Path) -> io::Result<u32> {
+    let last = list(dir)?.into_iter().chain(checkpoints(dir)?).map(|(n, _)| n).max();
+    Ok(last.map_or(0, |n| n + 1))
+}
+
+pub(crate) fn path(dir: &Path, segment: u32) -> PathBuf {
+    dir.join(format!("{segment:08}"))
+}
+
+/// Bytes of all files in a directory, checkpoints included.
+pub(crate) fn total_size(dir: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => total_size(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// Makes the creation, removal or renaming of files in `dir` durable.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    fs::File::open(dir)?.sync_all()
+}

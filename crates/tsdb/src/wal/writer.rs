@@ -1,0 +1,249 @@
+//! Writing the log.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::Labels;
+use parking_lot::Mutex;
+
+use super::frame::{self, Compression, PAGE};
+use super::{record, segments};
+use crate::metrics::Metrics;
+
+/// Series records are cut at about this many bytes.
+const SERIES_RECORD: usize = 256 * 1024;
+
+/// The log that is being written.
+///
+/// Appenders pack their record before they come here; the lock is held for framing and one `write` only, which
+/// hands the bytes to the kernel: they survive the death of the process. They are forced to the disk when a segment
+/// ends, by [`sync`](Self::sync), and when the log is closed.
+pub(crate) struct Wal {
+    dir: PathBuf,
+    compression: Compression,
+    segment_size: u64,
+    /// A checkpoint is written without.
+    metrics: Option<Metrics>,
+    /// Series that are not in the log yet, as series records. Locked after `writer`.
+    pending: Mutex<Vec<Vec<u8>>>,
+    writer: Mutex<Writer>,
+}
+
+struct Writer {
+    file: Arc<File>,
+    segment: u32,
+    /// Length of the segment. Behind a failed write the file may be longer until it is cut back.
+    len: u64,
+    /// The file could not be cut back after a failed write: nothing more may be written to it.
+    broken: bool,
+    out: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+impl Wal {
+    /// Begins segment `segment`, which must not exist.
+    pub(crate) fn create(
+        dir: &Path,
+        segment: u32,
+        segment_size: u64,
+        compression: Compression,
+        metrics: Option<Metrics>,
+    ) -> io::Result<Self> {
+        let file = new_segment(dir, segment)?;
+        if let Some(m) = &metrics {
+            m.wal_segment_current.set(segment.into());
+        }
+        let writer = Writer {
+            file: Arc::new(file),
+            segment,
+            len: 0,
+            broken: false,
+            out: Vec::new(),
+            packed: Vec::new(),
+        };
+        Ok(Wal {
+            dir: dir.to_path_buf(),
+            compression,
+            segment_size: segment_size.max(PAGE as u64),
+            metrics,
+            pending: Mutex::default(),
+            writer: Mutex::new(writer),
+        })
+    }
+
+    pub(crate) fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Notes a new series. It will be in the log before the next record that [`commit`](Self::commit) writes.
+    pub(crate) fn note_series(&self, reference: u64, labels: &Labels) {
+        let mut pending = self.pending.lock();
+        match pending.last_mut() {
+            Some(last) if last.len() < SERIES_RECORD => record::push_series(last, reference, labels),
+            _ => {
+                let mut first = Vec::new();
+                record::push_series(&mut first, reference, labels);
+                pending.push(first);
+            }
+        }
+    }
+
+    /// Writes the series noted so far and then `packed`, if it is not empty.
+    pub(crate) fn commit(&self, packed: &[u8], compression: Compression) -> io::Result<()> {
+        let mut writer = self.writer.lock();
+        let pending = std::mem::take(&mut *self.pending.lock());
+        let result = self.write(&mut writer, &pending, packed, compression);
+        if result.is_err() {
+            if let Some(m) = &self.metrics {
+                m.wal_writes_failed.inc();
+            }
+            let mut again = self.pending.lock();
+            let newer = std::mem::replace(&mut *again, pending);
+            again.extend(newer);
+        }
+        result
+    }
+
+    fn write(
+        &self,
+        w: &mut Writer,
+        series: &[Vec<u8>],
+        packed: &[u8],
+        compression: Compression,
+    ) -> io::Result<()> {
+        if w.broken {
+            self.cut(w)?;
+        }
+        w.out.clear();
+        let mut buffer = std::mem::take(&mut w.packed);
+        let mut result = Ok(());
+        for record in series {
+            result = self.compression.pack(record, &mut buffer).and_then(|used| match used {
+                Compression::None => self.add(w, record, used),
+                _ => self.add(w, &buffer, used),
+            });
+            if result.is_err() {
+                break;
+            }
+        }
+        w.packed = buffer;
+        w.packed.shrink_to(SERIES_RECORD * 2);
+        result?;
+        if !packed.is_empty() {
+            self.add(w, packed, compression)?;
+        }
+        self.flush(w)?;
+        w.out.shrink_to(SERIES_RECORD * 4);
+        Ok(())
+    }
+
+    fn add(&self, w: &mut Writer, packed: &[u8], compression: Compression) -> io::Result<()> {
+        let mut at = w.len + w.out.len() as u64;
+        if at > 0 && at + frame::framed_len(at, packed.len()) > self.segment_size {
+            self.flush(w)?;
+            self.cut(w)?;
+            at = 0;
+        }
+        let done = frame::frame(&mut w.out, at, packed, compression);
+        if let Some(m) = &self.metrics {
+            m.wal_completed_pages.add(done.pages as f64);
+            m.wal_record_parts.add(done.parts as f64);
+        }
+        Ok(())
+    }
+
+    /// Hands the collected bytes to the kernel: all of them or, as the log goes on, none.
+    fn flush(&self, w: &mut Writer) -> io::Result<()> {
+        if w.out.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = (&*w.file).write_all(&w.out) {
+            w.broken = w.file.set_len(w.len).is_err();
+            w.out.clear();
+            return Err(error);
+        }
+        if let Some(m) = &self.metrics {
+            m.wal_page_flushes.inc();
+            m.wal_bytes_written.add(w.out.len() as f64);
+        }
+        w.len += w.out.len() as u64;
+        w.out.clear();
+        Ok(())
+    }
+
+    /// Ends the segment and begins the next one.
+    fn cut(&self, w: &mut Writer) -> io::Result<()> {
+        let next = new_segment(&self.dir, w.segment + 1)?;
+        let padding = (PAGE as u64 - w.len % PAGE as u64) % PAGE as u64;
+        if !w.broken && padding > 0 {
+            (&*w.file).write_all(&vec![0; padding as usize])?;
+        }
+        let ended = std::mem::replace(&mut w.file, Arc::new(next));
+        w.segment += 1;
+        w.len = 0;
+        w.broken = false;
+        if let Some(m) = &self.metrics {
+            m.wal_segment_current.set(w.segment.into());
+        }
+        // A segment takes long to reach the disk; appending does not wait for it.
+        let metrics = self.metrics.clone();
+        std::thread::spawn(move || sync(&ended, metrics.as_ref()));
+        Ok(())
+    }
+
+    /// Ends the segment, unless it is empty; returns the number of the one that was ended last.
+    pub(crate) fn end_segment(&self) -> io::Result<u32> {
+        let mut writer = self.writer.lock();
+        if writer.len > 0 {
+            self.cut(&mut writer)?;
+        }
+        Ok(writer.segment.saturating_sub(1))
+    }
+
+    /// The segment being written and its length.
+    pub(crate) fn position(&self) -> (u32, u64) {
+        let writer = self.writer.lock();
+        (writer.segment, writer.len)
+    }
+
+    /// Forces what was written so far to the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let file = Arc::clone(&self.writer.lock().file);
+        sync(&file, self.metrics.as_ref())
+    }
+
+    /// Writes the series still pending, fills up the page, and forces all to the disk.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        self.commit(&[], Compression::None)?;
+        let mut w = self.writer.lock();
+        let padding = (PAGE as u64 - w.len % PAGE as u64) % PAGE as u64;
+        if !w.broken && padding > 0 {
+            (&*w.file).write_all(&vec![0; padding as usize])?;
+            w.len += padding;
+        }
+        sync(&w.file, self.metrics.as_ref())
+    }
+}
+
+fn sync(file: &File, metrics: Option<&Metrics>) -> io::Result<()> {
+    let start = Instant::now();
+    let result = file.sync_data();
+    if let Some(m) = metrics {
+        m.wal_fsync.observe(start.elapsed().as_secs_f64());
+    }
+    if let Err(error) = &result {
+        tracing::error!(%error, "the write-ahead log could not be forced to the disk");
+    }
+    result
+}
+
+fn new_segment(dir: &Path, segment: u32) -> io::Result<File> {
+    // Appending: after a failed write and `set_len` the next bytes go to the new end.
+    let path = segments::path(dir, segment);
+    let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+    segments::sync_dir(dir)?;
+    Ok(file)
+}

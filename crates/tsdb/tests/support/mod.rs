@@ -1,0 +1,112 @@
+//! What the tests of the head share: writing and reading in a few words.
+
+#![allow(dead_code, reason = "each test program uses some of it")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use exposition::Registry;
+use model::{Labels, Matcher};
+use storage::{
+    Affinity, Append, Batch, BatchSample, ChunkView, Outcome, Projection, QueryContext, Request, Select,
+};
+use tsdb::{Head, HeadOptions};
+
+pub(crate) type Dump = BTreeMap<Labels, Vec<(i64, u64)>>;
+
+pub(crate) fn open(dir: &Path) -> Head {
+    open_with(dir, HeadOptions::default())
+}
+
+pub(crate) fn open_with(dir: &Path, options: HeadOptions) -> Head {
+    Head::open(dir, options, &Registry::new()).unwrap()
+}
+
+pub(crate) fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(pairs.iter().copied())
+}
+
+pub(crate) fn named(name: &str, i: usize) -> Labels {
+    Labels::from_pairs([("__name__", name), ("i", &i.to_string())])
+}
+
+/// Appends samples given as labels, time, value; all must be new.
+pub(crate) fn write(head: &Head, samples: &[(Labels, i64, f64)]) {
+    let outcome = try_write(head, samples);
+    assert_eq!(outcome.rejected, []);
+    assert_eq!(outcome.appended, samples.len());
+}
+
+pub(crate) fn try_write(head: &Head, samples: &[(Labels, i64, f64)]) -> Outcome {
+    let mut batch = Batch::default();
+    for (labels, t, v) in samples {
+        let affinity = Affinity(labels.value("i").len() as u64 + labels.value("target").len() as u64 * 7);
+        let series = head.resolve(affinity, labels).unwrap().series;
+        batch.samples.push(BatchSample { series, t: *t, v: *v });
+    }
+    let mut outcome = Outcome::default();
+    head.append(&batch, &mut outcome).unwrap();
+    outcome
+}
+
+/// All samples of the series that match, in the time range.
+pub(crate) fn read(
+    head: &Head,
+    matchers: &[Matcher],
+    min_time: i64,
+    max_time: i64,
+    newest_only: bool,
+) -> Dump {
+    let request = Request { matchers, min_time, max_time, labels: Projection::All, newest_only };
+    let mut dump = Dump::new();
+    for mut part in head.select(&QueryContext::unlimited(), &request).unwrap() {
+        while let Some(series) = part.next().unwrap() {
+            let mut samples = Vec::new();
+            for chunk in series.chunks.iter() {
+                match *chunk {
+                    ChunkView::Encoded { encoding, min_time, max_time, samples: n, bytes } => {
+                        let mut out = chunk::Columns::default();
+                        chunk::decode(encoding, bytes, n, &mut out).unwrap();
+                        assert_eq!(out.times.first(), Some(&min_time));
+                        assert_eq!(out.times.last(), Some(&max_time));
+                        samples.extend(out.times.iter().copied().zip(out.values.iter().map(|v| v.to_bits())));
+                    }
+                    ChunkView::Samples(list) => samples.extend(list.iter().map(|s| (s.t, s.v.to_bits()))),
+                }
+            }
+            assert!(samples.is_sorted_by(|a, b| a.0 < b.0), "{}: not in order", series.labels);
+            assert!(dump.insert(series.labels, samples).is_none(), "a series came twice");
+        }
+    }
+    dump
+}
+
+pub(crate) fn everything(head: &Head) -> Dump {
+    let all = [Matcher::new(model::MatchOp::Regex, "__name__", ".+").unwrap()];
+    read(head, &all, i64::MIN, i64::MAX, false)
+}
+
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::write(&target, std::fs::read(entry.path()).unwrap()).unwrap();
+        }
+    }
+}
+
+/// The folder of recordings, if it is there.
+pub(crate) fn shared() -> Option<std::path::PathBuf> {
+    let fallback = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
+    let dir = std::env::var("BINNACLE_SHARED").unwrap_or(fallback.into());
+    let dir = std::path::PathBuf::from(dir);
+    if !dir.is_dir() {
+        println!("skipped: no recordings at {}", dir.display());
+        return None;
+    }
+    Some(dir)
+}
