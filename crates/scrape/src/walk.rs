@@ -213,19 +213,19 @@ impl<'a> Walk<'a> {
             let Some(text) = page.get(pos..end) else { break };
             if length(key) == LONG
                 || !same_line(self.options.keys.of(text), key)
-                || self.rebuilding && self.memory.is_seen(next)
+                || self.rebuilding && (self.memory.is_seen(next) || is_duplicate(key))
             {
                 break;
             }
             if series < UNRESOLVED || series == DROPPED {
                 let Some(value) = lines::value_after(page, pos, end, format) else { break };
+                let timestamp = value.timestamp.filter(|_| honor_timestamps);
+                if timestamp.is_some() != is_stamped(key) {
+                    break;
+                }
                 pos = value.next;
                 self.counts.scraped += 1;
                 if series != DROPPED {
-                    let timestamp = value.timestamp.filter(|_| honor_timestamps);
-                    if timestamp.is_some() != is_stamped(key) {
-                        self.layout.keys[next] = with_stamp(key, timestamp.is_some());
-                    }
                     self.counts.added += 1;
                     if self.options.unresolved_only {
                         // Stored by the first walk.
@@ -301,7 +301,12 @@ impl<'a> Walk<'a> {
         let key = with_stamp(self.options.keys.of(text), timestamp.is_some());
         let (key, series, place) = match self.place(key) {
             Place::Old(line) => {
-                let flagged = if is_duplicate(self.layout.keys[line]) { as_duplicate(key) } else { key };
+                let known = self.layout.keys[line];
+                if is_stamped(known) != is_stamped(key) {
+                    // The old layout must stay as it is in case the page turns out to be broken.
+                    self.start_rebuilding();
+                }
+                let flagged = if is_duplicate(known) { as_duplicate(key) } else { key };
                 (flagged, self.layout.series[line], Place::Old(line))
             }
             Place::Repeated(series, line) => {
@@ -421,13 +426,15 @@ impl<'a> Walk<'a> {
     /// Finds a line in the old layout: where it is expected, a few lines further, or anywhere.
     fn place(&mut self, key: u64) -> Place {
         let expected = self.layout.keys.get(self.next).is_some_and(|&known| same_line(known, key));
-        if expected && !(self.rebuilding && self.memory.is_seen(self.next)) {
+        // Out of order, a line marked as a repetition may have become the first of its kind.
+        let usable = |line: usize, known: u64| !self.memory.is_seen(line) && !is_duplicate(known);
+        if expected && (!self.rebuilding || usable(self.next, self.layout.keys[self.next])) {
             return Place::Old(self.next);
         }
         self.start_rebuilding();
         let ahead = self.layout.keys.iter().enumerate().skip(self.next).take(LOOK_AHEAD);
         for (line, &known) in ahead {
-            if same_line(known, key) && !self.memory.is_seen(line) {
+            if same_line(known, key) && !self.memory.is_seen(line) && !is_duplicate(known) {
                 return Place::Old(line);
             }
         }

@@ -3,6 +3,7 @@
 
 mod exposition_cases;
 mod hostile;
+mod page_sequences;
 mod relabel_cases;
 mod running;
 mod staleness;
