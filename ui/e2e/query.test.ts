@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { madeUpApi } from './answers';
@@ -148,6 +149,28 @@ test('a slow query can be stopped and leaves the old result', async () => {
   await page.getByRole('button', { name: 'Stop' }).click();
   await page.getByText('The query was stopped.').waitFor();
   expect(await page.locator('.graph-host').count()).toBe(1);
+  await page.context().close();
+});
+
+test('a result is saved as CSV and as a picture, and copied as curl', async () => {
+  const page = await open('query?g0.expr=up&g0.tab=graph&g0.end_input=2026-11-21+10:00:00');
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.waitForSelector('.graph-host[data-drawn]');
+  for (const [button, name, start] of [
+    ['Save CSV', 'query.csv', 'time,job,mode,value'],
+    ['Save PNG', 'query.png', '\u0089PNG'],
+  ] as const) {
+    await page.getByRole('button', { name: 'Copy or save' }).click();
+    const saved = page.waitForEvent('download');
+    await page.getByRole('button', { name: button }).click();
+    const download = await saved;
+    expect(download.suggestedFilename()).toBe(name);
+    expect(readFileSync(await download.path(), 'latin1').slice(0, start.length)).toBe(start);
+  }
+  await page.getByRole('button', { name: 'Copy or save' }).click();
+  await page.getByRole('button', { name: 'Copy as curl' }).click();
+  await page.getByText('Copied').waitFor();
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toContain("--data-urlencode 'query=up'");
   await page.context().close();
 });
 
