@@ -9,7 +9,7 @@ use model::{Labels, is_stale, number};
 use scrape::{JobOptions, NameEscaping, NameValidation, ScrapeProtocol};
 use serde_json::Value;
 
-use crate::support::{Answer, Stub, World, now_nanos, rule, shared};
+use crate::support::{Answer, Stub, World, now_nanos, recorded, rule};
 
 const REPORTS: [&str; 8] = [
     "up",
@@ -111,10 +111,8 @@ fn api_value(v: f64) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_taken_in_as_prometheus_does() {
-    let Some(path) = shared("golden/exposition/cases.jsonl") else { return };
-    let cases: Vec<Value> =
-        std::fs::read_to_string(path).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-    let recorded = 1_795_250_466;
+    let cases = recorded("golden/exposition/cases.jsonl", "pages.jsonl");
+    let then = 1_795_250_466;
     let t = now_nanos() / 1_000_000_000;
     let (stub, world) = (Stub::start().await, World::new());
     let mut jobs = Vec::new();
@@ -163,8 +161,8 @@ async fn pages_are_taken_in_as_prometheus_does() {
         let error = expected["last_error"]
             .as_str()
             .unwrap()
-            .replace(&recorded.to_string(), &t.to_string())
-            .replace(&(recorded - 100).to_string(), &(t - 100).to_string());
+            .replace(&then.to_string(), &t.to_string())
+            .replace(&(then - 100).to_string(), &(t - 100).to_string());
         if (target.health.as_str(), &target.last_error) != (expected["health"].as_str().unwrap(), &error) {
             wrong.push(format!("{name}: {:?} {:?}, expected {error:?}", target.health, target.last_error));
         }
@@ -203,7 +201,7 @@ async fn pages_are_taken_in_as_prometheus_does() {
             .map(|s| {
                 (
                     crate::support::labels(&s["labels"]).to_string(),
-                    moved(s["value"].as_str().unwrap_or("?"), recorded, t),
+                    moved(s["value"].as_str().unwrap_or("?"), then, t),
                 )
             })
             .collect();
@@ -211,7 +209,7 @@ async fn pages_are_taken_in_as_prometheus_does() {
             wrong.push(format!("{name}: series {series:?}, expected {expected_series:?}"));
         }
         for (report, value) in expected["report"].as_object().unwrap() {
-            let value = value.as_str().unwrap().replace(&recorded.to_string(), &t.to_string());
+            let value = value.as_str().unwrap().replace(&then.to_string(), &t.to_string());
             if reports.get(report.as_str()) != Some(&value) {
                 wrong.push(format!(
                     "{name}: {report} is {:?}, expected {value}",

@@ -6,15 +6,12 @@ use std::time::Duration;
 use discovery::ADDRESS;
 use model::Labels;
 use scrape::{ExternalAddress, JobOptions};
-use serde_json::Value;
 
-use crate::support::{World, labels, rule, shared};
+use crate::support::{World, labels, recorded, rule};
 
 #[tokio::test]
 async fn targets_are_those_that_prometheus_builds() {
-    let Some(path) = shared("golden/relabel/cases.jsonl") else { return };
-    let cases: Vec<Value> =
-        std::fs::read_to_string(path).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let cases = recorded("golden/relabel/cases.jsonl", "targets.jsonl");
     let world = World::new();
     let mut jobs = Vec::new();
     for case in &cases {
