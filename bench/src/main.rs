@@ -1,2 +1,42 @@
-//! Load generator and side-by-side measurement.
-fn main() {}
+//! Load generator and side-by-side measurement: see `bench/README.md`.
+
+mod http;
+mod load;
+mod measure;
+mod peer;
+mod queries;
+mod report;
+mod run;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Measures binnacle beside its peers under the same load")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves the load: pages of nodes, containers, objects and an API server.
+    Serve(load::ServeArgs),
+    /// Runs each program found under the load, and prints what it cost.
+    Run(run::RunArgs),
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Serve(args) => load::serve(&args),
+        Command::Run(args) => run::run(&args),
+    }
+}
+
+/// A duration on the command line, as in `prometheus.yml`: `5s`, `1m30s`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let millis = model::duration::parse(text).map_err(|error| error.to_string())?;
+    u64::try_from(millis).map(Duration::from_millis).map_err(|error| error.to_string())
+}

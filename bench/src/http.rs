@@ -1,0 +1,77 @@
+//! As much of an HTTP client as the measurement needs: a connection a request, bodies read to their end.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+/// The slowest query that is waited for.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Gets `path` from the loopback address; the body, if the status is 200.
+pub(crate) fn get(port: u16, path: &str) -> Result<Vec<u8>> {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).with_context(|| format!("{path}: no end of the answer"))?;
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").context("no header")?;
+    let header = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let body = answer.split_off(end + 4);
+    let status = header.split(' ').nth(1).unwrap_or_default();
+    if status != "200" {
+        bail!("{path}: status {status}: {}", String::from_utf8_lossy(&body).trim());
+    }
+    if header.contains("transfer-encoding: chunked") { without_chunks(&body) } else { Ok(body) }
+}
+
+/// Takes the sizes of chunks out of a body.
+fn without_chunks(mut rest: &[u8]) -> Result<Vec<u8>> {
+    let mut body = Vec::with_capacity(rest.len());
+    loop {
+        let end = rest.windows(2).position(|w| w == b"\r\n").context("cut in a chunk's size")?;
+        let size = std::str::from_utf8(&rest[..end])?.split(';').next().unwrap_or_default();
+        let size = usize::from_str_radix(size.trim(), 16)?;
+        if size == 0 {
+            return Ok(body);
+        }
+        let chunk = rest.get(end + 2..end + 2 + size).context("cut in a chunk")?;
+        body.extend_from_slice(chunk);
+        rest = rest.get(end + 4 + size..).context("cut after a chunk")?;
+    }
+}
+
+/// Encodes a query parameter's value.
+pub(crate) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len() * 2);
+    for &byte in text.as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            encoded.push(byte as char);
+        } else {
+            encoded += &format!("%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_put_together() {
+        assert_eq!(
+            without_chunks(b"3\r\nabc\r\nA;x=1\r\n0123456789\r\n0\r\n\r\n").unwrap(),
+            b"abc0123456789"
+        );
+        assert!(without_chunks(b"5\r\nabc").is_err());
+    }
+
+    #[test]
+    fn parameters_are_encoded() {
+        assert_eq!(encode("a{b=~\".+\"} 1"), "a%7Bb%3D~%22.%2B%22%7D%201");
+    }
+}

@@ -1,0 +1,300 @@
+//! One program under the load, from its start to its recovery from `kill -9`.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::http;
+use crate::load::{Announcement, Served};
+use crate::peer::{Load, Peer, Process};
+use crate::queries::{FULL_COUNT, QUERIES, TimeRange, Timed, single_value};
+use crate::run::RunArgs;
+
+/// How often memory is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long a program may take to become ready, and to scrape everything once.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// When no more series have come for this long after a restart, no more will.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// What one program cost.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Measured {
+    pub(crate) peer: &'static str,
+    /// Active series of the load.
+    pub(crate) series: usize,
+    /// Samples served to it in all.
+    pub(crate) samples: u64,
+    pub(crate) steady: Steady,
+    pub(crate) disk: Disk,
+    /// By name, in the order of the list; what failed has no time.
+    pub(crate) queries: Vec<(&'static str, Option<Timed>)>,
+    pub(crate) restart: Restart,
+}
+
+/// The window in which everything is scraped regularly.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Steady {
+    pub(crate) seconds: f64,
+    pub(crate) samples_per_second: f64,
+    pub(crate) cpu_seconds_per_million_samples: f64,
+    /// The generator's own, for comparison; it is not part of the program's.
+    pub(crate) generator_cpu_seconds_per_million_samples: f64,
+    pub(crate) rss_per_series: f64,
+    pub(crate) rss_anon_per_series: f64,
+    pub(crate) rss_peak_per_series: f64,
+}
+
+/// At the end of the window.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Disk {
+    pub(crate) bytes_per_sample: f64,
+    /// Bytes sent to the disk, those since deleted included.
+    pub(crate) written_per_sample: f64,
+}
+
+/// After `kill -9`, without targets.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Restart {
+    pub(crate) ready_seconds: f64,
+    pub(crate) full_count_seconds: f64,
+    /// Series that the full count found.
+    pub(crate) series_found: f64,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) rss_peak_per_series: f64,
+    /// Samples that were served but are not there any more.
+    pub(crate) lost_samples: f64,
+    /// The same as seconds of load.
+    pub(crate) lost_seconds: f64,
+}
+
+/// Runs `peer` in `folder`, which is empty.
+pub(crate) fn measure(peer: Peer, program: &Path, folder: &Path, args: &RunArgs) -> Result<Measured> {
+    let mut generator = Generator::start(args)?;
+    let announcement = generator.announcement.take().context("the generator did not announce itself")?;
+    let series = announcement.series;
+    let load = Load { announcement: &announcement, interval: args.interval };
+    let start = unix_seconds();
+    let port = free_port()?;
+    let mut process = peer.start(program, folder, port, Some(&load))?;
+    let progress = |text: &str| tell(&format!("{}: {text}", peer.name()));
+
+    progress("waiting until every target has been scraped");
+    wait_until_ready(peer, &mut process, port)?;
+    wait_until(|| {
+        process.usage()?;
+        Ok(generator.served()?.fewest >= 2)
+    })?;
+
+    progress(&format!("measuring for {} s", args.duration.as_secs()));
+    let steady = steady(&mut process, &mut generator, series, args.duration)?;
+    let end = unix_seconds();
+    let served = generator.served()?;
+    let disk = Disk {
+        bytes_per_sample: folder_size(&folder.join("data")) / served.samples as f64,
+        written_per_sample: process.usage()?.written / served.samples as f64,
+    };
+
+    let range = TimeRange { start, end };
+    let mut queries = Vec::new();
+    for query in QUERIES {
+        progress(query.name);
+        let timed = query.time(port, peer.query_suffix(), range);
+        if let Err(error) = &timed {
+            progress(&format!("{} failed: {error:#}", query.name));
+        }
+        queries.push((query.name, timed.ok()));
+    }
+
+    progress("kill -9 and restart");
+    process.kill()?;
+    let killed = unix_seconds();
+    let samples = generator.served()?.samples;
+    drop(generator);
+    let samples_per_second = steady.samples_per_second;
+    let restart = restart(
+        peer,
+        program,
+        folder,
+        series,
+        TimeRange { start, end: killed },
+        samples,
+        samples_per_second,
+    )?;
+    Ok(Measured { peer: peer.name(), series, samples, steady, disk, queries, restart })
+}
+
+fn steady(
+    process: &mut Process,
+    generator: &mut Generator,
+    series: usize,
+    duration: Duration,
+) -> Result<Steady> {
+    let (begin, served, generator_cpu) =
+        (process.usage()?, generator.served()?, generator.process.usage()?.cpu);
+    let start = Instant::now();
+    let (mut looks, mut rss, mut rss_anon, mut peak) = (0.0, 0.0, 0.0, 0.0f64);
+    while start.elapsed() < duration {
+        thread::sleep(LOOK);
+        let usage = process.usage()?;
+        looks += 1.0;
+        rss += usage.rss;
+        rss_anon += usage.rss_anon;
+        peak = peak.max(usage.rss);
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let samples = (generator.served()?.samples - served.samples) as f64;
+    let millions = samples / 1e6;
+    let per_series = |bytes: f64| bytes / series as f64;
+    Ok(Steady {
+        seconds,
+        samples_per_second: samples / seconds,
+        cpu_seconds_per_million_samples: (process.usage()?.cpu - begin.cpu) / millions,
+        generator_cpu_seconds_per_million_samples: (generator.process.usage()?.cpu - generator_cpu)
+            / millions,
+        rss_per_series: per_series(rss / looks),
+        rss_anon_per_series: per_series(rss_anon / looks),
+        rss_peak_per_series: per_series(peak),
+    })
+}
+
+fn restart(
+    peer: Peer,
+    program: &Path,
+    folder: &Path,
+    series: usize,
+    range: TimeRange,
+    served: u64,
+    samples_per_second: f64,
+) -> Result<Restart> {
+    let port = free_port()?;
+    let start = Instant::now();
+    let mut process = peer.start(program, folder, port, None)?;
+    wait_until_ready(peer, &mut process, port)?;
+    let ready_seconds = start.elapsed().as_secs_f64();
+    let (series_found, full_count_seconds) = full_count(peer, port, series, range.end, start)?;
+    let usage = process.usage()?;
+
+    let lost_samples = served as f64 - stored_samples(peer, port, range)?;
+    Ok(Restart {
+        ready_seconds,
+        full_count_seconds,
+        series_found,
+        cpu_seconds: usage.cpu,
+        rss_peak_per_series: usage.rss_peak / series as f64,
+        lost_samples,
+        lost_seconds: lost_samples / samples_per_second,
+    })
+}
+
+/// Counts all series until they are all there, or no more come: how many, and when after `start` that was answered.
+fn full_count(peer: Peer, port: u16, series: usize, time: f64, start: Instant) -> Result<(f64, f64)> {
+    let (mut found, mut at) = (-1.0, Instant::now());
+    while found < series as f64 && at.elapsed() < SETTLED {
+        let now = single_value(port, FULL_COUNT, time, peer.query_suffix())?;
+        if now > found {
+            (found, at) = (now, Instant::now());
+        }
+    }
+    Ok((found, at.duration_since(start).as_secs_f64()))
+}
+
+/// Samples of the load that are stored, counted name by name: `count_over_time` takes the name off, and without it series coincide.
+fn stored_samples(peer: Peer, port: u16, range: TimeRange) -> Result<f64> {
+    let span = (range.end - range.start).ceil() + 10.0;
+    let names =
+        http::get(port, &format!("/api/v1/label/__name__/values?start={}&end={}", range.start, range.end))?;
+    let names: serde_json::Value = serde_json::from_slice(&names)?;
+    let names =
+        names.pointer("/data").and_then(serde_json::Value::as_array).context("no names of metrics")?;
+    let mut stored = 0.0;
+    for name in names.iter().filter_map(serde_json::Value::as_str) {
+        // These each program makes up itself.
+        if name != "up" && !name.starts_with("scrape_") {
+            let expression = format!("sum(count_over_time({name}[{span}s]))");
+            stored += single_value(port, &expression, range.end, peer.query_suffix())?;
+        }
+    }
+    Ok(stored)
+}
+
+/// The load generator in a process of its own, so that its CPU is told apart.
+struct Generator {
+    process: Process,
+    announcement: Option<Announcement>,
+    port: u16,
+}
+
+impl Generator {
+    fn start(args: &RunArgs) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("serve").args(["--series", &args.series.to_string(), "--churn", &args.churn.to_string()]);
+        command.args(["--interval", &model::duration::format(args.interval.as_millis() as i64)]);
+        if args.gzip {
+            command.arg("--gzip");
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("generator")?;
+        let output = child.stdout.take();
+        let process = Process::of(child);
+        let mut line = String::new();
+        BufReader::new(output.context("generator")?).read_line(&mut line)?;
+        let announcement: Announcement = serde_json::from_str(&line).context("generator")?;
+        Ok(Generator { process, port: announcement.port, announcement: Some(announcement) })
+    }
+
+    fn served(&self) -> Result<Served> {
+        Ok(serde_json::from_slice(&http::get(self.port, "/served")?)?)
+    }
+}
+
+fn wait_until_ready(peer: Peer, process: &mut Process, port: u16) -> Result<()> {
+    wait_until(|| {
+        process.usage()?; // has it ended?
+        Ok(http::get(port, peer.ready_path()).is_ok())
+    })
+}
+
+fn wait_until(mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
+    let start = Instant::now();
+    while !condition()? {
+        if start.elapsed() > PATIENCE {
+            bail!("not after {} s", PATIENCE.as_secs());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// Bytes of all files below `folder`; what vanishes meanwhile does not count.
+fn folder_size(folder: &Path) -> f64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0.0 };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => folder_size(&entry.path()),
+        // Blocks that are really taken: files may have room reserved at their ends.
+        Ok(metadata) => std::os::unix::fs::MetadataExt::blocks(&metadata) as f64 * 512.0,
+        Err(_) => 0.0,
+    };
+    entries.flatten().map(size).sum()
+}
+
+fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// Progress goes to standard error.
+#[allow(clippy::print_stderr)]
+pub(crate) fn tell(text: &str) {
+    eprintln!("{text}");
+}
