@@ -2,6 +2,7 @@ import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso';
 import { pageUrl } from '../base';
 import '../style/query.css';
+import '../style/editor.css';
 import { Examples } from './examples';
 import { remember } from './history';
 import { Panel } from './panel';
