@@ -124,6 +124,8 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// Bytes of body announced but never sent; the connection is closed instead.
     pub(crate) missing: usize,
+    /// Says no length: the body ends where the connection does.
+    pub(crate) unannounced: bool,
     /// Never answers.
     pub(crate) hangs: bool,
 }
@@ -138,7 +140,14 @@ impl Answer {
         if !content_type.is_empty() {
             headers.push(("Content-Type".to_owned(), content_type.to_owned()));
         }
-        Answer { status: "200 OK".to_owned(), headers, body: body.into(), missing: 0, hangs: false }
+        Answer {
+            status: "200 OK".to_owned(),
+            headers,
+            body: body.into(),
+            missing: 0,
+            unannounced: false,
+            hangs: false,
+        }
     }
 }
 
@@ -199,11 +208,10 @@ impl Stub {
             if answer.hangs {
                 std::future::pending::<()>().await;
             }
-            let mut out = format!(
-                "HTTP/1.1 {}\r\nContent-Length: {}\r\n",
-                answer.status,
-                answer.body.len() + answer.missing
-            );
+            let mut out = format!("HTTP/1.1 {}\r\n", answer.status);
+            if !answer.unannounced {
+                out.push_str(&format!("Content-Length: {}\r\n", answer.body.len() + answer.missing));
+            }
             for (name, value) in &answer.headers {
                 out.push_str(&format!("{name}: {value}\r\n"));
             }
@@ -212,7 +220,7 @@ impl Stub {
                 stream.write_all(out.as_bytes()).await?;
                 stream.write_all(&answer.body).await
             };
-            if sent.await.is_err() || answer.missing > 0 {
+            if sent.await.is_err() || answer.missing > 0 || answer.unannounced {
                 return;
             }
         }
