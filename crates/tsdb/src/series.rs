@@ -92,6 +92,12 @@ impl Series {
         if self.xor.samples() == 0 { &[] } else { &slab.bytes(self.chunk)[..self.xor.len()] }
     }
 
+    /// The byte of the open chunk that is written to next.
+    #[inline]
+    pub(crate) fn open_end(&self, slab: &Slab) -> u8 {
+        self.open_bytes(slab).last().copied().unwrap_or_default()
+    }
+
     /// Time of the newest sample.
     #[inline]
     pub(crate) fn last_time(&self, slab: &Slab) -> Option<i64> {

@@ -17,6 +17,8 @@ use crate::wal::record::SamplesEncoder;
 pub(super) struct Scratch {
     record: SamplesEncoder,
     packed: Vec<u8>,
+    /// Nothing that matters: gives loads made for their effect on the cache a use.
+    touched: u8,
     /// Index in the batch and slot of the samples that passed the checks.
     accepted: Vec<(u32, u32)>,
 }
@@ -61,10 +63,14 @@ impl Append for Head {
         data.index(slot);
         let reference = self.refs.reference(shard, id);
         // Under the lock, so that the log has the series of a shard in order of their ids.
-        self.wal.note_series(reference, labels);
+        let many = self.wal.note_series(reference, labels);
         drop(data);
         piece.insert(Location::new(shard, slot));
         drop(piece);
+        if many {
+            // Should that fail, they keep waiting, and the next batch reports it.
+            let _ = self.wal.commit(&[], crate::Compression::None);
+        }
         let series = self.series.fetch_add(1, Ordering::Relaxed) + 1;
         self.metrics.series.set(series as f64);
         self.metrics.series_created.inc();
@@ -166,9 +172,10 @@ impl Head {
             let i = i as u32;
             let found = views[self.refs.shard_of(sample.series.0)].as_mut().and_then(|(data, finder)| {
                 let slot = finder.slot(self.refs.id_of(sample.series.0)?)?;
-                Some((slot, data.series(slot).check(&data.slab, sample.t, sample.v)))
+                let series = data.series(slot);
+                Some((slot, series.check(&data.slab, sample.t, sample.v), series.open_end(&data.slab)))
             });
-            let (slot, checked) = match found {
+            let (slot, checked, end) = match found {
                 None => {
                     outcome.rejected.push((i, Rejection::UnknownSeries));
                     continue;
@@ -183,6 +190,8 @@ impl Head {
                 Err(reason) => outcome.rejected.push((i, reason)),
                 Ok(Appended::Unchanged) => {}
                 Ok(_) => {
+                    // The end of the open chunk is written to next: fetch it while the loop goes on.
+                    scratch.touched ^= end;
                     scratch.record.push(sample.series.0, sample.t, sample.v);
                     scratch.accepted.push((i, slot));
                 }

@@ -76,3 +76,11 @@ fn top(limit: usize, entries: impl Iterator<Item = (String, u64)>) -> Vec<(Strin
     all.truncate(limit);
     all
 }
+
+impl Head {
+    /// How many times damage was found in the log.
+    #[must_use]
+    pub fn corruptions(&self) -> u64 {
+        self.metrics.wal.corruptions.get() as u64
+    }
+}

@@ -13,6 +13,9 @@ use super::frame::{self, Compression, PAGE};
 use super::{record, segments};
 use crate::metrics::Metrics;
 
+/// More records of series than this do not wait for a commit.
+const SERIES_RECORDS: usize = 4;
+
 /// Series records are cut at about this many bytes.
 const SERIES_RECORD: usize = 256 * 1024;
 
@@ -78,8 +81,9 @@ impl Wal {
         self.compression
     }
 
-    /// Notes a new series. It will be in the log before the next record that [`commit`](Self::commit) writes.
-    pub(crate) fn note_series(&self, reference: u64, labels: &Labels) {
+    /// Notes a new series. It will be in the log before the next record that [`commit`](Self::commit) writes. Says
+    /// whether so many are waiting that they should be written now.
+    pub(crate) fn note_series(&self, reference: u64, labels: &Labels) -> bool {
         let mut pending = self.pending.lock();
         match pending.last_mut() {
             Some(last) if last.len() < SERIES_RECORD => record::push_series(last, reference, labels),
@@ -89,6 +93,7 @@ impl Wal {
                 pending.push(first);
             }
         }
+        pending.len() > SERIES_RECORDS
     }
 
     /// Writes the series noted so far and then `packed`, if it is not empty.
