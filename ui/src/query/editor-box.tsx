@@ -3,11 +3,13 @@ import type { Editor } from './editor';
 
 interface Props {
   value: string;
+  /** Set from elsewhere, e.g. the history: a new object replaces what the editor holds. */
+  given: { text: string };
   label: string;
   autofocus: boolean;
   error?: { from: number; to: number };
   onChange: (value: string) => void;
-  onRun: () => void;
+  onRun: (value: string) => void;
 }
 
 const HINT = 'PromQL, e.g. up or rate(node_cpu_seconds_total[5m])';
@@ -27,11 +29,11 @@ export function EditorBox(props: Props) {
       if (gone || !box.current) return;
       const focused = document.activeElement === plain.current;
       editor.current = createEditor(box.current, {
-        doc: latest.current.value,
+        doc: plain.current?.value ?? latest.current.value,
         label: latest.current.label,
         hint: HINT,
         onChange: (value) => latest.current.onChange(value),
-        onRun: () => latest.current.onRun(),
+        onRun: (value) => latest.current.onRun(value),
       });
       setReady(true);
       if (focused) editor.current.focus();
@@ -45,7 +47,8 @@ export function EditorBox(props: Props) {
   useEffect(() => {
     if (props.autofocus) plain.current?.focus();
   }, []);
-  useEffect(() => editor.current?.setDoc(props.value), [props.value]);
+  // Not on each change of `value`: it trails what is being typed.
+  useEffect(() => editor.current?.setDoc(props.given.text), [props.given]);
   const { from, to } = props.error ?? {};
   useEffect(() => editor.current?.markError(from === undefined ? undefined : { from, to: to! }), [from, to, ready]);
 
@@ -63,7 +66,7 @@ export function EditorBox(props: Props) {
           onKeyDown={(event) => {
             if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
             event.preventDefault();
-            props.onRun();
+            props.onRun(event.currentTarget.value);
           }}
         />
       )}

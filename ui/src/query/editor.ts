@@ -13,7 +13,7 @@ export interface EditorOptions {
   label: string;
   hint: string;
   onChange: (doc: string) => void;
-  onRun: () => void;
+  onRun: (doc: string) => void;
 }
 
 export interface Editor {
@@ -65,7 +65,7 @@ const promql = new PromQLExtension().setComplete({
 export function createEditor(parent: HTMLElement, options: EditorOptions): Editor {
   let silent = false;
   const run = () => {
-    options.onRun();
+    options.onRun(view.state.doc.toString());
     return true;
   };
   const view = new EditorView({

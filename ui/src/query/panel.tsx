@@ -31,7 +31,25 @@ interface Props {
 export function Panel(props: Props) {
   const { panel } = props;
   const [draft, setDraft] = useState(panel.expr);
-  useEffect(() => setDraft(panel.expr), [panel.expr]);
+  const [given, setGiven] = useState({ text: panel.expr });
+  const submitted = useRef(panel.expr);
+  const give = (text: string) => {
+    setDraft(text);
+    setGiven({ text });
+  };
+  const run = (expr: string) => {
+    submitted.current = expr;
+    props.onRun(expr);
+  };
+  const runOther = (expr: string) => {
+    give(expr);
+    run(expr);
+  };
+  useEffect(() => {
+    // What was run from here may have been typed on since; anything else comes from the address.
+    if (panel.expr !== submitted.current) give(panel.expr);
+    submitted.current = panel.expr;
+  }, [panel.expr]);
   const question = useMemo(
     () => questionOf(panel.expr, panel.tab, props.time, props.step, props.now),
     [panel.expr, panel.tab, props.time, props.step, props.now],
@@ -51,11 +69,12 @@ export function Panel(props: Props) {
       <div class="panel-head">
         <EditorBox
           value={draft}
+          given={given}
           label={`Expression of panel ${props.index + 1}`}
           autofocus={props.autofocus}
           error={place}
           onChange={setDraft}
-          onRun={() => props.onRun(draft)}
+          onRun={run}
         />
         <div class="panel-actions">
           {query.loading ? (
@@ -63,11 +82,11 @@ export function Panel(props: Props) {
               Stop
             </button>
           ) : (
-            <button type="button" class="primary" onClick={() => props.onRun(draft)}>
+            <button type="button" class="primary" onClick={() => run(draft)}>
               Run
             </button>
           )}
-          <HistoryMenu onPick={props.onRun} />
+          <HistoryMenu onPick={runOther} />
           {props.onRemove && (
             <button
               type="button"
@@ -106,14 +125,14 @@ export function Panel(props: Props) {
           <ShareMenu question={question} client={query.client} plot={plot} hasAnswer={answer !== undefined} />
         </div>
       )}
-      {error && <ErrorNote error={error} expr={panel.expr} onPick={props.onRun} />}
+      {error && <ErrorNote error={error} expr={panel.expr} onPick={runOther} />}
       {[...(answer?.warnings ?? []), ...(answer?.infos ?? [])].map((text) => (
         <p class="note warn" key={text}>
           {text}
         </p>
       ))}
       <div class={query.loading ? 'panel-result stale' : 'panel-result'} ref={plot} aria-busy={query.loading}>
-        {empty && query.question && <EmptyNote question={query.question} onRun={props.onRun} onTime={props.onTime} />}
+        {empty && query.question && <EmptyNote question={query.question} onRun={runOther} onTime={props.onTime} />}
         {answer?.shape === 'instant' && !empty && (
           <TableView
             answer={answer}
@@ -132,7 +151,7 @@ export function Panel(props: Props) {
             onFilter={(filter) => props.onChange({ filter }, true)}
             onTime={props.onTime}
             onBack={props.onBack}
-            onNarrow={(call) => props.onRun(`${call}(20, ${panel.expr})`)}
+            onNarrow={(call) => runOther(`${call}(20, ${panel.expr})`)}
           />
         )}
         {!answer && query.loading && <div class="placeholder" />}
