@@ -1,1 +1,160 @@
-//! HTTP API v1, web configuration, and the embedded page.
+//! HTTP API v1 as Prometheus serves it, `/metrics`, lifecycle endpoints and the embedded page.
+//!
+//! The path of a request: [`server`](serve) accepts and bounds connections → `routes` finds the handler →
+//! the handler reads its parameters, asks engine, store or scraper, and writes JSON → `reply` compresses.
+
+mod json;
+mod lifecycle;
+mod metrics;
+mod page;
+mod query;
+mod reply;
+mod request;
+mod routes;
+mod self_metrics;
+mod series;
+mod server;
+mod status;
+mod targets;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use exposition::Family;
+use exposition::registry::Registry;
+use promql::Engine;
+use storage::Select;
+use tokio::sync::Semaphore;
+
+use crate::metrics::Metrics;
+
+pub use server::{ServeError, listen, serve};
+
+/// What the server is told by flags.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Path under which everything is served, empty or like `/prom`.
+    pub route_prefix: String,
+    /// The path of the address that users type, when a proxy maps it to the prefix; used in redirects.
+    pub external_path: String,
+    /// How links to targets on this machine are to name it.
+    pub external_address: scrape::ExternalAddress,
+    /// Connections served at once; more wait.
+    pub max_connections: usize,
+    /// How long a client may take to send a request, and how long an idle connection is kept.
+    pub read_timeout: Duration,
+    /// Queries evaluated at once; more wait.
+    pub max_concurrency: usize,
+    /// The longest a query may take, queueing included.
+    pub query_timeout: Duration,
+    /// Samples that a query may hold in memory; 0 for any number.
+    pub max_samples: u64,
+    /// Whether `/-/reload` and `/-/quit` are served.
+    pub enable_lifecycle: bool,
+    /// Origins that browsers may call from.
+    pub cors_origin: model::Regex,
+}
+
+/// What the endpoints about the process itself need to know or do.
+pub trait Runtime: Send + Sync {
+    /// Whether start-up is over.
+    fn is_ready(&self) -> bool;
+    /// The configuration that runs, as YAML with secrets hidden.
+    fn config_yaml(&self) -> String;
+    /// Every flag and its value.
+    fn flags(&self) -> Vec<(String, String)>;
+    /// Version and build.
+    fn build_info(&self) -> BuildInfo;
+    /// When it started and how it goes.
+    fn runtime_info(&self) -> RuntimeInfo;
+    /// Reads the configuration again. Blocks until it runs or is refused.
+    ///
+    /// # Errors
+    /// The text for the user when it is refused; the old one goes on running.
+    fn reload(&self) -> Result<(), String>;
+    /// Asks the process to stop.
+    fn quit(&self);
+}
+
+/// Answer of `/api/v1/status/buildinfo`.
+#[derive(Debug, Clone, Default)]
+pub struct BuildInfo {
+    /// Version of binnacle.
+    pub version: String,
+    /// Commit.
+    pub revision: String,
+    /// Branch.
+    pub branch: String,
+    /// The compiler, where Prometheus names Go's.
+    pub compiler: String,
+}
+
+/// Answer of `/api/v1/status/runtimeinfo`.
+#[derive(Debug, Clone, Default)]
+pub struct RuntimeInfo {
+    /// Milliseconds since the Unix epoch.
+    pub start_time: i64,
+    /// Working directory.
+    pub cwd: String,
+    /// Name of the machine.
+    pub hostname: String,
+    /// Whether the last reload was taken.
+    pub reload_config_success: bool,
+    /// When the running configuration was loaded, in milliseconds since the Unix epoch.
+    pub last_config_time: i64,
+    /// Repairs of the log so far.
+    pub corruption_count: u64,
+    /// Worker threads.
+    pub threads: usize,
+    /// How long samples are kept, as a Prometheus duration.
+    pub storage_retention: String,
+}
+
+/// A page of metrics: where, and what is on it.
+pub struct MetricsPage {
+    /// Like `/metrics`.
+    pub path: String,
+    /// Collects; runs on a thread that may block.
+    pub gather: Arc<dyn Fn() -> Vec<Family> + Send + Sync>,
+}
+
+/// Everything that the endpoints work on.
+pub struct Api {
+    options: Options,
+    engine: Arc<Engine>,
+    store: Arc<dyn Select>,
+    head: Arc<tsdb::Head>,
+    scrape: Arc<scrape::Manager>,
+    runtime: Arc<dyn Runtime>,
+    registry: Registry,
+    pages: Vec<MetricsPage>,
+    metrics: Metrics,
+    query_queue: Arc<Semaphore>,
+}
+
+impl Api {
+    /// Puts the parts together and registers the server's own metrics.
+    #[allow(clippy::too_many_arguments)] // wiring: each part is named once, here
+    pub fn new(
+        options: Options,
+        engine: Arc<Engine>,
+        store: Arc<dyn Select>,
+        head: Arc<tsdb::Head>,
+        scrape: Arc<scrape::Manager>,
+        runtime: Arc<dyn Runtime>,
+        registry: Registry,
+        pages: Vec<MetricsPage>,
+    ) -> Arc<Api> {
+        let metrics = Metrics::register(&registry);
+        metrics.queries_max.set(options.max_concurrency as f64);
+        let query_queue = Arc::new(Semaphore::new(options.max_concurrency.max(1)));
+        Arc::new(Api { options, engine, store, head, scrape, runtime, registry, pages, metrics, query_queue })
+    }
+
+    /// Milliseconds since the Unix epoch.
+    fn now(&self) -> i64 {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    }
+}

@@ -1,2 +1,25 @@
-//! The program: command line, roles, wiring, reload, shutdown.
-fn main() {}
+//! binnacle: the monitoring stack of a Kubernetes cluster as one program. See `binnacle --help`.
+
+mod build;
+mod cli;
+#[cfg(test)]
+mod docs;
+mod features;
+mod load;
+mod logging;
+mod runtime;
+mod server_flags;
+mod signals;
+mod unsupported;
+mod up;
+mod wiring;
+
+use std::process::ExitCode;
+
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    cli::main()
+}

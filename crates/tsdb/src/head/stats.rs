@@ -81,6 +81,6 @@ impl Head {
     /// How many times damage was found in the log.
     #[must_use]
     pub fn corruptions(&self) -> u64 {
-        self.metrics.wal.corruptions.get() as u64
+        self.metrics.wal_corruptions.get() as u64
     }
 }

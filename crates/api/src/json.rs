@@ -1,0 +1,148 @@
+//! A writer of JSON text: no tree is built, large results are written piece by piece.
+
+use model::Labels;
+
+/// Appends a string with quotes.
+pub(crate) fn string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut plain = 0;
+    for (i, b) in text.bytes().enumerate() {
+        let escape = match b {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0..0x20 => "",
+            _ => continue,
+        };
+        out.push_str(&text[plain..i]);
+        plain = i + 1;
+        if escape.is_empty() {
+            out.push_str("\\u00");
+            for nibble in [b >> 4, b & 0xf] {
+                out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+            }
+        } else {
+            out.push_str(escape);
+        }
+    }
+    out.push_str(&text[plain..]);
+    out.push('"');
+}
+
+/// Appends `"name":` and, before it, a comma unless the object has just been opened.
+pub(crate) fn key(out: &mut String, name: &str) {
+    comma(out);
+    string(out, name);
+    out.push(':');
+}
+
+/// Appends a comma unless an object or array has just been opened.
+pub(crate) fn comma(out: &mut String) {
+    if !out.is_empty() && !out.ends_with(['{', '[', ':']) {
+        out.push(',');
+    }
+}
+
+/// Appends `"name":"text"`.
+pub(crate) fn field(out: &mut String, name: &str, text: &str) {
+    key(out, name);
+    string(out, text);
+}
+
+/// Appends `"name":value` for a value whose text is JSON as it stands.
+pub(crate) fn raw_field(out: &mut String, name: &str, value: impl std::fmt::Display) {
+    key(out, name);
+    out.push_str(&value.to_string());
+}
+
+/// Appends an array of strings.
+pub(crate) fn strings<S: AsRef<str>>(out: &mut String, items: impl IntoIterator<Item = S>) {
+    out.push('[');
+    for item in items {
+        comma(out);
+        string(out, item.as_ref());
+    }
+    out.push(']');
+}
+
+/// Appends a label set as an object.
+pub(crate) fn labels(out: &mut String, labels: &Labels) {
+    out.push('{');
+    for (name, value) in labels {
+        field(out, name, value);
+    }
+    out.push('}');
+}
+
+/// Appends a time as seconds with up to three decimals.
+pub(crate) fn timestamp(out: &mut String, millis: i64) {
+    let abs = millis.unsigned_abs();
+    if millis < 0 {
+        out.push('-');
+    }
+    out.push_str(itoa(abs / 1000, &mut [0; 20]));
+    let fraction = abs % 1000;
+    if fraction != 0 {
+        out.push('.');
+        for divisor in [100, 10, 1] {
+            out.push(char::from(b'0' + (fraction / divisor % 10) as u8));
+        }
+    }
+}
+
+/// Appends `[seconds,"value"]`.
+pub(crate) fn point(out: &mut String, t: i64, v: f64) {
+    out.push('[');
+    timestamp(out, t);
+    out.push_str(",\"");
+    model::number::push_api_value(out, v);
+    out.push_str("\"]");
+}
+
+fn itoa(mut n: u64, buf: &mut [u8; 20]) -> &str {
+    let mut at = buf.len();
+    loop {
+        at -= 1;
+        buf[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    std::str::from_utf8(&buf[at..]).unwrap_or("0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_escaped() {
+        let mut out = String::new();
+        string(&mut out, "a\"b\\c\n\u{1}é\u{7f}");
+        assert_eq!(out, "\"a\\\"b\\\\c\\n\\u0001é\u{7f}\"");
+    }
+
+    #[test]
+    fn timestamps_have_three_decimals_or_none() {
+        let cases = [(0, "0"), (1_700_002_800_123, "1700002800.123"), (1_005, "1.005"), (-1_500, "-1.500")];
+        for (millis, want) in cases {
+            let mut out = String::new();
+            timestamp(&mut out, millis);
+            assert_eq!(out, want);
+        }
+    }
+
+    #[test]
+    fn commas_stand_between_members_only() {
+        let mut out = String::from("{");
+        field(&mut out, "a", "1");
+        raw_field(&mut out, "b", 2);
+        key(&mut out, "c");
+        strings(&mut out, ["x", "y"]);
+        out.push('}');
+        assert_eq!(out, r#"{"a":"1","b":2,"c":["x","y"]}"#);
+    }
+}

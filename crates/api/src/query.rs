@@ -1,0 +1,388 @@
+//! `/api/v1/query`, `/query_range`, `/query_exemplars`, `/format_query`, `/parse_query`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, StatusCode, header};
+use promql::{MatrixSeries, Overrides, QueryError, QueryResult, QueryStats, Value, VectorSample};
+use storage::QueryContext;
+use tokio::sync::oneshot;
+
+use crate::reply::{Answer, ApiError, Body, Coding, Encoder, ErrorKind, Reply, SUCCESS, finish, success};
+use crate::request::{Request, parse_duration};
+use crate::{Api, json};
+
+/// Prometheus' bound on `(end - start) / step`.
+const MAX_STEPS: i64 = 11_000;
+/// Annotations of one kind that an answer carries; the rest is counted.
+const MAX_ANNOTATIONS: usize = 10;
+/// How much JSON is gathered before a piece is sent off.
+const PIECE: usize = 64 * 1024;
+const TRUNCATED: &str = "results truncated due to limit";
+
+/// What the range of a query is.
+#[derive(Debug, Clone, Copy)]
+enum Range {
+    Instant(i64),
+    Steps { start: i64, end: i64, step: i64 },
+}
+
+/// A query and all that the caller said about it.
+#[derive(Debug)]
+struct Job {
+    query: String,
+    range: Range,
+    limit: usize,
+    overrides: Overrides,
+    /// Whether the answer says what it cost.
+    stats: bool,
+    coding: Option<Coding>,
+}
+
+pub(crate) async fn instant(api: Arc<Api>, request: Request) -> Answer {
+    let limit = request.params.limit("limit")?;
+    let at = request.params.time_or("time", api.now())?;
+    let timeout = timeout(&api, &request)?;
+    run(api, timeout, job(&request, Range::Instant(at), limit)?).await
+}
+
+pub(crate) async fn range(api: Arc<Api>, request: Request) -> Answer {
+    let limit = request.params.limit("limit")?;
+    let start = request.params.time("start")?;
+    let end = request.params.time("end")?;
+    if end < start {
+        return Err(ApiError::invalid("end", "end timestamp must not be before start time"));
+    }
+    let step = parse_duration(request.params.get("step")).map_err(|e| ApiError::invalid("step", &e))?;
+    if step <= 0 {
+        let why = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(ApiError::invalid("step", why));
+    }
+    if (i128::from(end) - i128::from(start)) * 1_000_000 / i128::from(step) > i128::from(MAX_STEPS) {
+        let why = "exceeded maximum resolution of 11,000 points per timeseries. \
+                   Try decreasing the query resolution (?step=XX)";
+        return Err(ApiError::bad_data(why));
+    }
+    let timeout = timeout(&api, &request)?;
+    // Steps are whole milliseconds; a shorter one counts as one.
+    let step = (step / 1_000_000).max(1);
+    run(api, timeout, job(&request, Range::Steps { start, end, step }, limit)?).await
+}
+
+fn timeout(api: &Api, request: &Request) -> Result<Duration, ApiError> {
+    let text = request.params.get("timeout");
+    let max = api.options.query_timeout;
+    if text.is_empty() {
+        return Ok(max);
+    }
+    let nanos = parse_duration(text).map_err(|e| ApiError::invalid("timeout", &e))?;
+    Ok(max.min(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))))
+}
+
+fn job(request: &Request, range: Range, limit: usize) -> Result<Job, ApiError> {
+    let lookback = request.params.get("lookback_delta");
+    let mut overrides = Overrides::default();
+    if !lookback.is_empty() {
+        let nanos = parse_duration(lookback)
+            .map_err(|e| ApiError::bad_data(format!("error parsing lookback delta duration: {e}")))?;
+        // Zero and less mean the server's own.
+        overrides.lookback_delta_ms = Some(nanos / 1_000_000).filter(|&ms| ms > 0);
+    }
+    let stats = !request.params.get("stats").is_empty();
+    let coding = Coding::accepted(request.header(header::ACCEPT_ENCODING));
+    Ok(Job { query: request.params.get("query").to_owned(), range, limit, overrides, stats, coding })
+}
+
+/// Asks a query to stop when the future that waits for it is dropped: the client has gone.
+struct CancelOnDrop(Option<Arc<QueryContext>>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(ctx) = &self.0 {
+            ctx.cancel();
+        }
+    }
+}
+
+async fn run(api: Arc<Api>, timeout: Duration, job: Job) -> Answer {
+    let asked = Instant::now();
+    let ctx = Arc::new(QueryContext::new(Some(asked + timeout), api.options.max_samples));
+    let mut guard = CancelOnDrop(Some(Arc::clone(&ctx)));
+    let queue = Arc::clone(&api.query_queue);
+    let Ok(Ok(permit)) = tokio::time::timeout(timeout, queue.acquire_owned()).await else {
+        return Err(ApiError::new(ErrorKind::Timeout, "query timed out in query queue"));
+    };
+    api.metrics.query_queue_time.observe(asked.elapsed().as_secs_f64());
+    let (sender, receiver) = oneshot::channel();
+    // The thread evaluates and then writes the answer out, at the client's pace; it holds the permit until then.
+    tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        api.metrics.queries.inc();
+        evaluate(&api, &ctx, &job, asked, Head { sender: Some(sender) });
+        api.metrics.queries.dec();
+    });
+    let answer = receiver.await;
+    // The answer has begun: from here a client that goes away shows as a closed channel of pieces.
+    guard.0 = None;
+    answer.unwrap_or_else(|_| Err(ApiError::new(ErrorKind::Internal, "the query's thread has died")))
+}
+
+/// The one chance to say how the answer begins.
+struct Head {
+    sender: Option<oneshot::Sender<Answer>>,
+}
+
+impl Head {
+    fn send(&mut self, answer: Answer) {
+        if let Some(sender) = self.sender.take() {
+            // A receiver that is gone means that the client is gone.
+            let _ = sender.send(answer);
+        }
+    }
+}
+
+fn evaluate(api: &Api, ctx: &QueryContext, job: &Job, asked: Instant, mut head: Head) {
+    let queued = asked.elapsed();
+    let began = Instant::now();
+    let store = api.store.as_ref();
+    let result = match job.range {
+        Range::Instant(at) => api.engine.instant(store, ctx, &job.query, at, &job.overrides),
+        Range::Steps { start, end, step } => {
+            api.engine.range(store, ctx, &job.query, start, end, step, &job.overrides)
+        }
+    };
+    let took = began.elapsed();
+    api.metrics.query_eval_time.observe(took.as_secs_f64());
+    let result = match result {
+        Ok(result) => result,
+        Err(error) => return head.send(Err(query_error(&error))),
+    };
+    let out = Output { text: SUCCESS.to_owned(), encoder: Encoder::new(job.coding), job, head, pieces: None };
+    // An error here is a client that went away.
+    let _ = write_result(out, result, queued, took);
+}
+
+fn query_error(error: &QueryError) -> ApiError {
+    let text = error.to_string();
+    match error {
+        QueryError::Parse(_) | QueryError::Invalid(_) => ApiError::invalid("query", &text),
+        QueryError::Timeout(_) => ApiError::new(ErrorKind::Timeout, text),
+        QueryError::Cancelled(_) => ApiError::new(ErrorKind::Canceled, text),
+        QueryError::Storage(_) => ApiError::new(ErrorKind::Internal, text),
+        QueryError::Execution(_) => ApiError::new(ErrorKind::Execution, text),
+    }
+}
+
+/// The client has gone.
+struct Gone;
+
+/// JSON on its way out: a small answer is sent whole, a large one in pieces.
+struct Output<'a> {
+    text: String,
+    encoder: Encoder,
+    job: &'a Job,
+    head: Head,
+    pieces: Option<tokio::sync::mpsc::Sender<Result<bytes::Bytes, std::io::Error>>>,
+}
+
+impl Output<'_> {
+    /// Writes the comma between two series; there, and only there, a piece may end.
+    fn next_series(&mut self) -> Result<(), Gone> {
+        self.text.push(',');
+        if self.text.len() < PIECE {
+            return Ok(());
+        }
+        self.encoder.write(self.text.as_bytes()).map_err(|_| Gone)?;
+        self.text.clear();
+        let piece = self.encoder.take();
+        self.send(piece)
+    }
+
+    fn send(&mut self, piece: Vec<u8>) -> Result<(), Gone> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        if self.pieces.is_none() {
+            let (sender, receiver) = tokio::sync::mpsc::channel(4);
+            let mut reply = Reply::json(StatusCode::OK, Vec::new());
+            reply.body = Body::Pieces(receiver);
+            self.head.send(Ok(coded(reply, self.job.coding)));
+            self.pieces = Some(sender);
+        }
+        match &self.pieces {
+            Some(sender) => sender.blocking_send(Ok(piece.into())).map_err(|_| Gone),
+            None => Err(Gone),
+        }
+    }
+
+    fn end(mut self) -> Result<(), Gone> {
+        self.encoder.write(self.text.as_bytes()).map_err(|_| Gone)?;
+        self.text.clear();
+        let encoder = std::mem::replace(&mut self.encoder, Encoder::new(None));
+        let rest = encoder.finish().map_err(|_| Gone)?;
+        if self.pieces.is_some() {
+            return self.send(rest);
+        }
+        let reply = Reply::json(StatusCode::OK, rest);
+        self.head.send(Ok(coded(reply, self.job.coding)));
+        Ok(())
+    }
+}
+
+fn coded(mut reply: Reply, coding: Option<Coding>) -> Reply {
+    if let Some(coding) = coding {
+        reply.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    }
+    reply
+}
+
+fn write_result(
+    mut out: Output<'_>,
+    result: QueryResult,
+    queued: Duration,
+    took: Duration,
+) -> Result<(), Gone> {
+    let QueryResult { mut value, mut warnings, mut infos, stats } = result;
+    cap_annotations(&mut warnings, "warning");
+    cap_annotations(&mut infos, "info");
+    if truncate(&mut value, out.job.limit) {
+        warnings.push(TRUNCATED.to_owned());
+    }
+    let kind = match value {
+        Value::Scalar { .. } => "scalar",
+        Value::String { .. } => "string",
+        Value::Vector(_) => "vector",
+        Value::Matrix(_) => "matrix",
+    };
+    out.text.push_str(r#"{"resultType":""#);
+    out.text.push_str(kind);
+    out.text.push_str(r#"","result":"#);
+    match &value {
+        Value::Scalar { t, v } => json::point(&mut out.text, *t, *v),
+        Value::String { t, v } => {
+            out.text.push('[');
+            json::timestamp(&mut out.text, *t);
+            out.text.push(',');
+            json::string(&mut out.text, v);
+            out.text.push(']');
+        }
+        Value::Vector(samples) => write_vector(&mut out, samples)?,
+        Value::Matrix(series) => write_matrix(&mut out, series)?,
+    }
+    if out.job.stats {
+        json::key(&mut out.text, "stats");
+        write_stats(&mut out.text, &stats, queued, took);
+    }
+    out.text.push('}');
+    finish(&mut out.text, &warnings, &infos);
+    out.end()
+}
+
+fn write_vector(out: &mut Output<'_>, samples: &[VectorSample]) -> Result<(), Gone> {
+    out.text.push('[');
+    for (i, sample) in samples.iter().enumerate() {
+        if i > 0 {
+            out.next_series()?;
+        }
+        out.text.push_str(r#"{"metric":"#);
+        json::labels(&mut out.text, &sample.labels);
+        out.text.push_str(r#","value":"#);
+        json::point(&mut out.text, sample.t, sample.v);
+        out.text.push('}');
+    }
+    out.text.push(']');
+    Ok(())
+}
+
+fn write_matrix(out: &mut Output<'_>, series: &[MatrixSeries]) -> Result<(), Gone> {
+    out.text.push('[');
+    for (i, series) in series.iter().enumerate() {
+        if i > 0 {
+            out.next_series()?;
+        }
+        out.text.push_str(r#"{"metric":"#);
+        json::labels(&mut out.text, &series.labels);
+        out.text.push_str(r#","values":["#);
+        for (i, (&t, &v)) in series.times.iter().zip(&series.values).enumerate() {
+            if i > 0 {
+                out.text.push(',');
+            }
+            json::point(&mut out.text, t, v);
+        }
+        out.text.push_str("]}");
+    }
+    out.text.push(']');
+    Ok(())
+}
+
+fn write_stats(out: &mut String, stats: &QueryStats, queued: Duration, took: Duration) {
+    let seconds = |d: Duration| model::number::format_f(d.as_secs_f64());
+    out.push_str(r#"{"timings":{"#);
+    json::raw_field(out, "evalTotalTime", seconds(took));
+    json::raw_field(out, "resultSortTime", 0);
+    json::raw_field(out, "queryPreparationTime", 0);
+    json::raw_field(out, "innerEvalTime", seconds(took));
+    json::raw_field(out, "execQueueTime", seconds(queued));
+    json::raw_field(out, "execTotalTime", seconds(queued + took));
+    out.push('}');
+    json::key(out, "samples");
+    out.push('{');
+    json::raw_field(out, "totalQueryableSamples", stats.total_queryable_samples);
+    json::raw_field(out, "peakSamples", stats.peak_samples);
+    out.push_str("}}");
+}
+
+/// Cuts the result down to `limit` series (0: no limit); says whether anything was cut.
+fn truncate(value: &mut Value, limit: usize) -> bool {
+    let len = match value {
+        Value::Vector(samples) => samples.len(),
+        Value::Matrix(series) => series.len(),
+        Value::Scalar { .. } | Value::String { .. } => 0,
+    };
+    if limit == 0 || len <= limit {
+        return false;
+    }
+    match value {
+        Value::Vector(samples) => samples.truncate(limit),
+        Value::Matrix(series) => series.truncate(limit),
+        Value::Scalar { .. } | Value::String { .. } => {}
+    }
+    true
+}
+
+fn cap_annotations(texts: &mut Vec<String>, kind: &str) {
+    if texts.len() > MAX_ANNOTATIONS {
+        let more = texts.len() - MAX_ANNOTATIONS;
+        texts.truncate(MAX_ANNOTATIONS);
+        texts.push(format!("{more} more {kind} annotations omitted"));
+    }
+}
+
+pub(crate) async fn exemplars(api: Arc<Api>, request: Request) -> Answer {
+    let start = request.params.time_or("start", i64::MIN)?;
+    let end = request.params.time_or("end", i64::MAX)?;
+    if end < start {
+        return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
+    }
+    // The head keeps no exemplars yet: an empty answer is the true one for every valid query.
+    promql::parse(request.params.get("query"), &api.engine.options().parse)
+        .map_err(|e| ApiError::bad_data(e.to_string()))?;
+    Ok(success("[]", &[], &[]))
+}
+
+pub(crate) async fn format(api: Arc<Api>, request: Request) -> Answer {
+    let expr = parse(&api, &request)?;
+    let mut out = String::new();
+    json::string(&mut out, &promql::pretty(&expr));
+    Ok(success(&out, &[], &[]))
+}
+
+pub(crate) async fn tree(api: Arc<Api>, request: Request) -> Answer {
+    let expr = parse(&api, &request)?;
+    Ok(success(&promql::ast_json(&expr), &[], &[]))
+}
+
+fn parse(api: &Api, request: &Request) -> Result<promql::ast::Expr, ApiError> {
+    promql::parse(request.params.get("query"), &api.engine.options().parse)
+        .map_err(|e| ApiError::invalid("query", &e.to_string()))
+}

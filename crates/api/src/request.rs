@@ -1,0 +1,171 @@
+//! A request as the handlers see it: method, path, headers, and the parameters of query string and form together.
+
+use http::{HeaderMap, Method};
+
+use crate::reply::ApiError;
+
+/// A request whose body has been read.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    /// Percent-encoded, without the route prefix.
+    pub(crate) path: String,
+    /// As sent, without the question mark.
+    pub(crate) raw_query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) params: Params,
+    /// What the route's `:name` or `*rest` stands for, percent-decoded.
+    pub(crate) path_param: String,
+}
+
+impl Request {
+    /// The value of a header, empty when it is missing or not text.
+    pub(crate) fn header(&self, name: http::header::HeaderName) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
+    }
+}
+
+/// Parameters in order: those of a form body first, then those of the query string, as Go's `Request.Form` has them.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    pub(crate) fn parse(form: &[u8], query: &str) -> Params {
+        let pairs = url::form_urlencoded::parse(form).chain(url::form_urlencoded::parse(query.as_bytes()));
+        Params(pairs.map(|(n, v)| (n.into_owned(), v.into_owned())).collect())
+    }
+
+    /// The first value of a parameter, empty when it is missing.
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(n, _)| n == name)
+    }
+
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// `limit`: 0 stands for none.
+    pub(crate) fn limit(&self, name: &str) -> Result<usize, ApiError> {
+        let text = self.get(name);
+        if text.is_empty() {
+            return Ok(0);
+        }
+        match text.parse::<i64>() {
+            Ok(n) if n < 0 => Err(ApiError::invalid(name, "limit must be non-negative")),
+            Ok(n) => Ok(usize::try_from(n).unwrap_or(usize::MAX)),
+            Err(_) => {
+                let quoted = model::number::quote(text);
+                Err(ApiError::invalid(name, &format!("strconv.Atoi: parsing {quoted}: invalid syntax")))
+            }
+        }
+    }
+
+    /// A time in milliseconds, or `default` when the parameter is missing or empty.
+    pub(crate) fn time_or(&self, name: &str, default: i64) -> Result<i64, ApiError> {
+        let text = self.get(name);
+        if text.is_empty() {
+            return Ok(default);
+        }
+        parse_time(text)
+            .map_err(|e| ApiError::invalid(name, &format!("invalid time value for '{name}': {e}")))
+    }
+
+    /// A time in milliseconds that must be there.
+    pub(crate) fn time(&self, name: &str) -> Result<i64, ApiError> {
+        parse_time(self.get(name)).map_err(|e| ApiError::invalid(name, &e))
+    }
+}
+
+/// The earliest and latest times that Prometheus lets clients name, as RFC 3339 text.
+const MIN_TIME: &str = "-292273086-05-16T16:47:06Z";
+const MAX_TIME: &str = "292277025-08-18T07:12:54.999999999Z";
+
+/// A float in seconds, or RFC 3339, as milliseconds since the Unix epoch.
+pub(crate) fn parse_time(text: &str) -> Result<i64, String> {
+    if let Some(seconds) = model::number::parse_float(text) {
+        return Ok(millis_of_seconds(seconds));
+    }
+    if text == MIN_TIME {
+        return Ok(i64::MIN / 1000);
+    }
+    if text == MAX_TIME {
+        return Ok(i64::MAX / 1000);
+    }
+    model::timestamp::parse_rfc3339(text)
+        .ok_or_else(|| format!("cannot parse {} to a valid timestamp", model::number::quote(text)))
+}
+
+/// Go keeps such a time in nanoseconds of 64 bits before it becomes milliseconds: far-off times wrap round, and
+/// clients of Prometheus see the wrapped ones.
+fn millis_of_seconds(seconds: f64) -> i64 {
+    if !seconds.is_finite() || seconds.abs() > i64::MAX as f64 {
+        return i64::MIN / 1000;
+    }
+    let whole = seconds.trunc();
+    let fraction = ((seconds - whole) * 1000.0).round() / 1000.0;
+    let nanos = (whole as i64).wrapping_mul(1_000_000_000).wrapping_add((fraction * 1e9) as i64);
+    nanos / 1_000_000
+}
+
+/// A float in seconds or a Prometheus duration, in nanoseconds.
+pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
+    let quoted = || model::number::quote(text);
+    if let Some(seconds) = model::number::parse_float(text) {
+        let nanos = seconds * 1e9;
+        if nanos > i64::MAX as f64 || nanos < i64::MIN as f64 {
+            return Err(format!("cannot parse {} to a valid duration. It overflows int64", quoted()));
+        }
+        return Ok(nanos as i64);
+    }
+    model::duration::parse(text)
+        .map(|millis| millis.saturating_mul(1_000_000))
+        .map_err(|_| format!("cannot parse {} to a valid duration", quoted()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_floats_or_rfc3339() {
+        let cases = [
+            ("1700002800", Ok(1_700_002_800_000)),
+            ("1700002800.1234567", Ok(1_700_002_800_123)),
+            ("-62135596800", Ok(-6_795_364_578_871)),
+            ("2023-11-14T23:00:00Z", Ok(1_700_002_800_000)),
+            ("2023-11-14T23:00:00.123+02:00", Ok(1_699_995_600_123)),
+            ("2023-11-14", Err("cannot parse \"2023-11-14\" to a valid timestamp".to_owned())),
+            ("", Err("cannot parse \"\" to a valid timestamp".to_owned())),
+        ];
+        for (text, want) in cases {
+            assert_eq!(parse_time(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_floats_or_prometheus_durations() {
+        let overflow = "cannot parse \"9223372036854775807\" to a valid duration. It overflows int64";
+        let cases = [
+            ("0.5", Ok(500_000_000)),
+            ("1m30s", Ok(90_000_000_000)),
+            ("9223372036854775807", Err(overflow.to_owned())),
+            ("-1s", Err("cannot parse \"-1s\" to a valid duration".to_owned())),
+            ("", Err("cannot parse \"\" to a valid duration".to_owned())),
+        ];
+        for (text, want) in cases {
+            assert_eq!(parse_duration(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn form_parameters_come_before_those_of_the_query_string() {
+        let params = Params::parse(b"query=a+b", "query=c&match[]=x&match%5B%5D=y");
+        assert_eq!(params.get("query"), "a b");
+        assert_eq!(params.all("match[]").collect::<Vec<_>>(), ["x", "y"]);
+        assert!(params.limit("limit").is_ok_and(|n| n == 0));
+    }
+}

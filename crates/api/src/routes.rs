@@ -1,0 +1,277 @@
+//! Which handler answers which path and method.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+
+use crate::reply::{Answer, Coding, Reply, compress};
+use crate::request::{Params, Request};
+use crate::{Api, lifecycle, page, query, self_metrics, series, status, targets};
+
+type Handler = fn(Arc<Api>, Request) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// One line of the table.
+struct Route {
+    /// Segments; `:name` stands for one, `*name` for the rest. Also the `handler` label of the HTTP metrics.
+    pattern: &'static str,
+    methods: &'static [Method],
+    handler: Handler,
+}
+
+const GET: &[Method] = &[Method::GET];
+const GET_POST: &[Method] = &[Method::GET, Method::POST];
+const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
+/// The handler says itself which methods it takes.
+const ANY: &[Method] = &[];
+
+macro_rules! route {
+    ($methods:expr, $pattern:literal, $handler:path) => {
+        Route {
+            pattern: $pattern,
+            methods: $methods,
+            handler: |api, request| Box::pin($handler(api, request)),
+        }
+    };
+}
+
+/// Paths under `/api/v1`: with CORS headers, `OPTIONS`, compression.
+const API: &[Route] = &[
+    route!(GET_POST, "/api/v1/query", query::instant),
+    route!(GET_POST, "/api/v1/query_range", query::range),
+    route!(GET_POST, "/api/v1/query_exemplars", query::exemplars),
+    route!(GET_POST, "/api/v1/format_query", query::format),
+    route!(GET_POST, "/api/v1/parse_query", query::tree),
+    route!(GET_POST, "/api/v1/labels", series::label_names),
+    route!(GET, "/api/v1/label/:name/values", series::label_values),
+    route!(GET_POST, "/api/v1/series", series::series),
+    route!(GET, "/api/v1/scrape_pools", targets::pools),
+    route!(GET, "/api/v1/targets", targets::targets),
+    route!(GET, "/api/v1/targets/metadata", targets::target_metadata),
+    route!(GET, "/api/v1/targets/relabel_steps", targets::relabel_steps),
+    route!(GET, "/api/v1/metadata", targets::metadata),
+    route!(GET, "/api/v1/alertmanagers", status::alertmanagers),
+    route!(GET, "/api/v1/alerts", status::alerts),
+    route!(GET, "/api/v1/rules", status::rules),
+    route!(GET, "/api/v1/notifications", status::notifications),
+    route!(GET, "/api/v1/status/config", status::config),
+    route!(GET, "/api/v1/status/flags", status::flags),
+    route!(GET, "/api/v1/status/buildinfo", status::build_info),
+    route!(GET, "/api/v1/status/runtimeinfo", status::runtime_info),
+    route!(GET, "/api/v1/status/walreplay", status::wal_replay),
+    route!(GET, "/api/v1/status/tsdb", status::tsdb),
+    route!(GET, "/api/v1/status/tsdb/blocks", status::blocks),
+    route!(GET, "/api/v1/status/self_metrics", self_metrics::self_metrics),
+];
+
+/// Everything else.
+const PLAIN: &[Route] = &[
+    route!(GET_HEAD, "/-/healthy", lifecycle::healthy),
+    route!(GET_HEAD, "/-/ready", lifecycle::ready),
+    route!(ANY, "/-/reload", lifecycle::reload),
+    route!(ANY, "/-/quit", lifecycle::quit),
+    route!(GET, "/version", status::version),
+    route!(GET, "/", page::home),
+    route!(GET, "/graph", page::graph),
+    route!(GET_HEAD, "/assets/*filepath", page::asset),
+    route!(GET_HEAD, "/favicon.svg", page::asset),
+    route!(GET_HEAD, "/query", page::index),
+    route!(GET_HEAD, "/alerts", page::index),
+    route!(GET_HEAD, "/targets", page::index),
+    route!(GET_HEAD, "/rules", page::index),
+    route!(GET_HEAD, "/service-discovery", page::index),
+    route!(GET_HEAD, "/status", page::index),
+    route!(GET_HEAD, "/tsdb-status", page::index),
+    route!(GET_HEAD, "/flags", page::index),
+    route!(GET_HEAD, "/config", page::index),
+    route!(GET_HEAD, "/alertmanager-discovery", page::index),
+];
+
+/// Finds and runs the handler; returns its pattern, for metrics, and the answer.
+pub(crate) async fn dispatch(
+    api: Arc<Api>,
+    parts: http::request::Parts,
+    form: &[u8],
+) -> (&'static str, Reply) {
+    let full = parts.uri.path();
+    let raw_query = parts.uri.query().unwrap_or("").to_owned();
+    let prefix = api.options.route_prefix.as_str();
+    if !prefix.is_empty() && full == "/" {
+        return ("/", Reply::redirect(StatusCode::FOUND, &api.options.external_path));
+    }
+    let Some(path) = full.strip_prefix(prefix).filter(|p| p.is_empty() || p.starts_with('/')) else {
+        return ("", not_found());
+    };
+    let path = if path.is_empty() { "/".to_owned() } else { path.to_owned() };
+    let mut request = Request {
+        method: parts.method,
+        path,
+        params: Params::parse(form, &raw_query),
+        raw_query,
+        headers: parts.headers,
+        path_param: String::new(),
+    };
+    if request.path == "/api/v1" || request.path.starts_with("/api/v1/") {
+        return api_call(api, request).await;
+    }
+    if let Some(page) = api.pages.iter().find(|p| p.path == request.path) {
+        let gather = Arc::clone(&page.gather);
+        return ("/metrics", self_metrics::page(gather, &request).await);
+    }
+    for route in PLAIN {
+        if let Some(param) = capture(route.pattern, &request.path) {
+            request.path_param = param;
+            return (route.pattern, run(api, route, request).await);
+        }
+    }
+    ("", not_found())
+}
+
+async fn api_call(api: Arc<Api>, mut request: Request) -> (&'static str, Reply) {
+    let origin = request.header(header::ORIGIN).to_owned();
+    let coding = Coding::accepted(request.header(header::ACCEPT_ENCODING));
+    if request.method == Method::OPTIONS {
+        let mut reply = Reply::empty(StatusCode::NO_CONTENT);
+        add_cors(&api, &origin, &mut reply);
+        return ("/api/v1/*path", reply);
+    }
+    if request.path.contains("//") || request.path == "/api/v1" {
+        let mut location = if request.path == "/api/v1" { "/api/v1/".into() } else { clean(&request.path) };
+        location.insert_str(0, &api.options.external_path);
+        if !request.raw_query.is_empty() {
+            location.push('?');
+            location.push_str(&request.raw_query);
+        }
+        return ("", Reply::redirect(StatusCode::TEMPORARY_REDIRECT, &location));
+    }
+    for route in API {
+        let Some(param) = capture(route.pattern, &request.path) else { continue };
+        request.path_param = param;
+        if !route.methods.contains(&request.method) {
+            return (route.pattern, method_not_allowed(route.methods, &request.method));
+        }
+        let mut reply = run(Arc::clone(&api), route, request).await;
+        add_cors(&api, &origin, &mut reply);
+        compress(&mut reply, coding);
+        return (route.pattern, reply);
+    }
+    ("", not_found())
+}
+
+async fn run(api: Arc<Api>, route: &Route, request: Request) -> Reply {
+    if !route.methods.is_empty() && !route.methods.contains(&request.method) {
+        return method_not_allowed(route.methods, &request.method);
+    }
+    match (route.handler)(api, request).await {
+        Ok(reply) => reply,
+        Err(error) => error.into_reply(),
+    }
+}
+
+/// Whether `path` is of the pattern's form, and if so what its placeholder stands for, percent-decoded.
+fn capture(pattern: &str, path: &str) -> Option<String> {
+    let mut captured = String::new();
+    let mut rest = path;
+    for segment in pattern.split('/').skip(1) {
+        rest = rest.strip_prefix('/')?;
+        if segment.starts_with('*') {
+            return Some(decode(rest));
+        }
+        let end = rest.find('/').unwrap_or(rest.len());
+        let (actual, after) = rest.split_at(end);
+        if segment.starts_with(':') {
+            captured = decode(actual);
+        } else if segment != actual {
+            return None;
+        }
+        rest = after;
+    }
+    rest.is_empty().then_some(captured)
+}
+
+fn decode(segment: &str) -> String {
+    let mut out = Vec::with_capacity(segment.len());
+    let mut bytes = segment.bytes();
+    while let Some(b) = bytes.next() {
+        let hex = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16));
+        let mut ahead = bytes.clone();
+        match (b, hex(ahead.next()), hex(ahead.next())) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high << 4 | low) as u8);
+                bytes = ahead;
+            }
+            _ => out.push(b),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The path without doubled slashes.
+fn clean(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for c in path.chars() {
+        if c != '/' || !out.ends_with('/') {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn not_found() -> Reply {
+    Reply::text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+fn method_not_allowed(methods: &[Method], asked: &Method) -> Reply {
+    let mut allowed: Vec<&str> = methods.iter().map(Method::as_str).chain(["OPTIONS"]).collect();
+    allowed.sort_unstable();
+    let text = if asked == Method::HEAD { "" } else { "Method Not Allowed\n" };
+    let mut reply = Reply::text(StatusCode::METHOD_NOT_ALLOWED, text);
+    if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
+        reply.headers.insert(header::ALLOW, value);
+    }
+    reply
+}
+
+fn add_cors(api: &Api, origin: &str, reply: &mut Reply) {
+    let headers = &mut reply.headers;
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    if origin.is_empty() {
+        return;
+    }
+    const SET: [(HeaderName, &str); 3] = [
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, Origin"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+    ];
+    for (name, value) in SET {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if api.options.cors_origin.is_match(origin)
+        && let Ok(value) = HeaderValue::from_str(origin)
+    {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_capture_segments() {
+        let cases = [
+            ("/api/v1/query", "/api/v1/query", Some("")),
+            ("/api/v1/query", "/api/v1/query/", None),
+            ("/api/v1/query", "/api/v1/query_range", None),
+            ("/api/v1/label/:name/values", "/api/v1/label/a%2Fb%C3%A9/values", Some("a/bé")),
+            ("/api/v1/label/:name/values", "/api/v1/label/values", None),
+            ("/assets/*filepath", "/assets/a/b.js", Some("a/b.js")),
+            ("/", "/", Some("")),
+        ];
+        for (pattern, path, want) in cases {
+            assert_eq!(capture(pattern, path).as_deref(), want, "{pattern} {path}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! `/api/v1/status/*` and the endpoints about rules and alerts, of which there are none yet.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::StatusCode;
+use model::timestamp::format_rfc3339;
+
+use crate::reply::{Answer, ApiError, Reply, success};
+use crate::request::Request;
+use crate::{Api, json};
+
+/// Entries of each cardinality table unless the client says otherwise, and at most.
+const TOP: usize = 10;
+const MAX_TOP: usize = 10_000;
+
+pub(crate) async fn config(api: Arc<Api>, _: Request) -> Answer {
+    let mut out = String::from("{");
+    json::field(&mut out, "yaml", &api.runtime.config_yaml());
+    out.push('}');
+    Ok(success(&out, &[], &[]))
+}
+
+pub(crate) async fn flags(api: Arc<Api>, _: Request) -> Answer {
+    let mut flags = api.runtime.flags();
+    flags.sort();
+    let mut out = String::from("{");
+    for (name, value) in &flags {
+        json::field(&mut out, name, value);
+    }
+    out.push('}');
+    Ok(success(&out, &[], &[]))
+}
+
+pub(crate) async fn build_info(api: Arc<Api>, _: Request) -> Answer {
+    Ok(success(&build_info_json(&api), &[], &[]))
+}
+
+/// `/version`: the same object without the envelope.
+pub(crate) async fn version(api: Arc<Api>, _: Request) -> Answer {
+    Ok(Reply::json(StatusCode::OK, build_info_json(&api)))
+}
+
+fn build_info_json(api: &Api) -> String {
+    let info = api.runtime.build_info();
+    let mut out = String::from("{");
+    json::field(&mut out, "version", &info.version);
+    json::field(&mut out, "revision", &info.revision);
+    json::field(&mut out, "branch", &info.branch);
+    json::field(&mut out, "buildUser", "");
+    json::field(&mut out, "buildDate", "");
+    json::field(&mut out, "goVersion", &info.compiler);
+    out.push('}');
+    out
+}
+
+pub(crate) async fn runtime_info(api: Arc<Api>, _: Request) -> Answer {
+    let info = api.runtime.runtime_info();
+    let mut out = String::from("{");
+    json::field(&mut out, "startTime", &format_rfc3339(info.start_time));
+    json::field(&mut out, "CWD", &info.cwd);
+    json::field(&mut out, "hostname", &info.hostname);
+    json::field(&mut out, "serverTime", &format_rfc3339(api.now()));
+    json::raw_field(&mut out, "reloadConfigSuccess", info.reload_config_success);
+    json::field(&mut out, "lastConfigTime", &format_rfc3339(info.last_config_time));
+    json::raw_field(&mut out, "corruptionCount", info.corruption_count);
+    // The names are those of Go's runtime; clients read the fields, so they carry the nearest thing there is here.
+    json::raw_field(&mut out, "goroutineCount", info.threads);
+    json::raw_field(&mut out, "GOMAXPROCS", info.threads);
+    json::raw_field(&mut out, "GOMEMLIMIT", i64::MAX);
+    json::field(&mut out, "GOGC", "");
+    json::field(&mut out, "GODEBUG", "");
+    json::field(&mut out, "storageRetention", &info.storage_retention);
+    out.push('}');
+    Ok(success(&out, &[], &[]))
+}
+
+pub(crate) async fn wal_replay(api: Arc<Api>, _: Request) -> Answer {
+    let replay = api.head.replay_progress();
+    let mut out = String::from("{");
+    for (name, segment) in [("min", &replay.min), ("max", &replay.max), ("current", &replay.current)] {
+        json::raw_field(&mut out, name, segment.load(Ordering::Relaxed));
+    }
+    out.push('}');
+    Ok(success(&out, &[], &[]))
+}
+
+pub(crate) async fn tsdb(api: Arc<Api>, request: Request) -> Answer {
+    let limit = match request.params.get("limit") {
+        "" => TOP,
+        text => match text.parse::<i64>() {
+            Ok(n) if n >= 1 => usize::try_from(n).unwrap_or(usize::MAX),
+            _ => return Err(ApiError::bad_data("limit must be a positive number")),
+        },
+    };
+    if limit > MAX_TOP {
+        return Err(ApiError::bad_data(format!("limit must not exceed {MAX_TOP}")));
+    }
+    let stats = tokio::task::spawn_blocking(move || api.head.stats(limit))
+        .await
+        .map_err(|e| ApiError::new(crate::reply::ErrorKind::Internal, e.to_string()))?;
+    let mut out = String::from(r#"{"headStats":{"#);
+    json::raw_field(&mut out, "numSeries", stats.num_series);
+    json::raw_field(&mut out, "numLabelPairs", stats.num_label_pairs);
+    json::raw_field(&mut out, "chunkCount", stats.chunk_count);
+    json::raw_field(&mut out, "minTime", stats.min_time);
+    json::raw_field(&mut out, "maxTime", stats.max_time);
+    out.push('}');
+    let tables = [
+        ("seriesCountByMetricName", &stats.series_by_metric),
+        ("labelValueCountByLabelName", &stats.values_by_label),
+        ("memoryInBytesByLabelName", &stats.bytes_by_label),
+        ("seriesCountByLabelValuePair", &stats.series_by_pair),
+    ];
+    for (name, rows) in tables {
+        json::key(&mut out, name);
+        out.push('[');
+        for (name, value) in rows {
+            json::comma(&mut out);
+            out.push('{');
+            json::field(&mut out, "name", name);
+            json::raw_field(&mut out, "value", value);
+            out.push('}');
+        }
+        out.push(']');
+    }
+    out.push('}');
+    Ok(success(&out, &[], &[]))
+}
+
+/// Data is in the head alone until blocks are cut.
+pub(crate) async fn blocks(_: Arc<Api>, _: Request) -> Answer {
+    Ok(success(r#"{"blocks":[]}"#, &[], &[]))
+}
+
+/// No rules are evaluated (a configuration that names rule files is refused): the empty list is the true answer.
+pub(crate) async fn rules(_: Arc<Api>, _: Request) -> Answer {
+    Ok(success(r#"{"groups":[]}"#, &[], &[]))
+}
+
+/// As [`rules`].
+pub(crate) async fn alerts(_: Arc<Api>, _: Request) -> Answer {
+    Ok(success(r#"{"alerts":[]}"#, &[], &[]))
+}
+
+/// As [`rules`].
+pub(crate) async fn alertmanagers(_: Arc<Api>, _: Request) -> Answer {
+    Ok(success(r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#, &[], &[]))
+}
+
+/// What the page tells its reader about the server's own state.
+pub(crate) async fn notifications(api: Arc<Api>, _: Request) -> Answer {
+    let info = api.runtime.runtime_info();
+    let mut out = String::from("[");
+    if !info.reload_config_success {
+        out.push('{');
+        json::field(&mut out, "text", "Configuration reload has failed.");
+        json::field(&mut out, "date", &format_rfc3339(info.last_config_time));
+        json::raw_field(&mut out, "active", true);
+        out.push('}');
+    }
+    out.push(']');
+    Ok(success(&out, &[], &[]))
+}

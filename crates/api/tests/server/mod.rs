@@ -1,0 +1,177 @@
+//! The API on a port of its own, over a head in a temporary directory.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use exposition::registry::Registry;
+use model::{Labels, Regex};
+use serde_json::Value;
+use storage::{Affinity, Append as _, Batch, BatchSample, Outcome};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) struct Server {
+    address: std::net::SocketAddr,
+    head: Arc<tsdb::Head>,
+    stop: CancellationToken,
+    _reactor: tokio::runtime::Runtime,
+    _dir: tempfile::TempDir,
+}
+
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+/// A program that is ready and has nothing to say.
+struct Still;
+
+impl api::Runtime for Still {
+    fn is_ready(&self) -> bool {
+        true
+    }
+    fn config_yaml(&self) -> String {
+        String::new()
+    }
+    fn flags(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+    fn build_info(&self) -> api::BuildInfo {
+        api::BuildInfo::default()
+    }
+    fn runtime_info(&self) -> api::RuntimeInfo {
+        api::RuntimeInfo::default()
+    }
+    fn reload(&self) -> Result<(), String> {
+        Ok(())
+    }
+    fn quit(&self) {}
+}
+
+impl Server {
+    pub(crate) fn start() -> Server {
+        let dir = tempfile::tempdir().unwrap();
+        let reactor = tokio::runtime::Runtime::new().unwrap();
+        let _inside = reactor.enter();
+        let registry = Registry::new();
+        let options = tsdb::HeadOptions { retention: Duration::ZERO, ..Default::default() };
+        let head = Arc::new(tsdb::Head::open(dir.path(), options, &registry).unwrap());
+        let scrape = scrape::Manager::new(Default::default(), Arc::clone(&head) as _, &registry);
+        let engine = promql::Engine::new(promql::EngineOptions {
+            parse: promql::ParseOptions::all(),
+            ..Default::default()
+        });
+        let api = api::Api::new(
+            api::Options {
+                route_prefix: String::new(),
+                external_path: String::new(),
+                external_address: scrape::ExternalAddress {
+                    host: "h:9090".into(),
+                    listen_port: "9090".into(),
+                },
+                max_connections: 16,
+                read_timeout: Duration::from_secs(10),
+                max_concurrency: 4,
+                query_timeout: Duration::from_secs(60),
+                max_samples: 50_000_000,
+                enable_lifecycle: true,
+                cors_origin: Regex::new(".*").unwrap(),
+            },
+            Arc::new(engine),
+            Arc::clone(&head) as _,
+            Arc::clone(&head),
+            Arc::new(scrape),
+            Arc::new(Still),
+            registry,
+            Vec::new(),
+        );
+        let listener = reactor.block_on(api::listen("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        reactor.spawn(api::serve(api, listener, stop.clone()));
+        drop(_inside);
+        Server { address, head, stop, _reactor: reactor, _dir: dir }
+    }
+
+    /// Stores samples in order of time, as scrapes would bring them: the head refuses what is much older than its newest.
+    pub(crate) fn append(&self, samples: &[(Labels, i64, f64)]) {
+        let mut samples: Vec<BatchSample> = samples
+            .iter()
+            .map(|(labels, t, v)| {
+                let series = self.head.resolve(Affinity(1), labels).unwrap().series;
+                BatchSample { series, t: *t, v: *v }
+            })
+            .collect();
+        samples.sort_by_key(|s| s.t);
+        let mut outcome = Outcome::default();
+        for scrape in samples.chunk_by(|a, b| a.t == b.t) {
+            self.head.append(&Batch { samples: scrape.to_vec() }, &mut outcome).unwrap();
+            assert!(outcome.rejected.is_empty(), "{:?}", outcome.rejected);
+        }
+    }
+
+    /// Sends a row of the recording.
+    pub(crate) fn request(&self, row: &Value) -> Response {
+        let encode = |pairs: &Value| {
+            let mut out = url::form_urlencoded::Serializer::new(String::new());
+            for pair in pairs.as_array().into_iter().flatten() {
+                out.append_pair(pair[0].as_str().unwrap(), pair[1].as_str().unwrap());
+            }
+            out.finish()
+        };
+        let query = encode(&row["params"]);
+        let form = encode(&row["form"]);
+        let mut target = row["path"].as_str().unwrap().to_owned();
+        if !query.is_empty() {
+            target = format!("{target}?{query}");
+        }
+        let method = row["method"].as_str().unwrap();
+        let mut head = format!("{method} {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n");
+        for (name, value) in row["headers"].as_object().into_iter().flatten() {
+            head += &format!("{name}: {}\r\n", value.as_str().unwrap());
+        }
+        if !form.is_empty() {
+            head += "Content-Type: application/x-www-form-urlencoded\r\n";
+        }
+        self.send(&format!("{head}Content-Length: {}\r\n\r\n{form}", form.len()))
+    }
+
+    fn send(&self, request: &str) -> Response {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers: BTreeMap<String, String> =
+            lines.filter_map(|l| l.split_once(": ")).map(|(n, v)| (n.to_lowercase(), v.to_owned())).collect();
+        let mut body = bytes[end + 4..].to_vec();
+        if headers.get("transfer-encoding").is_some_and(|v| v == "chunked") {
+            body = dechunked(&body);
+        }
+        let coded = headers.contains_key("content-encoding");
+        let body = if coded { String::new() } else { String::from_utf8(body).unwrap() };
+        Response { status, headers, body }
+    }
+}
+
+fn dechunked(mut rest: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    while let Some(end) = rest.windows(2).position(|w| w == b"\r\n") {
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+        out.extend_from_slice(&rest[end + 2..end + 2 + size]);
+        rest = &rest[end + 4 + size..];
+    }
+    out
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,79 @@
+//! `--enable-feature`: which names do what.
+
+use anyhow::bail;
+
+/// What the enabled features switch on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Features {
+    pub(crate) experimental_functions: bool,
+    pub(crate) extended_range_selectors: bool,
+    pub(crate) binop_fill_modifiers: bool,
+    pub(crate) delayed_name_removal: bool,
+    pub(crate) per_step_stats: bool,
+    pub(crate) extra_scrape_metrics: bool,
+}
+
+/// On for good in Prometheus 3.14, or without meaning: taken and ignored, as there.
+const NO_OPS: [&str; 5] = [
+    "promql-duration-expr",
+    "native-histograms",
+    "ooo-native-histograms",
+    "concurrent-rule-eval",
+    "promql-at-modifier",
+];
+
+/// Known to Prometheus, not yet here: refused, so that nobody believes they are on.
+const NOT_YET: [&str; 15] = [
+    "auto-reload-config",
+    "created-timestamp-zero-ingestion",
+    "delayed-compaction",
+    "exemplar-storage",
+    "histograms-st-encoding",
+    "memory-snapshot-on-shutdown",
+    "metadata-wal-records",
+    "old-ui",
+    "otlp-deltatocumulative",
+    "otlp-native-delta-ingestion",
+    "search-api",
+    "st-storage",
+    "st-synthesis",
+    "use-start-timestamps",
+    "xor2-encoding",
+];
+
+impl Features {
+    /// Reads the values of the flag, each a comma-separated list. A name that nobody knows is only warned of, as
+    /// Prometheus does.
+    pub(crate) fn parse(values: &[String]) -> anyhow::Result<Features> {
+        let mut features = Features::default();
+        for name in values.iter().flat_map(|v| v.split(',')).map(str::trim).filter(|n| !n.is_empty()) {
+            match name {
+                "promql-experimental-functions" => features.experimental_functions = true,
+                "promql-extended-range-selectors" => features.extended_range_selectors = true,
+                "promql-binop-fill-modifiers" => features.binop_fill_modifiers = true,
+                "promql-delayed-name-removal" => features.delayed_name_removal = true,
+                "promql-per-step-stats" => features.per_step_stats = true,
+                "extra-scrape-metrics" => features.extra_scrape_metrics = true,
+                _ if NO_OPS.contains(&name) => {}
+                _ if NOT_YET.contains(&name) => {
+                    bail!("--enable-feature={name} is not supported yet: leave it out to start without it")
+                }
+                _ => tracing::warn!(option = name, "unknown option for --enable-feature"),
+            }
+        }
+        Ok(features)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_read_from_lists_and_unsupported_ones_refused() {
+        let on = Features::parse(&["promql-experimental-functions,promql-per-step-stats".into(), "x".into()]);
+        assert!(on.is_ok_and(|f| f.experimental_functions && f.per_step_stats && !f.delayed_name_removal));
+        let refused = Features::parse(&["st-storage".into()]);
+        assert!(refused.is_err_and(|e| e.to_string().contains("st-storage is not supported yet")));
+    }
+}

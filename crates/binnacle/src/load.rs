@@ -1,0 +1,67 @@
+//! Reading the configuration, wherever it comes from.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::{Config, Job, LoadOptions, Millis, Retention};
+use model::number::quote;
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum ConfigSource {
+    /// The user's file, read again on reload.
+    File(PathBuf),
+    /// The one that `up` brings along.
+    Embedded { text: String, name: &'static str },
+}
+
+/// A configuration that can be put in force.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) jobs: Vec<Job>,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+#[error("couldn't load configuration (--config.file={}): {line}", quote(.file))]
+pub(crate) struct LoadError {
+    file: String,
+    /// One line, in Prometheus' words.
+    line: String,
+    /// For people: file, line, column, the source line, what would be right.
+    pub(crate) report: String,
+}
+
+/// Reads and checks; what the file asks for and is not there yet is refused by name.
+pub(crate) fn load(source: &ConfigSource, retention: Duration) -> Result<Loaded, LoadError> {
+    let (file, text) = match source {
+        ConfigSource::File(path) => (path.display().to_string(), std::fs::read_to_string(path)),
+        ConfigSource::Embedded { text, name } => ((*name).to_owned(), Ok(text.clone())),
+    };
+    let refused = |line: String, report: String| LoadError { file: file.clone(), line, report };
+    let text = text.map_err(|e| refused(e.to_string(), format!("error: cannot read {file}: {e}\n")))?;
+    let directory = Path::new(&file).parent().unwrap_or(Path::new(""));
+    let environment = |name: &str| std::env::var(name).ok();
+    let retention = Millis(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
+    let options = LoadOptions {
+        environment: &environment,
+        directory,
+        default_retention: Retention { time: retention, ..Retention::default() },
+    };
+    let in_file = |e: config::ConfigError| refused(format!("parsing YAML file {file}: {e}"), e.report(&file));
+    let config = config::load(&text, &options).map_err(in_file)?;
+    for name in config.unset_variables() {
+        tracing::warn!(name = name.as_str(), "Empty environment variable");
+    }
+    let configs = config.scrape_configs().map_err(in_file)?;
+    if let Some(missing) = config.unsupported(&configs) {
+        return Err(refused(missing.to_string(), missing.report(&file)));
+    }
+    let jobs = configs
+        .iter()
+        .map(|job| job.to_job().map_err(|e| format!("job_name {}: {e}", quote(&job.job_name))))
+        .collect::<Result<_, _>>()
+        .map_err(|e| refused(e.clone(), format!("error: {file}: {e}\n")))?;
+    Ok(Loaded { config, jobs })
+}

@@ -1,0 +1,175 @@
+//! The running program as the API sees it: its configuration, reloading it, and what it says about itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use exposition::registry::{Gauge, Registry};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::load::{ConfigSource, Loaded, load};
+use crate::wiring::{Options, hostname};
+
+/// What holds the configuration and puts a new one in force.
+pub(crate) struct Runtime {
+    source: ConfigSource,
+    options: Options,
+    started: i64,
+    ready: AtomicBool,
+    /// The configuration in force, as YAML; the lock also keeps reloads apart.
+    running: Mutex<String>,
+    last_config_time: AtomicI64,
+    last_reload_ok: AtomicBool,
+    scrape: Arc<scrape::Manager>,
+    discovery: discovery::Manager,
+    head: Arc<tsdb::Head>,
+    metrics: Metrics,
+    stop: CancellationToken,
+    reactor: tokio::runtime::Handle,
+}
+
+struct Metrics {
+    reload_success: Gauge,
+    reload_time: Gauge,
+    ready: Gauge,
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn now_millis() -> i64 {
+    millis_since_epoch(SystemTime::now())
+}
+
+fn millis_since_epoch(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl Runtime {
+    #[allow(clippy::too_many_arguments)] // wiring: each part is named once, here
+    pub(crate) fn new(
+        source: ConfigSource,
+        options: Options,
+        started: SystemTime,
+        scrape: Arc<scrape::Manager>,
+        discovery: discovery::Manager,
+        head: Arc<tsdb::Head>,
+        registry: &Registry,
+        stop: CancellationToken,
+    ) -> Runtime {
+        let metrics = Metrics {
+            reload_success: registry.gauge(
+                "prometheus_config_last_reload_successful",
+                "Whether the last configuration reload attempt was successful.",
+            ),
+            reload_time: registry.gauge(
+                "prometheus_config_last_reload_success_timestamp_seconds",
+                "Timestamp of the last successful configuration reload.",
+            ),
+            ready: registry.gauge(
+                "prometheus_ready",
+                "Whether Prometheus startup was fully completed and the server is ready for normal operation.",
+            ),
+        };
+        Runtime {
+            source,
+            options,
+            started: millis_since_epoch(started),
+            ready: AtomicBool::new(false),
+            running: Mutex::new(String::new()),
+            last_config_time: AtomicI64::new(0),
+            last_reload_ok: AtomicBool::new(false),
+            scrape,
+            discovery,
+            head,
+            metrics,
+            stop,
+            reactor: tokio::runtime::Handle::current(),
+        }
+    }
+
+    /// Puts a configuration in force, whole or not at all.
+    pub(crate) fn apply(&self, loaded: Loaded) -> Result<(), scrape::ApplyError> {
+        let mut running = self.running.lock();
+        // Loops and providers are started here: they need the reactor, whichever thread asks.
+        let _reactor = self.reactor.enter();
+        let Loaded { config, mut jobs } = loaded;
+        if self.options.features.extra_scrape_metrics {
+            jobs.iter_mut().for_each(|job| job.scrape.extra_scrape_metrics = true);
+        }
+        let scraped = jobs.iter().map(|job| job.scrape.clone()).collect();
+        self.scrape.apply(scraped)?;
+        self.discovery.apply(jobs.into_iter().map(|job| (job.scrape.name, job.providers)));
+        *running = config.effective_yaml();
+        let now = now_millis();
+        self.last_config_time.store(now, Ordering::Relaxed);
+        self.metrics.reload_time.set(now as f64 / 1000.0);
+        self.note_reload(true);
+        Ok(())
+    }
+
+    fn note_reload(&self, succeeded: bool) {
+        self.last_reload_ok.store(succeeded, Ordering::Relaxed);
+        self.metrics.reload_success.set(f64::from(succeeded));
+    }
+
+    /// Start-up is over.
+    pub(crate) fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+        self.metrics.ready.set(1.0);
+    }
+}
+
+impl api::Runtime for Runtime {
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    fn config_yaml(&self) -> String {
+        self.running.lock().clone()
+    }
+
+    fn flags(&self) -> Vec<(String, String)> {
+        self.options.flags.clone()
+    }
+
+    fn build_info(&self) -> api::BuildInfo {
+        crate::build::info()
+    }
+
+    fn runtime_info(&self) -> api::RuntimeInfo {
+        let retention = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
+        api::RuntimeInfo {
+            start_time: self.started,
+            cwd: std::env::current_dir().map_or_else(|_| String::new(), |d| d.display().to_string()),
+            hostname: hostname(),
+            reload_config_success: self.last_reload_ok.load(Ordering::Relaxed),
+            last_config_time: self.last_config_time.load(Ordering::Relaxed),
+            corruption_count: self.head.corruptions(),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            storage_retention: model::duration::format(retention),
+        }
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        let began = std::time::Instant::now();
+        let reloaded = load(&self.source, self.options.retention)
+            .map_err(|e| e.to_string())
+            .and_then(|loaded| self.apply(loaded).map_err(|e| e.to_string()));
+        match &reloaded {
+            Ok(()) => {
+                let took = began.elapsed();
+                tracing::info!(duration = ?took, "Completed loading of configuration");
+            }
+            Err(error) => {
+                self.note_reload(false);
+                tracing::error!(err = error.as_str(), "Error reloading config; the old one goes on running");
+            }
+        }
+        reloaded
+    }
+
+    fn quit(&self) {
+        tracing::warn!("Received termination request via web service, exiting gracefully...");
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,284 @@
+//! Flags of `binnacle server`: Prometheus' names, defaults and meanings.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{ArgAction, Args};
+use model::{Regex, duration};
+
+use crate::features::Features;
+use crate::load::ConfigSource;
+use crate::logging;
+use crate::wiring::{self, Options};
+
+/// Flags that take no value; kingpin, and so Prometheus, also knows each as `--no-NAME`.
+const BOOLEANS: &[&str] = &[
+    "web.enable-lifecycle",
+    "scrape.adjust-timestamps",
+    "storage.tsdb.no-lockfile",
+    "storage.tsdb.wal-compression",
+    "auto-gomaxprocs",
+    "auto-gomemlimit",
+];
+
+/// Flags of `binnacle server`.
+#[derive(Debug, Args)]
+pub(crate) struct ServerFlags {
+    /// The configuration file
+    #[arg(long = "config.file", value_name = "FILE", default_value = "prometheus.yml")]
+    config_file: PathBuf,
+
+    #[command(flatten)]
+    common: CommonFlags,
+}
+
+/// Flags that `up` takes, too.
+#[derive(Debug, Args)]
+pub(crate) struct CommonFlags {
+    /// Address to listen on for the page, the API and metrics; may be repeated
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "0.0.0.0:9090")]
+    listen_address: Vec<String>,
+
+    /// The address under which users reach this server, if a proxy stands in front of it
+    #[arg(long = "web.external-url", value_name = "URL", default_value = "")]
+    external_url: String,
+
+    /// Path under which everything is served; default: the path of --web.external-url
+    #[arg(long = "web.route-prefix", value_name = "PATH")]
+    route_prefix: Option<String>,
+
+    /// How long a request may take to arrive, and how long an idle connection is kept
+    #[arg(long = "web.read-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    read_timeout: Duration,
+
+    /// Connections served at once
+    #[arg(long = "web.max-connections", value_name = "N", default_value_t = 512)]
+    max_connections: usize,
+
+    /// Serve /-/reload and /-/quit
+    #[arg(long = "web.enable-lifecycle", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    enable_lifecycle: bool,
+
+    /// Origins that browsers may call the API from, as an anchored regular expression
+    #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*")]
+    cors_origin: String,
+
+    /// Directory of the data
+    #[arg(long = "storage.tsdb.path", value_name = "DIR", default_value = "data/")]
+    storage_path: PathBuf,
+
+    /// How long samples are kept
+    #[arg(long = "storage.tsdb.retention.time", value_name = "DURATION", default_value = "15d", value_parser = parse_duration)]
+    retention_time: Duration,
+
+    /// Open the data directory without a lock file
+    #[arg(long = "storage.tsdb.no-lockfile", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide = true)]
+    no_lockfile: bool,
+
+    /// Compress the log
+    #[arg(long = "storage.tsdb.wal-compression", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", hide = true)]
+    wal_compression: bool,
+
+    /// Active series beyond this are refused, and the scrape that brings them fails; 0: no limit
+    #[arg(long = "storage.max-series", value_name = "N", default_value_t = 0)]
+    max_series: usize,
+
+    /// How far back a query looks for a series' newest sample
+    #[arg(long = "query.lookback-delta", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    lookback_delta: Duration,
+
+    /// The longest a query may take
+    #[arg(long = "query.timeout", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
+    query_timeout: Duration,
+
+    /// Queries evaluated at once
+    #[arg(long = "query.max-concurrency", value_name = "N", default_value_t = 20)]
+    query_max_concurrency: usize,
+
+    /// Samples that a single query may hold in memory
+    #[arg(long = "query.max-samples", value_name = "N", default_value_t = 50_000_000)]
+    query_max_samples: u64,
+
+    /// Features to switch on, separated by commas; may be repeated
+    #[arg(long = "enable-feature", value_name = "NAMES")]
+    enable_feature: Vec<String>,
+
+    /// Align timestamps of scrapes that are off by less than the tolerance
+    #[arg(long = "scrape.adjust-timestamps", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", hide = true)]
+    adjust_timestamps: bool,
+
+    /// See --scrape.adjust-timestamps
+    #[arg(long = "scrape.timestamp-tolerance", value_name = "DURATION", default_value = "2ms", value_parser = parse_duration, hide = true)]
+    timestamp_tolerance: Duration,
+
+    /// How often discovered targets are handed to the scraper
+    #[arg(long = "scrape.discovery-reload-interval", value_name = "DURATION", default_value = "5s", value_parser = parse_duration, hide = true)]
+    discovery_reload_interval: Duration,
+
+    /// Log messages of this level and above
+    #[arg(long = "log.level", value_enum, default_value_t = logging::Level::Info)]
+    log_level: logging::Level,
+
+    /// Layout of log messages
+    #[arg(long = "log.format", value_enum, default_value_t = logging::Format::Logfmt)]
+    log_format: logging::Format,
+
+    // About Go's runtime: taken and without effect.
+    #[arg(long = "auto-gomaxprocs", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", hide = true)]
+    auto_gomaxprocs: bool,
+    #[arg(long = "auto-gomemlimit", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", hide = true)]
+    auto_gomemlimit: bool,
+    #[arg(long = "auto-gomemlimit.ratio", default_value = "0.9", hide = true)]
+    auto_gomemlimit_ratio: String,
+    #[arg(long = "auto-gomemlimit.refresh-interval", default_value = "0s", hide = true)]
+    auto_gomemlimit_refresh_interval: String,
+}
+
+pub(crate) fn run(flags: &ServerFlags) -> anyhow::Result<()> {
+    let mut options = flags.common.resolve()?;
+    options.flags.push(("config.file".to_owned(), flags.config_file.display().to_string()));
+    wiring::run(&options, ConfigSource::File(flags.config_file.clone()))
+}
+
+impl CommonFlags {
+    /// Starts logging and checks what the parser could not.
+    pub(crate) fn resolve(&self) -> anyhow::Result<Options> {
+        logging::init(self.log_level, self.log_format);
+        let features = Features::parse(&self.enable_feature)?;
+        let cors_origin = Regex::new(&self.cors_origin).context("--web.cors.origin")?;
+        if !self.wal_compression {
+            anyhow::bail!(
+                "--no-storage.tsdb.wal-compression is not supported yet: leave it out to start with it"
+            );
+        }
+        let external_path = path_of_url(&self.external_url)?;
+        let route_prefix = match &self.route_prefix {
+            Some(prefix) => normal_prefix(prefix),
+            None => external_path.clone(),
+        };
+        Ok(Options {
+            listen: self.listen_address.clone(),
+            external_host: host_of_url(&self.external_url),
+            external_path,
+            route_prefix,
+            read_timeout: self.read_timeout,
+            max_connections: self.max_connections,
+            enable_lifecycle: self.enable_lifecycle,
+            cors_origin,
+            storage_path: self.storage_path.clone(),
+            retention: self.retention_time,
+            no_lockfile: self.no_lockfile,
+            max_series: self.max_series,
+            lookback_delta: self.lookback_delta,
+            query_timeout: self.query_timeout,
+            query_max_concurrency: self.query_max_concurrency,
+            query_max_samples: self.query_max_samples,
+            features,
+            timestamp_tolerance: if self.adjust_timestamps {
+                self.timestamp_tolerance
+            } else {
+                Duration::ZERO
+            },
+            discovery_interval: self.discovery_reload_interval,
+            flags: self.values(),
+        })
+    }
+
+    /// Every flag with its value, for `/api/v1/status/flags`.
+    fn values(&self) -> Vec<(String, String)> {
+        let time = |d: Duration| duration::format(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+        let values = [
+            ("auto-gomaxprocs", self.auto_gomaxprocs.to_string()),
+            ("auto-gomemlimit", self.auto_gomemlimit.to_string()),
+            ("auto-gomemlimit.ratio", self.auto_gomemlimit_ratio.clone()),
+            ("auto-gomemlimit.refresh-interval", self.auto_gomemlimit_refresh_interval.clone()),
+            ("enable-feature", self.enable_feature.join(",")),
+            ("log.format", format!("{:?}", self.log_format).to_lowercase()),
+            ("log.level", format!("{:?}", self.log_level).to_lowercase()),
+            ("query.lookback-delta", time(self.lookback_delta)),
+            ("query.max-concurrency", self.query_max_concurrency.to_string()),
+            ("query.max-samples", self.query_max_samples.to_string()),
+            ("query.timeout", time(self.query_timeout)),
+            ("scrape.adjust-timestamps", self.adjust_timestamps.to_string()),
+            ("scrape.discovery-reload-interval", time(self.discovery_reload_interval)),
+            ("scrape.timestamp-tolerance", time(self.timestamp_tolerance)),
+            ("storage.max-series", self.max_series.to_string()),
+            ("storage.tsdb.no-lockfile", self.no_lockfile.to_string()),
+            ("storage.tsdb.path", self.storage_path.display().to_string()),
+            ("storage.tsdb.retention.time", time(self.retention_time)),
+            ("storage.tsdb.wal-compression", self.wal_compression.to_string()),
+            ("web.cors.origin", self.cors_origin.clone()),
+            ("web.enable-lifecycle", self.enable_lifecycle.to_string()),
+            ("web.external-url", self.external_url.clone()),
+            ("web.listen-address", self.listen_address.join(",")),
+            ("web.max-connections", self.max_connections.to_string()),
+            ("web.read-timeout", time(self.read_timeout)),
+            ("web.route-prefix", self.route_prefix.clone().unwrap_or_default()),
+        ];
+        values.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+}
+
+/// Turns `--no-NAME` of the boolean flags into `--NAME=false`.
+pub(crate) fn expand_negations(args: Vec<String>) -> Vec<String> {
+    let expand = |arg: String| match arg.strip_prefix("--no-") {
+        Some(name) if BOOLEANS.contains(&name) => format!("--{name}=false"),
+        _ => arg,
+    };
+    args.into_iter().map(expand).collect()
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let millis = duration::parse(text).map_err(|e| format!("{e} (write it like 30s, 5m or 1h30m)"))?;
+    u64::try_from(millis).map(Duration::from_millis).map_err(|_| "must not be negative".to_owned())
+}
+
+/// `/prom` from `prom/`, nothing from `/`.
+fn normal_prefix(prefix: &str) -> String {
+    let trimmed = prefix.trim_matches('/');
+    if trimmed.is_empty() { String::new() } else { format!("/{trimmed}") }
+}
+
+fn path_of_url(url: &str) -> anyhow::Result<String> {
+    if url.is_empty() {
+        return Ok(String::new());
+    }
+    let rest = url.split_once("://").map(|(_, rest)| rest).with_context(|| {
+        format!(
+            "--web.external-url={url}: must begin with http:// or https://, like https://example.org/prom"
+        )
+    })?;
+    Ok(normal_prefix(rest.split_once('/').map_or("", |(_, path)| path)))
+}
+
+fn host_of_url(url: &str) -> Option<String> {
+    let rest = url.split_once("://")?.1;
+    Some(rest.split('/').next().unwrap_or(rest).to_owned()).filter(|h| !h.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn negated_booleans_become_false() {
+        let args = ["--no-web.enable-lifecycle", "--no-such-flag", "--web.enable-lifecycle"];
+        let expanded = expand_negations(args.iter().map(ToString::to_string).collect());
+        assert_eq!(expanded, ["--web.enable-lifecycle=false", "--no-such-flag", "--web.enable-lifecycle"]);
+    }
+
+    #[test]
+    fn the_prefix_is_the_external_path() {
+        for (url, path) in [
+            ("", ""),
+            ("https://mon.example.org", ""),
+            ("https://mon.example.org/", ""),
+            ("https://mon.example.org/prom/", "/prom"),
+            ("http://h:1/a/b", "/a/b"),
+        ] {
+            assert_eq!(path_of_url(url).ok().as_deref(), Some(path), "{url}");
+        }
+        assert!(path_of_url("example.org/prom").is_err());
+    }
+}

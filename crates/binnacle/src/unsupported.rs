@@ -1,0 +1,71 @@
+//! Flags of Prometheus that are not there yet: refused by name, so that nobody believes they work.
+
+/// Name and what it is about. A trailing dot stands for every flag that begins so.
+const NOT_YET: &[(&str, &str)] = &[
+    ("agent", "agent mode"),
+    ("alertmanager.", "sending alerts"),
+    ("config.auto-reload", "reloading by itself (SIGHUP and /-/reload work)"),
+    ("config.auto-reload-interval", "reloading by itself (SIGHUP and /-/reload work)"),
+    ("query.", "this limit on queries"),
+    ("rules.", "rules"),
+    ("storage.agent.", "agent mode"),
+    ("storage.remote.", "remote read and write"),
+    ("storage.tsdb.allow-overlapping-compaction", "compaction"),
+    ("storage.tsdb.block-reload-interval", "blocks"),
+    ("storage.tsdb.delay-compact-file.path", "compaction"),
+    ("storage.tsdb.delayed-compaction.max-percent", "compaction"),
+    ("storage.tsdb.head-chunks-write-queue-size", "a queue for head chunks"),
+    ("storage.tsdb.max-block-chunk-segment-size", "blocks"),
+    ("storage.tsdb.max-block-duration", "blocks"),
+    ("storage.tsdb.min-block-duration", "blocks"),
+    ("storage.tsdb.retention.size", "retention by size"),
+    ("storage.tsdb.samples-per-chunk", "chunks of another size"),
+    ("storage.tsdb.wal-compression-type", "another log compression than snappy"),
+    ("storage.tsdb.wal-segment-size", "log segments of another size"),
+    ("web.config.file", "TLS and authentication of the server"),
+    ("web.console.libraries", "console templates"),
+    ("web.console.templates", "console templates"),
+    ("web.enable-admin-api", "the admin API"),
+    ("web.enable-otlp-receiver", "OTLP"),
+    ("web.enable-remote-write-receiver", "receiving remote write"),
+    ("web.max-notifications-subscribers", "live notifications"),
+    ("web.page-title", "another page title"),
+    ("web.remote-write-receiver.accepted-protobuf-messages", "receiving remote write"),
+    ("web.search.max-limit", "the search API"),
+    ("web.user-assets", "user assets"),
+];
+
+/// Flags under a prefix above that do work.
+const WORKING: &[&str] =
+    &["query.lookback-delta", "query.timeout", "query.max-concurrency", "query.max-samples"];
+
+/// The message for the first argument that names a flag which is not there yet.
+pub(crate) fn refused_flag(args: &[String]) -> Option<String> {
+    args.iter().skip(1).take_while(|a| *a != "--").find_map(|arg| {
+        let flag = arg.strip_prefix("--")?;
+        let name = flag.split('=').next().unwrap_or(flag);
+        let positive = name.strip_prefix("no-").unwrap_or(name);
+        if WORKING.contains(&positive) {
+            return None;
+        }
+        let (_, what) = NOT_YET
+            .iter()
+            .find(|(known, _)| *known == positive || (known.ends_with('.') && positive.starts_with(known)))?;
+        Some(format!("--{name} is not supported yet ({what}): leave it out to start without it"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_that_are_not_there_are_refused_by_name() {
+        let refused = |arg: &str| refused_flag(&["binnacle".into(), "server".into(), arg.into()]);
+        assert!(refused("--web.enable-admin-api").is_some_and(|m| m.contains("--web.enable-admin-api")));
+        assert!(refused("--rules.max-concurrent-evals=2").is_some_and(|m| m.contains("rules")));
+        assert!(refused("--no-storage.tsdb.allow-overlapping-compaction").is_some());
+        assert_eq!(refused("--query.timeout=1m"), None);
+        assert_eq!(refused("--web.listen-address=:9090"), None);
+    }
+}

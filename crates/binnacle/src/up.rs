@@ -1,0 +1,64 @@
+//! `binnacle up`: the whole stack with an embedded configuration.
+
+use std::io::Write as _;
+
+use clap::Args;
+
+use crate::load::ConfigSource;
+use crate::server_flags::CommonFlags;
+use crate::wiring;
+
+const TEMPLATE: &str = include_str!("up.yml");
+
+/// Flags of `binnacle up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpFlags {
+    /// Prints the configuration that would run, and ends
+    #[arg(long)]
+    print_config: bool,
+
+    #[command(flatten)]
+    common: CommonFlags,
+}
+
+pub(crate) fn run(flags: &UpFlags) -> anyhow::Result<()> {
+    let options = flags.common.resolve()?;
+    let text = configuration(options.listen.first().map_or(":9090", String::as_str), &options.route_prefix);
+    if flags.print_config {
+        return Ok(std::io::stdout().write_all(text.as_bytes())?);
+    }
+    wiring::run(&options, ConfigSource::Embedded { text, name: "up.yml" })
+}
+
+/// The embedded configuration for a server that listens on `listen`.
+fn configuration(listen: &str, prefix: &str) -> String {
+    TEMPLATE.replace("@ADDRESS@", &own_address(listen)).replace("@PREFIX@", prefix)
+}
+
+/// How the process reaches itself: by the address listened on, by `localhost` when that is every address.
+fn own_address(listen: &str) -> String {
+    let (host, port) = listen.rsplit_once(':').unwrap_or(("", listen));
+    match host {
+        "" | "0.0.0.0" | "[::]" | "*" => format!("localhost:{port}"),
+        _ => listen.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_configuration_names_the_own_address() {
+        for (listen, want) in [
+            ("0.0.0.0:9090", "localhost:9090"),
+            (":9091", "localhost:9091"),
+            ("[::]:9090", "localhost:9090"),
+            ("127.0.0.1:9090", "127.0.0.1:9090"),
+        ] {
+            let text = configuration(listen, "/prom");
+            assert!(text.contains(&format!("targets: [\"{want}\"]")), "{listen}: {text}");
+            assert!(text.contains("metrics_path: /prom/metrics/node"));
+        }
+    }
+}
