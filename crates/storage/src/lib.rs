@@ -4,6 +4,8 @@
 //! series with their chunks *still encoded*, split into parts that different threads can decode at once.
 
 mod append;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod context;
 mod memory;
 mod select;

@@ -222,3 +222,13 @@ impl Select for MemoryStore {
         Ok(values)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conforms() {
+        assert_eq!(crate::conformance::check(MemoryStore::new), Ok(()));
+    }
+}

@@ -2,5 +2,6 @@
 
 pub mod promqltest;
 mod recordings;
+pub mod reference;
 
 pub use recordings::{HistogramNames, gunzip, load_dataset, shared};

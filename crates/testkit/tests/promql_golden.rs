@@ -200,7 +200,7 @@ fn recorded_queries_are_answered_as_prometheus_does() {
         testkit::load_dataset(&testkit::gunzip(&folder.join("dataset.jsonl.gz")).unwrap(), &store);
     let setup = Setup { store, histograms };
     let all = EngineOptions { parse: ParseOptions::all(), ..EngineOptions::default() };
-    let delayed = EngineOptions { delayed_name_removal: true, ..all.clone() };
+    let delayed = EngineOptions { delayed_name_removal: true, ..all };
     let mut out = String::new();
     let (mut equal, mut total) = (0, 0);
     for (file, options) in [
