@@ -1,1 +1,24 @@
-//! prometheus.yml as typed and as validated options of the components.
+//! `prometheus.yml` as typed and as validated options of the components. Only this crate knows YAML.
+//!
+//! [`load`] reads a text into a tree that remembers every place, fills the sections by the rules by which Go fills
+//! structs, and checks what Prometheus checks; a refusal has Prometheus' one line and, for people, the place, the
+//! reason and the remedy. [`Config::unsupported`] names what is valid and not implemented yet. The conversions make
+//! plain options of the sections.
+
+mod convert;
+mod decode;
+mod error;
+mod glob;
+mod kinds;
+mod load;
+mod sections;
+mod unsupported;
+mod yaml;
+
+pub use convert::Job;
+pub use error::{ConfigError, Problem};
+pub use kinds::{Anything, Bytes, FilePath, LabelNames, LabelSet, Millis, NameScheme, Secret, Url};
+pub use load::{Config, LoadOptions, load};
+pub use sections::*;
+pub use unsupported::Unsupported;
+pub use yaml::{Place, Span};

@@ -1,0 +1,575 @@
+//! From the tree to sections: the rules by which Go fills structs from YAML, in strict mode.
+//!
+//! Wrong types and unknown keys are collected and reported together; what a section itself refuses stops the
+//! whole. A key with a null value sets the zero value, not the default.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use model::number::quote;
+
+use crate::error::{Problem, closest};
+use crate::yaml::{Kind, Node, Out, Resolved, Span, resolve};
+
+/// A section refused its content: nothing more is read.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    /// In Prometheus' words.
+    pub(crate) line: String,
+    pub(crate) problem: Problem,
+}
+
+impl Stop {
+    pub(crate) fn at(span: Span, line: impl Into<String>) -> Self {
+        let line = line.into();
+        Stop { problem: Problem { span: Some(span), message: line.clone(), help: None }, line }
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.problem.help = Some(help.into());
+        self
+    }
+}
+
+/// What a section's own check found.
+#[derive(Debug)]
+pub(crate) struct Invalid {
+    message: String,
+    /// The key that is to blame; the whole section if none.
+    key: Option<&'static str>,
+    help: Option<String>,
+}
+
+/// A complaint about a section as a whole.
+pub(crate) fn invalid<T>(message: impl Into<String>) -> Result<T, Invalid> {
+    Err(Invalid { message: message.into(), key: None, help: None })
+}
+
+/// A complaint about one key of a section.
+pub(crate) fn invalid_at<T>(key: &'static str, message: impl Into<String>) -> Result<T, Invalid> {
+    Err(Invalid { message: message.into(), key: Some(key), help: None })
+}
+
+impl Invalid {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// With the place of the key in the section's node.
+    pub(crate) fn stop(self, node: &Node) -> Stop {
+        let span = self.key.and_then(|key| node.get(key)).map_or(node.span, |value| value.span);
+        let mut stop = Stop::at(span, self.message);
+        stop.problem.help = self.help;
+        stop
+    }
+}
+
+/// What was collected while decoding.
+#[derive(Debug, Default)]
+pub(crate) struct Issues {
+    /// `line 4: field foo not found in type config.ScrapeConfig`
+    lines: Vec<String>,
+    problems: Vec<Problem>,
+}
+
+impl Issues {
+    pub(crate) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Prometheus' words for all of them, and the problems.
+    pub(crate) fn finish(self) -> Option<(String, Vec<Problem>)> {
+        if self.lines.is_empty() {
+            return None;
+        }
+        Some((format!("yaml: unmarshal errors:\n  {}", self.lines.join("\n  ")), self.problems))
+    }
+
+    fn push(&mut self, node: &Node, line: &str, message: String, help: Option<String>) {
+        self.lines.push(format!("line {}: {line}", node.span.start.line));
+        self.problems.push(Problem { span: Some(node.span), message, help });
+    }
+
+    /// The node is not what the Go type `wanted` takes.
+    pub(crate) fn mismatch(&mut self, node: &Node, wanted: &str) {
+        let (tag, value, found) = match &node.kind {
+            Kind::Sequence(_) => ("!!seq", String::new(), "a list".into()),
+            Kind::Mapping(_) => ("!!map", String::new(), "a mapping".into()),
+            Kind::Scalar { text, .. } => {
+                let tag = resolve(node).map_or("!!str", Resolved::tag);
+                (tag, format!(" `{}`", shortened(text)), format!("`{}`", shortened(text)))
+            }
+        };
+        let line = format!("cannot unmarshal {tag}{value} into {wanted}");
+        self.push(node, &line, format!("expected {}, found {found}", in_words(wanted)), None);
+    }
+
+    fn unknown_key(&mut self, key: &Node, name: &str, go_type: &str, known: &[&'static str]) {
+        let help = match closest(name, known) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("keys that are known here: {}", known.join(", ")),
+        };
+        let line = format!("field {name} not found in type {go_type}");
+        self.push(key, &line, format!("unknown key `{name}`"), Some(help));
+    }
+
+    fn repeated_key(&mut self, key: &Node, name: &str, go_type: &str) {
+        let line = format!("field {name} already set in type {go_type}");
+        self.push(key, &line, format!("key `{name}` is set twice"), None);
+    }
+}
+
+/// Go quotes at most ten bytes of a wrong value.
+fn shortened(text: &str) -> String {
+    if text.len() <= 10 {
+        return text.to_owned();
+    }
+    let cut = (0..=7).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+    format!("{}...", &text[..cut])
+}
+
+/// A Go type as a person would say it.
+fn in_words(go_type: &str) -> &str {
+    match go_type {
+        "string" => "a text",
+        "bool" => "`true` or `false`",
+        "int" | "int64" => "a whole number",
+        "uint" | "uint64" => "a whole number that is not negative",
+        "float64" => "a number",
+        t if t.starts_with("[]") => "a list",
+        _ => "a mapping",
+    }
+}
+
+/// A value of a key.
+pub(crate) trait Field: Sized + Default {
+    /// Go's name of the type, for messages.
+    fn go_type() -> String;
+    /// Reads a node that is not null. `None`: the reason is among the issues.
+    fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop>;
+    /// Whether a key that is left out when empty is left out.
+    fn is_empty(&self) -> bool;
+    fn encode(&self) -> Out;
+    /// Joins relative paths of files with the directory of the configuration file.
+    fn set_directory(&mut self, _directory: &Path) {}
+}
+
+/// Reads a value; null is the zero value.
+pub(crate) fn value<T: Field>(node: &Node, issues: &mut Issues) -> Result<Option<T>, Stop> {
+    if node.is_null() { Ok(Some(T::default())) } else { T::decode(node, issues) }
+}
+
+/// A mapping with known keys. Its keys are declared with [`section!`].
+pub(crate) trait Section: Sized + Default {
+    /// What holds for keys that are not written.
+    fn defaults() -> Self {
+        Self::default()
+    }
+    /// Checks and completes what was read.
+    fn check(&mut self) -> Result<(), Invalid> {
+        Ok(())
+    }
+}
+
+/// The generated half of a section.
+pub(crate) trait Keys {
+    /// Go's name of the type that is filled.
+    const GO_FILLED: &'static str;
+    /// Sets the key; `false` if there is none of that name.
+    fn set(&mut self, key: &str, node: &Node, issues: &mut Issues) -> Result<bool, Stop>;
+    fn push_keys(keys: &mut Vec<&'static str>);
+    fn push_encoded(&self, pairs: &mut Vec<(String, Out)>);
+    fn all_empty(&self) -> bool;
+    fn set_directories(&mut self, directory: &Path);
+}
+
+/// Reads a section.
+pub(crate) fn decode_section<T: Section + Keys>(node: &Node, issues: &mut Issues) -> Result<Option<T>, Stop> {
+    let before = issues.len();
+    let mut section = T::defaults();
+    fill(&mut section, node, issues)?;
+    if issues.len() > before {
+        return Ok(None);
+    }
+    section.check().map_err(|err| err.stop(node))?;
+    Ok(Some(section))
+}
+
+fn fill<T: Section + Keys>(section: &mut T, node: &Node, issues: &mut Issues) -> Result<(), Stop> {
+    let Kind::Mapping(pairs) = &node.kind else {
+        issues.mismatch(node, T::GO_FILLED);
+        return Ok(());
+    };
+    let mut seen = std::collections::HashSet::new();
+    for (key, value) in pairs {
+        if resolve(key) == Some(Resolved::Merge) {
+            merge(section, value, issues)?;
+            continue;
+        }
+        let Some(name) = key.text() else {
+            issues.mismatch(key, "string");
+            continue;
+        };
+        if !section.set(name, value, issues)? {
+            let mut known = Vec::new();
+            T::push_keys(&mut known);
+            issues.unknown_key(key, name, T::GO_FILLED, &known);
+        } else if !seen.insert(name) {
+            issues.repeated_key(key, name, T::GO_FILLED);
+        }
+    }
+    Ok(())
+}
+
+/// `<<`: a mapping, or a list of mappings of which the first wins.
+fn merge<T: Section + Keys>(section: &mut T, node: &Node, issues: &mut Issues) -> Result<(), Stop> {
+    match &node.kind {
+        Kind::Mapping(_) => fill(section, node, issues),
+        Kind::Sequence(items) if items.iter().all(|item| matches!(item.kind, Kind::Mapping(_))) => {
+            items.iter().rev().try_for_each(|item| fill(section, item, issues))
+        }
+        _ => Err(Stop::at(node.span, "yaml: map merge requires map or sequence of maps as the value")),
+    }
+}
+
+/// Declares a section: its names in Go (of the struct, and of the type that is filled, which differs where the
+/// struct has an `UnmarshalYAML`), and for each key the field, its type, its name in the file, and whether it is
+/// written although it is empty (`keep`). A field of `inline` has its keys in the same mapping.
+macro_rules! section {
+    (
+        $(#[$meta:meta])*
+        $name:ident $go_name:literal $go_filled:literal {
+            $( $(#[$field_meta:meta])* $field:ident: $type:ty = $key:tt $($keep:ident)?, )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Default, PartialEq)]
+        pub struct $name {
+            $( $(#[$field_meta])* pub $field: $type, )*
+        }
+
+        impl $crate::decode::Keys for $name {
+            const GO_FILLED: &'static str = $go_filled;
+
+            fn set(
+                &mut self,
+                key: &str,
+                node: &$crate::yaml::Node,
+                issues: &mut $crate::decode::Issues,
+            ) -> Result<bool, $crate::decode::Stop> {
+                $( section!(@set $key, self.$field, key, node, issues); )*
+                Ok(false)
+            }
+
+            fn push_keys(keys: &mut Vec<&'static str>) {
+                $( section!(@keys $key, $type, keys); )*
+            }
+
+            fn push_encoded(&self, pairs: &mut Vec<(String, $crate::yaml::Out)>) {
+                $( section!(@encode $key, self.$field, pairs, $($keep)?); )*
+            }
+
+            fn all_empty(&self) -> bool {
+                true $( && $crate::decode::Field::is_empty(&self.$field) )*
+            }
+
+            fn set_directories(&mut self, directory: &std::path::Path) {
+                $( $crate::decode::Field::set_directory(&mut self.$field, directory); )*
+            }
+        }
+
+        impl $crate::decode::Field for $name {
+            fn go_type() -> String {
+                $go_name.into()
+            }
+
+            fn decode(
+                node: &$crate::yaml::Node,
+                issues: &mut $crate::decode::Issues,
+            ) -> Result<Option<Self>, $crate::decode::Stop> {
+                $crate::decode::decode_section(node, issues)
+            }
+
+            fn is_empty(&self) -> bool {
+                $crate::decode::Keys::all_empty(self)
+            }
+
+            fn encode(&self) -> $crate::yaml::Out {
+                let mut pairs = Vec::new();
+                $crate::decode::Keys::push_encoded(self, &mut pairs);
+                $crate::yaml::Out::Mapping(pairs)
+            }
+
+            fn set_directory(&mut self, directory: &std::path::Path) {
+                $crate::decode::Keys::set_directories(self, directory);
+            }
+        }
+    };
+    (@set inline, $field:expr, $key:ident, $node:ident, $issues:ident) => {
+        if $crate::decode::Keys::set(&mut $field, $key, $node, $issues)? {
+            return Ok(true);
+        }
+    };
+    (@set $name:literal, $field:expr, $key:ident, $node:ident, $issues:ident) => {
+        if $key == $name {
+            if let Some(value) = $crate::decode::value($node, $issues)? {
+                $field = value;
+            }
+            return Ok(true);
+        }
+    };
+    (@keys inline, $type:ty, $keys:ident) => { <$type as $crate::decode::Keys>::push_keys($keys) };
+    (@keys $name:literal, $type:ty, $keys:ident) => { $keys.push($name) };
+    (@encode inline, $field:expr, $pairs:ident,) => {
+        $crate::decode::Keys::push_encoded(&$field, $pairs)
+    };
+    (@encode $name:literal, $field:expr, $pairs:ident, keep) => {
+        $pairs.push(($name.into(), $crate::decode::Field::encode(&$field)))
+    };
+    (@encode $name:literal, $field:expr, $pairs:ident,) => {
+        if !$crate::decode::Field::is_empty(&$field) {
+            $pairs.push(($name.into(), $crate::decode::Field::encode(&$field)));
+        }
+    };
+}
+pub(crate) use section;
+
+impl Field for String {
+    fn go_type() -> String {
+        "string".into()
+    }
+
+    fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop> {
+        if node.text().is_none() {
+            issues.mismatch(node, "string");
+        }
+        Ok(node.text().map(str::to_owned))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn encode(&self) -> Out {
+        Out::Text(self.clone())
+    }
+}
+
+impl Field for bool {
+    fn go_type() -> String {
+        "bool".into()
+    }
+
+    fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop> {
+        if let Some(Resolved::Bool(value)) = resolve(node) {
+            return Ok(Some(value));
+        }
+        issues.mismatch(node, "bool");
+        Ok(None)
+    }
+
+    fn is_empty(&self) -> bool {
+        !self
+    }
+
+    fn encode(&self) -> Out {
+        Out::Literal(self.to_string())
+    }
+}
+
+macro_rules! integer {
+    ($type:ty, $go:literal) => {
+        impl Field for $type {
+            fn go_type() -> String {
+                $go.into()
+            }
+
+            fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop> {
+                let value = match resolve(node) {
+                    Some(Resolved::Int(n)) => <$type>::try_from(n).ok(),
+                    Some(Resolved::Uint(n)) => <$type>::try_from(n).ok(),
+                    // Go cuts off the decimals of a number that is in range.
+                    Some(Resolved::Float(v)) if v >= <$type>::MIN as f64 && v <= <$type>::MAX as f64 => {
+                        Some(v as $type)
+                    }
+                    _ => None,
+                };
+                if value.is_none() {
+                    issues.mismatch(node, $go);
+                }
+                Ok(value)
+            }
+
+            fn is_empty(&self) -> bool {
+                *self == 0
+            }
+
+            fn encode(&self) -> Out {
+                Out::Literal(self.to_string())
+            }
+        }
+    };
+}
+
+integer!(i64, "int64");
+integer!(isize, "int");
+integer!(u64, "uint64");
+integer!(usize, "uint");
+
+impl Field for f64 {
+    fn go_type() -> String {
+        "float64".into()
+    }
+
+    fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop> {
+        let value = match resolve(node) {
+            Some(Resolved::Int(n)) => Some(n as f64),
+            Some(Resolved::Uint(n)) => Some(n as f64),
+            Some(Resolved::Float(v)) => Some(v),
+            _ => None,
+        };
+        if value.is_none() {
+            issues.mismatch(node, "float64");
+        }
+        Ok(value)
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == 0.0
+    }
+
+    fn encode(&self) -> Out {
+        Out::Literal(match self {
+            v if v.is_nan() => ".nan".into(),
+            v if *v == f64::INFINITY => ".inf".into(),
+            v if *v == f64::NEG_INFINITY => "-.inf".into(),
+            v => model::number::format_g(*v),
+        })
+    }
+}
+
+/// What may be missing: Go's pointers.
+impl<T: Field> Field for Option<T> {
+    fn go_type() -> String {
+        format!("*{}", T::go_type())
+    }
+
+    fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop> {
+        Ok(T::decode(node, issues)?.map(Some))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_none()
+    }
+
+    fn encode(&self) -> Out {
+        self.as_ref().map_or(Out::Null, Field::encode)
+    }
+
+    fn set_directory(&mut self, directory: &Path) {
+        if let Some(inner) = self {
+            inner.set_directory(directory);
+        }
+    }
+}
+
+impl<T: Field> Field for Vec<T> {
+    fn go_type() -> String {
+        format!("[]{}", T::go_type())
+    }
+
+    fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop> {
+        let Kind::Sequence(items) = &node.kind else {
+            issues.mismatch(node, &Self::go_type());
+            return Ok(None);
+        };
+        let mut out = Vec::with_capacity(items.len());
+        for item in items {
+            out.extend(value(item, issues)?);
+        }
+        Ok(Some(out))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn encode(&self) -> Out {
+        Out::Sequence(self.iter().map(Field::encode).collect())
+    }
+
+    fn set_directory(&mut self, directory: &Path) {
+        for item in self {
+            item.set_directory(directory);
+        }
+    }
+}
+
+impl<T: Field> Field for BTreeMap<String, T> {
+    fn go_type() -> String {
+        format!("map[string]{}", T::go_type())
+    }
+
+    fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop> {
+        let Kind::Mapping(pairs) = &node.kind else {
+            issues.mismatch(node, &Self::go_type());
+            return Ok(None);
+        };
+        let mut out = BTreeMap::new();
+        for (key, item) in pairs {
+            if resolve(key) == Some(Resolved::Merge) {
+                let merged: Option<Self> = Self::decode(item, issues)?;
+                for (name, item) in merged.unwrap_or_default() {
+                    out.entry(name).or_insert(item);
+                }
+                continue;
+            }
+            let name: Option<String> = value(key, issues)?;
+            let (Some(name), Some(decoded)) = (name, value(item, issues)?) else { continue };
+            if out.contains_key(&name) {
+                let line = format!("key {} already set in map", quote(&name));
+                issues.push(item, &line, format!("key `{name}` is set twice"), None);
+            }
+            out.insert(name, decoded);
+        }
+        Ok(Some(out))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn encode(&self) -> Out {
+        let mut pairs: Vec<(&String, &T)> = self.iter().collect();
+        pairs.sort_by(|a, b| natural_order(a.0, b.0));
+        Out::Mapping(pairs.into_iter().map(|(key, item)| (key.clone(), item.encode())).collect())
+    }
+
+    fn set_directory(&mut self, directory: &Path) {
+        for item in self.values_mut() {
+            item.set_directory(directory);
+        }
+    }
+}
+
+/// The order in which Go's YAML package writes the keys of a map: runs of digits by their value, letters after
+/// anything else.
+fn natural_order(a: &str, b: &str) -> std::cmp::Ordering {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let Some(i) = a.iter().zip(&b).position(|(x, y)| x != y) else { return a.len().cmp(&b.len()) };
+    let (x, y) = (a[i], b[i]);
+    let digits_from = |text: &[char]| -> u128 {
+        let run: String = text[i..].iter().take_while(|c| c.is_ascii_digit()).take(30).collect();
+        run.parse().unwrap_or(0)
+    };
+    match (x.is_alphabetic(), y.is_alphabetic()) {
+        (true, true) => x.cmp(&y),
+        (true, false) => std::cmp::Ordering::Greater,
+        (false, true) => std::cmp::Ordering::Less,
+        (false, false) if x.is_ascii_digit() && y.is_ascii_digit() => {
+            digits_from(&a).cmp(&digits_from(&b)).then(x.cmp(&y))
+        }
+        (false, false) => x.cmp(&y),
+    }
+}

@@ -1,0 +1,29 @@
+//! The sections of the file, a module each.
+
+mod alerting;
+mod discovery;
+mod document;
+mod global;
+mod http_client;
+mod relabel;
+mod remote;
+mod scrape;
+mod storage;
+
+pub use alerting::{Alerting, Alertmanager, ApiVersion};
+pub use discovery::{
+    AttachMetadata, ConsulSd, Discovery, DnsSd, FileSd, HttpSd, KubernetesSd, Namespaces, Others, Role,
+    Selector, StaticConfig,
+};
+pub use document::{Document, ScrapeFile};
+pub(crate) use document::{complete_jobs, place};
+pub use global::{Global, Runtime};
+pub use http_client::{
+    Authorization, BasicAuth, Header, Headers, HttpClient, OAuth2, Proxy, TlsConfig, TlsVersion,
+};
+pub(crate) use relabel::compile;
+pub use relabel::{Pattern, RelabelConfig, RuleAction, Rules};
+pub use remote::{GoogleIam, Metadata, Queue, RemoteRead, RemoteWrite, SigV4};
+pub(crate) use scrape::Step;
+pub use scrape::{Protocol, ScrapeConfig};
+pub use storage::{ChunkEncoding, Exemplars, Otlp, Retention, Storage, Tracing, TracingClient, Tsdb};

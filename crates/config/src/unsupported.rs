@@ -1,0 +1,180 @@
+//! What is valid, and not implemented yet.
+
+use std::fmt;
+
+use crate::error::{Problem, report};
+use crate::load::Config;
+use crate::sections::{HttpClient, ScrapeConfig, Step, place};
+
+/// Keys that are understood and would have no effect. A server refuses them, so that nobody believes otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsupported {
+    problems: Vec<Problem>,
+    names: Vec<String>,
+    text: String,
+}
+
+impl Unsupported {
+    /// For people: each key with its place.
+    #[must_use]
+    pub fn report(&self, file: &str) -> String {
+        report(&self.problems, file, &self.text)
+    }
+}
+
+/// `remote_write (line 3) is not supported yet`, a line each.
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (name, problem)) in self.names.iter().zip(&self.problems).enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            match problem.span {
+                Some(span) => write!(f, "{name} (line {}) is not supported yet", span.start.line)?,
+                None => write!(f, "{name} is not supported yet")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Unsupported {}
+
+/// A key and the way to it.
+struct Finding {
+    name: String,
+    steps: Vec<Step>,
+}
+
+/// Notes keys of one section.
+struct Findings<'a> {
+    found: &'a mut Vec<Finding>,
+    at: Vec<Step>,
+    /// What stands before the key in its name.
+    prefix: String,
+}
+
+impl Findings<'_> {
+    fn note(&mut self, set: bool, key: &'static str) {
+        if set {
+            let steps = self.at.iter().copied().chain([Step::Key(key)]).collect();
+            self.found.push(Finding { name: format!("{}{key}", self.prefix), steps });
+        }
+    }
+
+    /// Continues inside a key.
+    fn inside(&mut self, steps: &[Step], prefix: String) -> Findings<'_> {
+        let at = self.at.iter().copied().chain(steps.iter().copied()).collect();
+        Findings { found: self.found, at, prefix }
+    }
+}
+
+impl Config {
+    /// What of the main file and of the jobs of further files would have no effect.
+    #[must_use]
+    pub fn unsupported(&self, jobs: &[ScrapeConfig]) -> Option<Unsupported> {
+        let mut found = Vec::new();
+        let mut findings = Findings { found: &mut found, at: Vec::new(), prefix: String::new() };
+        self.find_in_sections(&mut findings);
+        let own_jobs = self.document().scrape_configs.len();
+        for (i, job) in self.document().scrape_configs.iter().flatten().enumerate() {
+            let at = [Step::Key("scrape_configs"), Step::Index(i)];
+            find_in_job(job, &mut findings.inside(&at, format!("job {}: ", job.job_name)));
+        }
+        let mut in_files = Vec::new();
+        for job in jobs.iter().skip(own_jobs) {
+            let prefix = format!("job {}: ", job.job_name);
+            find_in_job(job, &mut Findings { found: &mut in_files, at: Vec::new(), prefix });
+        }
+        if found.is_empty() && in_files.is_empty() {
+            return None;
+        }
+        let spans = found
+            .iter()
+            .map(|finding| self.root().map(|root| place(root, &finding.steps)))
+            .chain(in_files.iter().map(|_| None))
+            .collect::<Vec<_>>();
+        let names: Vec<String> = found.into_iter().chain(in_files).map(|finding| finding.name).collect();
+        let problems = names
+            .iter()
+            .zip(spans)
+            .map(|(name, span)| Problem { span, message: format!("{name} is not supported yet"), help: None })
+            .collect();
+        Some(Unsupported { problems, names, text: self.text().to_owned() })
+    }
+
+    fn find_in_sections(&self, findings: &mut Findings<'_>) {
+        let document = self.document();
+        let written =
+            |key: &str| self.root().is_some_and(|root| root.get(key).is_some_and(|node| !node.is_null()));
+        let alerting = &document.alerting;
+        findings.note(
+            !alerting.alertmanagers.is_empty() || !alerting.alert_relabel_configs.is_empty(),
+            "alerting",
+        );
+        findings.note(!document.rule_files.is_empty(), "rule_files");
+        findings.note(!document.remote_write.is_empty(), "remote_write");
+        findings.note(!document.remote_read.is_empty(), "remote_read");
+        findings.note(!document.tracing.endpoint.is_empty(), "tracing");
+        findings.note(written("otlp"), "otlp");
+
+        let global = &document.global;
+        let mut inside = findings.inside(&[Step::Key("global")], "global.".into());
+        inside.note(!global.query_log_file.is_unset(), "query_log_file");
+        inside.note(!global.scrape_failure_log_file.is_unset(), "scrape_failure_log_file");
+        inside.note(global.rule_query_offset.0 != 0, "rule_query_offset");
+        inside.note(global.scrape_native_histograms == Some(true), "scrape_native_histograms");
+        inside.note(global.convert_classic_histograms_to_nhcb, "convert_classic_histograms_to_nhcb");
+
+        let mut inside = findings.inside(&[Step::Key("storage")], "storage.".into());
+        inside.note(document.storage.exemplars.is_some(), "exemplars");
+        if let Some(tsdb) = &document.storage.tsdb {
+            let at = [Step::Key("storage"), Step::Key("tsdb")];
+            let mut inside = findings.inside(&at, "storage.tsdb.".into());
+            inside.note(tsdb.out_of_order_time_window.0 != 0, "out_of_order_time_window");
+            inside.note(tsdb.stale_series_compaction_threshold != 0.0, "stale_series_compaction_threshold");
+            inside.note(tsdb.chunk_encoding.floats == "xor2", "chunk_encoding");
+        }
+    }
+}
+
+fn find_in_job(job: &ScrapeConfig, findings: &mut Findings<'_>) {
+    let protobuf = |protocol: &crate::sections::Protocol| protocol.0 == "PrometheusProto";
+    findings.note(job.scrape_native_histograms == Some(true), "scrape_native_histograms");
+    findings.note(job.convert_classic_histograms_to_nhcb == Some(true), "convert_classic_histograms_to_nhcb");
+    findings.note(protobuf(&job.fallback_scrape_protocol), "fallback_scrape_protocol");
+    let only_protobuf = job.scrape_protocols.iter().flatten().all(protobuf);
+    findings.note(only_protobuf, "scrape_protocols");
+    findings.note(!job.scrape_failure_log_file.is_unset(), "scrape_failure_log_file");
+    findings.note(job.native_histogram_bucket_limit != 0, "native_histogram_bucket_limit");
+    findings.note(job.native_histogram_min_bucket_factor != 0.0, "native_histogram_min_bucket_factor");
+    find_in_client(&job.http, findings);
+    for (i, sd) in job.discovery.http.iter().flatten().enumerate() {
+        let at = [Step::Key("http_sd_configs"), Step::Index(i)];
+        let prefix = format!("{}http_sd_configs.", findings.prefix);
+        find_in_client(&sd.http, &mut findings.inside(&at, prefix));
+    }
+    for key in job.discovery.kinds_in_use() {
+        let runs = matches!(key, "static_configs" | "file_sd_configs" | "http_sd_configs");
+        findings.note(!runs, key);
+    }
+}
+
+fn find_in_client(http: &HttpClient, findings: &mut Findings<'_>) {
+    findings.note(http.oauth2.is_some(), "oauth2");
+    findings.note(!http.proxy.no_proxy.is_empty(), "no_proxy");
+    findings.note(http.proxy.proxy_from_environment, "proxy_from_environment");
+    findings.note(!http.proxy.proxy_connect_header.is_empty(), "proxy_connect_header");
+    let from_manager = http
+        .basic_auth
+        .as_ref()
+        .is_some_and(|auth| !auth.username_ref.is_empty() || !auth.password_ref.is_empty());
+    findings.note(from_manager, "basic_auth");
+    findings.note(
+        http.authorization.as_ref().is_some_and(|auth| !auth.credentials_ref.is_empty()),
+        "authorization",
+    );
+    let tls = &http.tls_config;
+    let from_manager = !tls.ca_ref.is_empty() || !tls.cert_ref.is_empty() || !tls.key_ref.is_empty();
+    findings.note(from_manager, "tls_config");
+}

@@ -1,0 +1,11 @@
+//! YAML in and out, the way of Go's YAML package version 2.
+
+pub(crate) mod emit;
+mod node;
+mod scalar;
+mod syntax;
+
+pub(crate) use emit::Out;
+pub(crate) use node::{Kind, Node, parse};
+pub use node::{Place, Span};
+pub(crate) use scalar::{Resolved, resolve, resolve_plain};

@@ -1,0 +1,263 @@
+//! What Prometheus and promtool said about configurations, and what we say.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use config::{Config, ConfigError, LoadOptions, Millis, Retention, ScrapeConfig, load};
+
+fn environment(name: &str) -> Option<String> {
+    (name == "FOO").then(|| "bar".into())
+}
+
+fn load_in(directory: &Path, text: &str) -> Result<Config, ConfigError> {
+    load(
+        text,
+        &LoadOptions {
+            environment: &environment,
+            directory,
+            default_retention: Retention { time: Millis(15 * 86_400_000), ..Retention::default() },
+        },
+    )
+}
+
+#[derive(serde::Deserialize)]
+struct Check {
+    name: String,
+    args: Vec<String>,
+    content: String,
+    exit: i32,
+    stderr: String,
+}
+
+/// A directory with the files that lay beside the recorded configurations.
+fn directory() -> tempfile::TempDir {
+    let files: BTreeMap<String, String> =
+        serde_json::from_str(include_str!("../testdata/files.json")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        std::fs::write(directory.path().join(name), content).unwrap();
+    }
+    directory
+}
+
+#[test]
+fn configurations_are_refused_in_the_words_of_prometheus() {
+    let directory = directory();
+    let prefix = format!("{}/", directory.path().display());
+    for line in include_str!("../testdata/check-config.jsonl").lines() {
+        let row: Check = serde_json::from_str(line).unwrap();
+        let complaint = row.stderr.trim_end().strip_prefix("  FAILED: ").unwrap_or("");
+        let loaded = load_in(directory.path(), &row.content);
+        if let Some(want) = complaint.strip_prefix("parsing YAML file prometheus.yml: ") {
+            assert_eq!(row.exit, 1);
+            let err = loaded.expect_err(&row.name);
+            assert_eq!(err.to_string(), want, "{}", row.name);
+            assert!(!err.problems().is_empty(), "{}", row.name);
+            let placed = err.problems().iter().all(|problem| problem.span.is_some());
+            assert!(placed, "{}: a complaint without a place: {err:?}", row.name);
+            continue;
+        }
+        let config = loaded.unwrap_or_else(|err| panic!("{} {:?}: {err}", row.name, row.args));
+        let jobs = config.scrape_configs().map_err(|err| err.to_string().replace(&prefix, ""));
+        match complaint.strip_prefix("error loading scrape configs: ") {
+            Some(want) => assert_eq!(jobs.unwrap_err(), want, "{}", row.name),
+            None => drop(jobs.unwrap()),
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Effective {
+    name: String,
+    content: String,
+    #[serde(default)]
+    yaml: Option<String>,
+    #[serde(default)]
+    start_error: Option<Vec<String>>,
+}
+
+#[test]
+fn the_effective_configuration_is_printed_as_prometheus_prints_it() {
+    for line in include_str!("../testdata/effective-config.jsonl").lines() {
+        let row: Effective = serde_json::from_str(line).unwrap();
+        let loaded = load_in(Path::new("."), &row.content);
+        match (row.yaml, row.start_error) {
+            (Some(want), _) => assert_eq!(loaded.unwrap().effective_yaml(), want, "{}", row.name),
+            (None, Some(lines)) => {
+                let err = loaded.expect_err(&row.name).to_string();
+                assert!(lines.concat().replace("\\\"", "\"").contains(&err), "{}: {err}", row.name);
+            }
+            (None, None) => panic!("{}: nothing recorded", row.name),
+        }
+    }
+}
+
+#[test]
+fn what_is_printed_reads_back_the_same() {
+    for line in include_str!("../testdata/effective-config.jsonl").lines() {
+        let row: Effective = serde_json::from_str(line).unwrap();
+        // As with Prometheus, `filter_external_labels: false` is left out though it is not the default, and a
+        // dollar sign in an external label is taken for a variable again.
+        if ["ok-remote", "ok-env-external"].contains(&row.name.as_str()) {
+            continue;
+        }
+        let Ok(first) = load_in(Path::new("."), &row.content) else { continue };
+        let printed = first.effective_yaml();
+        let second = load_in(Path::new("."), &printed).unwrap_or_else(|err| panic!("{}: {err}", row.name));
+        assert_eq!(second.effective_yaml(), printed, "{}", row.name);
+    }
+}
+
+fn jobs(config: &Config) -> Vec<ScrapeConfig> {
+    config.scrape_configs().unwrap()
+}
+
+#[test]
+fn a_job_becomes_options() {
+    let text = "
+global: {scrape_interval: 15s, sample_limit: 100}
+scrape_configs:
+- job_name: node
+  scrape_timeout: 5s
+  params: {'collect[]': [cpu, meminfo]}
+  basic_auth: {username: u, password_file: pw}
+  tls_config: {ca_file: /ca.pem, min_version: TLS12}
+  http_headers: {X-A: {values: [a], secrets: [s]}}
+  relabel_configs:
+  - {source_labels: [__address__], regex: '(.*):.*', target_label: host}
+  static_configs:
+  - {targets: ['a:1', 'b:2'], labels: {env: x}}
+  file_sd_configs: [{files: ['t/*.json']}]
+  http_sd_configs: [{url: 'http://x/sd'}]
+";
+    let config = load_in(Path::new("/etc/p"), text).unwrap();
+    assert_eq!(config.unsupported(&jobs(&config)), None);
+    let job = jobs(&config)[0].to_job().unwrap();
+    assert_eq!(job.scrape.name, "node");
+    assert_eq!(job.scrape.scrape_interval.as_secs(), 15);
+    assert_eq!(job.scrape.scrape_timeout.as_secs(), 5);
+    assert_eq!(job.scrape.limits.samples, 100);
+    assert_eq!(job.scrape.params["collect[]"], ["cpu", "meminfo"]);
+    assert_eq!(job.scrape.scrape_protocols.len(), 4);
+    assert_eq!(job.scrape.relabel_configs[0].regex.as_str(), "(.*):.*");
+    let client = &job.scrape.client;
+    let password = client.basic_auth.as_ref().unwrap().password.clone().unwrap();
+    assert_eq!(password, httpclient::Source::File("/etc/p/pw".into()));
+    assert_eq!(client.headers[0].values.len(), 2);
+    assert_eq!(client.tls.ca, Some(httpclient::Source::File("/ca.pem".into())));
+    let mechanisms: Vec<&str> = job.providers.iter().map(discovery::ProviderOptions::mechanism).collect();
+    assert_eq!(mechanisms, ["file", "http", "static"]);
+}
+
+#[test]
+fn what_has_no_effect_yet_is_named_with_its_place() {
+    let text = "
+rule_files: [a.yml]
+remote_write:
+- url: http://x
+storage:
+  tsdb: {out_of_order_time_window: 5m}
+scrape_configs:
+- job_name: j
+  kubernetes_sd_configs: [{role: pod}]
+  proxy_from_environment: true
+";
+    let config = load_in(Path::new("."), text).unwrap();
+    let unsupported = config.unsupported(&jobs(&config)).unwrap();
+    let want = "\
+rule_files (line 2) is not supported yet
+remote_write (line 4) is not supported yet
+storage.tsdb.out_of_order_time_window (line 6) is not supported yet
+job j: proxy_from_environment (line 10) is not supported yet
+job j: kubernetes_sd_configs (line 9) is not supported yet";
+    assert_eq!(unsupported.to_string(), want);
+    assert!(unsupported.report("p.yml").contains("p.yml:9:"));
+}
+
+#[test]
+fn people_are_told_where_and_what_would_be_right() {
+    let cases = [
+        (
+            "global:\n  scrape_intervall: 5s\n",
+            "error: unknown key `scrape_intervall`
+  --> p.yml:2:3
+  |
+2 |   scrape_intervall: 5s
+  |   ^^^^^^^^^^^^^^^^
+  = help: did you mean `scrape_interval`?
+",
+        ),
+        (
+            "global:\n  scrape_interval: 5x\n",
+            "error: unknown unit \"x\" in duration \"5x\"
+  --> p.yml:2:20
+  |
+2 |   scrape_interval: 5x
+  |                    ^^
+  = help: a duration is numbers with units, largest first: 30s, 1h30m, 500ms, 15d
+",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n- job_name: a\n",
+            "error: found multiple scrape configs with job name \"a\"
+  --> p.yml:3:13
+  |
+3 | - job_name: a
+  |             ^
+  = help: names of jobs must differ
+",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  relabel_configs:\n  - source_labels: [x]\n    regex: '('\n",
+            "error: error parsing regexp: missing closing ): `^(?s:()$`
+  --> p.yml:5:12
+  |
+5 |     regex: '('
+  |            ^^^
+",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  static_configs: [{targets: ['http://h/x']}]\n",
+            "error: \"http://h/x\" is not a valid hostname
+  --> p.yml:3:19
+  |
+3 |   static_configs: [{targets: ['http://h/x']}]
+  |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = help: a target is host:port; scheme and path are the job's `scheme` and `metrics_path`
+",
+        ),
+        (
+            "global:\n\tscrape_interval: 5s\n",
+            "error: not valid YAML: found character that cannot start any token
+  --> p.yml:2:2
+  |
+2 | \tscrape_interval: 5s
+  | \t^
+  = help: YAML is indented with blanks, never with tabs; a value that starts with @, ` or % needs quotes
+",
+        ),
+        (
+            "global: {scrape_interval: 5s}\nscrape_configs: {}\n",
+            "error: expected a list, found a mapping
+  --> p.yml:2:17
+  |
+2 | scrape_configs: {}
+  |                 ^^
+",
+        ),
+    ];
+    for (text, want) in cases {
+        let err = load_in(Path::new("."), text).unwrap_err();
+        assert_eq!(err.report("p.yml"), want);
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in r"([a-z_]{1,8}: ?|- |\n|  |\{|\}|\[|\]|'|\x22|&a |\*a|<<: |!!int |\||0x1|1m|#|\t|é){0,40}") {
+        if let Ok(config) = load_in(Path::new("."), &text) {
+            assert!(config.effective_yaml().starts_with("global:\n"));
+        }
+    }
+}
