@@ -1,13 +1,17 @@
-//! What taking in a page costs a sample, without network: `cargo run --release -p scrape --example intake`.
+//! What taking in a page costs a sample, without network: `cargo run --release -p scrape --example intake`. With the
+//! address of a server (`127.0.0.1:9100`) it scrapes that for five seconds, twenty times a second, and prints the cost
+//! with network.
 //!
 //! Pages of 10,000 lines of 258 bytes; half of the values change from page to page, as counters and gauges do.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use discovery::{ADDRESS, TargetGroup, TargetSets};
+use exposition::{Family, MetricValue, Registry};
 use model::Labels;
-use scrape::PageIntake;
+use scrape::{JobOptions, Manager, ManagerOptions, PageIntake};
 use storage::{Affinity, Append, AppendError, Batch, Outcome, Resolved, SeriesRef};
 
 const LINES: usize = 10_000;
@@ -124,7 +128,64 @@ fn measure_first() -> Result<(), String> {
     std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).map_err(|err| err.to_string())
 }
 
+/// Scrapes `address` for five seconds into the store that keeps nothing.
+fn measure_network(address: &str) -> Result<(), String> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|err| err.to_string())?;
+    let registry = Registry::new();
+    let cpu = cpu_seconds()?;
+    let scraped = runtime.block_on(async {
+        let manager =
+            Arc::new(Manager::new(ManagerOptions::default(), Arc::new(Nothing::default()), &registry));
+        let interval = Duration::from_millis(50);
+        let job =
+            JobOptions { scrape_interval: interval, scrape_timeout: interval, ..JobOptions::new("bench") };
+        manager.apply(vec![job]).map_err(|err| err.to_string())?;
+        let group = TargetGroup {
+            source: "0".to_owned(),
+            targets: vec![Labels::from_pairs([(ADDRESS, address)])],
+            labels: Labels::empty(),
+        };
+        let sets = TargetSets::new([("bench".to_owned(), vec![Arc::new(group)])].into());
+        let (_sender, receiver) = tokio::sync::watch::channel(sets);
+        let running = manager.clone();
+        tokio::spawn(async move { running.run(receiver).await });
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let target = manager.targets(None).active.pop().ok_or("no target")?;
+        manager.stop().await;
+        if target.last_error.is_empty() { Ok(()) } else { Err(target.last_error) }
+    });
+    scraped?;
+    let lines = registry
+        .gather()
+        .iter()
+        .filter(|f| f.name.starts_with("binnacle_scrape_lines"))
+        .map(value)
+        .sum::<f64>();
+    let cost = (cpu_seconds()? - cpu) / lines * 1e6;
+    let text = format!("with network: {cost:.3} CPU seconds a million samples, of {lines} samples\n");
+    std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).map_err(|err| err.to_string())
+}
+
+fn value(family: &Family) -> f64 {
+    match family.metrics.first().map(|m| &m.value) {
+        Some(MetricValue::Float(v)) => *v,
+        _ => 0.0,
+    }
+}
+
+/// User and system time of this process, from `/proc/self/stat` in hundredths of a second.
+fn cpu_seconds() -> Result<f64, String> {
+    let stat = std::fs::read_to_string("/proc/self/stat").map_err(|err| err.to_string())?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+    Ok((ticks(11) + ticks(12)) / 100.0)
+}
+
 fn main() -> Result<(), String> {
+    if let Some(address) = std::env::args().nth(1) {
+        return measure_network(&address);
+    }
     measure_first()?;
     measure("same lines", false)?;
     measure("0.3 % of the lines come and go", true)

@@ -130,7 +130,7 @@ impl ScrapeLoop {
             let stamp = time.stamp(now);
             self.scrape(stamp).await;
         };
-        if last_command == Command::Retire && self.last_start.is_some() {
+        if last_command == Command::Retire && !self.state.is_empty() {
             self.retire(&mut ticks).await;
         }
         self.state

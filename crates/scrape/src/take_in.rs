@@ -102,7 +102,7 @@ impl TakeIn {
             match self.walk(page, scratch, false) {
                 Ok(counts) => report.counts = counts,
                 Err((counts, error)) => {
-                    report.counts = WalkCounts { new_series: 0, ..counts };
+                    report.counts = counts;
                     report.error = Some(error);
                 }
             }
@@ -352,6 +352,11 @@ impl TakeIn {
 }
 
 impl TargetState {
+    /// Whether nothing was ever written for the target.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reports.handles().is_empty()
+    }
+
     /// Marks all series of a target that is gone stale as of `stamp` (nanoseconds). The store refuses the markers of
     /// series that someone wrote to since.
     pub(crate) fn end(
