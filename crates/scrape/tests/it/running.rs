@@ -88,7 +88,7 @@ async fn a_reload_keeps_what_did_not_change() {
     let samples = world.store.samples(first);
     assert!(samples.iter().all(|(_, v)| *v == 0.0));
     let widest = samples.windows(2).map(|pair| pair[1].0 - pair[0].0).max().unwrap();
-    assert!(widest < 250, "a gap of {widest} ms in {samples:?}");
+    assert!(widest < 350, "a gap of {widest} ms in {samples:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
