@@ -1,18 +1,16 @@
 //! Prints this machine's page, to lay beside node_exporter's; with a number, measures that many collections instead.
 
-#[path = "../tests/page_text/mod.rs"]
-mod page_text;
-
 use std::error::Error;
 use std::time::Instant;
 
+use exposition::{Format, encode};
 use nodestats::{NodeStats, Options};
 
 #[allow(clippy::print_stdout)] // what the example is for
 fn main() -> Result<(), Box<dyn Error>> {
     let node = NodeStats::new(&Options::default())?;
     let Some(rounds) = std::env::args().nth(1) else {
-        print!("{}", page_text::page(&node.collect()));
+        print!("{}", encode(&node.collect(), Format::TEXT));
         return Ok(());
     };
     let rounds: u32 = rounds.parse()?;

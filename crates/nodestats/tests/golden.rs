@@ -1,14 +1,10 @@
 //! The collectors over a prepared machine, compared with what node_exporter said about it (`testdata/README.md`).
 #![allow(clippy::unwrap_used, clippy::panic)] // a failing test panics
 
-mod page_text;
-
 use std::path::{Path, PathBuf};
 
-use exposition::{Family, MetricValue};
+use exposition::{Family, Format, MetricValue, encode};
 use nodestats::{NodeStats, Options, Selection};
-
-use page_text::page;
 
 fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
@@ -58,7 +54,7 @@ fn every_collector_says_what_node_exporter_says() {
             std::fs::read_to_string(&golden).unwrap_or_else(|e| panic!("{}: {e}", golden.display()));
         let node = NodeStats::new(&options(collector)).unwrap();
         for round in 1..=2 {
-            let said = page(&comparable(node.collect()));
+            let said = encode(&comparable(node.collect()), Format::TEXT);
             for (line, (said, expected)) in said.lines().zip(expected.lines()).enumerate() {
                 assert_eq!(said, expected, "{collector}, round {round}, line {}", line + 1);
             }
