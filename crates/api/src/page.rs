@@ -11,12 +11,16 @@ use crate::request::Request;
 
 /// What the build of `ui/` leaves: each file as `NAME.br` and `NAME.gz`, and `index.html` plain, too.
 #[derive(rust_embed::RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../ui/dist"]
+#[folder = "../../ui/dist"]
 #[allow_missing = true]
 struct Files;
 
 /// The tag in `index.html` that relative addresses start from.
 const BASE: &str = "<base href=\"/\"";
+
+/// The page runs its own files only and asks nobody else.
+const CONTENT_SECURITY_POLICY: &str =
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; frame-ancestors 'self'";
 
 const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>binnacle</title>\
 <body style=\"font: 16px/1.5 system-ui; max-width: 40em; margin: 4em auto; padding: 0 1em\">\
@@ -46,6 +50,8 @@ pub(crate) async fn index(api: Arc<Api>, _: Request) -> Answer {
         None => NOT_BUILT.to_owned(),
     };
     let mut reply = Reply::new(StatusCode::OK, "text/html; charset=utf-8", html);
+    let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
+    reply.headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     // It names the hashed files of this very build.
     reply.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(reply)
