@@ -247,6 +247,13 @@ impl<'q> Evaluator<'q> {
     }
 }
 
+/// Gives back what shared reads held until the end of the query.
+impl Drop for Evaluator<'_> {
+    fn drop(&mut self) {
+        self.ctx.release(self.held.load(Ordering::Relaxed));
+    }
+}
+
 /// What is said when two series of a result have the same labels.
 fn same_labelset() -> QueryError {
     QueryError::Execution("vector cannot contain metrics with the same labelset".to_owned())

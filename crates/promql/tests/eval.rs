@@ -1,0 +1,106 @@
+//! The engine from outside: limits, cancellation, threads.
+
+#![allow(clippy::unwrap_used, missing_docs)] // a test
+
+use std::time::{Duration, Instant};
+
+use model::{Labels, Sample};
+use promql::{Engine, EngineOptions, Overrides, QueryError, Value};
+use storage::{MemoryStore, QueryContext};
+
+const STEP: i64 = 15_000;
+
+/// `count` counters that rise unevenly.
+fn store(count: usize) -> MemoryStore {
+    let store = MemoryStore::new();
+    for i in 0..count {
+        let pairs = [("__name__", "m_total".to_owned()), ("i", i.to_string()), ("mod", (i % 7).to_string())];
+        let samples = (0..200).map(|k| Sample { t: k * STEP, v: (k * k) as f64 * 0.1 + i as f64 / 3.0 });
+        store.insert(&Labels::from_pairs(pairs), samples).unwrap();
+    }
+    store
+}
+
+fn range(engine: &Engine, store: &MemoryStore, ctx: &QueryContext, query: &str) -> Result<Value, QueryError> {
+    engine.range(store, ctx, query, 0, 200 * STEP, STEP, &Overrides::default()).map(|r| r.value)
+}
+
+#[test]
+fn the_number_of_threads_at_work_does_not_show() {
+    let store = store(500);
+    let engine = Engine::new(EngineOptions { threads: 4, ..EngineOptions::default() });
+    let query = "sum by (mod) (rate(m_total[5m])) / avg by (mod) (m_total)";
+    let first = range(&engine, &store, &QueryContext::unlimited(), query).unwrap();
+    // Two queries at once take each other's threads away.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..3 {
+                    assert_eq!(range(&engine, &store, &QueryContext::unlimited(), query).unwrap(), first);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn too_many_samples_end_a_query_with_prometheus_words() {
+    let store = store(100);
+    let engine = Engine::new(EngineOptions { max_samples: 10_000, ..EngineOptions::default() });
+    let error = range(&engine, &store, &QueryContext::unlimited(), "m_total").unwrap_err();
+    assert_eq!(error.error_type(), "execution");
+    assert_eq!(
+        error.to_string(),
+        "query processing would load too many samples into memory in query execution"
+    );
+    // Groups are all that an aggregation holds.
+    assert!(range(&engine, &store, &QueryContext::unlimited(), "sum(m_total)").is_ok());
+    let engine = Engine::new(EngineOptions::default());
+    let ctx = QueryContext::new(None, 10_000);
+    assert_eq!(range(&engine, &store, &ctx, "m_total").unwrap_err().error_type(), "execution");
+}
+
+#[test]
+fn a_query_stops_at_its_deadline_and_when_cancelled() {
+    let store = store(10);
+    let engine = Engine::new(EngineOptions::default());
+    let late = QueryContext::new(Some(Instant::now() - Duration::from_secs(1)), 0);
+    let error = range(&engine, &store, &late, "m_total").unwrap_err();
+    assert_eq!(
+        (error.error_type(), error.to_string().as_str()),
+        ("timeout", "query timed out in expression evaluation")
+    );
+    let gone = QueryContext::unlimited();
+    gone.cancel();
+    let error = range(&engine, &store, &gone, "m_total").unwrap_err();
+    assert_eq!(
+        (error.error_type(), error.to_string().as_str()),
+        ("canceled", "query was canceled in expression evaluation")
+    );
+}
+
+#[test]
+fn samples_given_back_can_be_held_again() {
+    let store = store(40);
+    let engine = Engine::new(EngineOptions { max_samples: 30_000, ..EngineOptions::default() });
+    let ctx = QueryContext::new(None, 30_000);
+    for _ in 0..10 {
+        assert!(range(&engine, &store, &ctx, "sum(m_total) + count(abs(m_total) > 1)").is_ok());
+    }
+}
+
+#[test]
+fn statistics_count_what_selectors_looked_at() {
+    let store = store(3);
+    let engine = Engine::new(EngineOptions::default());
+    let result = engine
+        .instant(
+            &store,
+            &QueryContext::unlimited(),
+            "sum(rate(m_total[1m]))",
+            100 * STEP,
+            &Overrides::default(),
+        )
+        .unwrap();
+    assert_eq!((result.stats.total_queryable_samples, result.stats.series), (12, 3));
+}
