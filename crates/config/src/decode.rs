@@ -148,6 +148,13 @@ pub(crate) trait Field: Sized + Default {
     fn go_type() -> String;
     /// Reads a node that is not null. `None`: the reason is among the issues.
     fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop>;
+    /// Reads a node that is not null over what is there.
+    fn decode_over(&mut self, node: &Node, issues: &mut Issues) -> Result<(), Stop> {
+        if let Some(value) = Self::decode(node, issues)? {
+            *self = value;
+        }
+        Ok(())
+    }
     /// Whether a key that is left out when empty is left out.
     fn is_empty(&self) -> bool;
     fn encode(&self) -> Out;
@@ -162,6 +169,8 @@ pub(crate) fn value<T: Field>(node: &Node, issues: &mut Issues) -> Result<Option
 
 /// A mapping with known keys. Its keys are declared with [`section!`].
 pub(crate) trait Section: Sized + Default {
+    /// Whether keys that are not written keep what the section around has set, instead of [`Section::defaults`].
+    const OVERLAY: bool = false;
     /// What holds for keys that are not written.
     fn defaults() -> Self {
         Self::default()
@@ -194,6 +203,21 @@ pub(crate) fn decode_section<T: Section + Keys>(node: &Node, issues: &mut Issues
     }
     section.check().map_err(|err| err.stop(node))?;
     Ok(Some(section))
+}
+
+/// Reads a section that is a value of another one.
+pub(crate) fn decode_section_over<T: Section + Keys>(
+    section: &mut T,
+    node: &Node,
+    issues: &mut Issues,
+) -> Result<(), Stop> {
+    if T::OVERLAY {
+        return fill(section, node, issues);
+    }
+    if let Some(decoded) = decode_section(node, issues)? {
+        *section = decoded;
+    }
+    Ok(())
 }
 
 fn fill<T: Section + Keys>(section: &mut T, node: &Node, issues: &mut Issues) -> Result<(), Stop> {
@@ -291,6 +315,14 @@ macro_rules! section {
                 $crate::decode::decode_section(node, issues)
             }
 
+            fn decode_over(
+                &mut self,
+                node: &$crate::yaml::Node,
+                issues: &mut $crate::decode::Issues,
+            ) -> Result<(), $crate::decode::Stop> {
+                $crate::decode::decode_section_over(self, node, issues)
+            }
+
             fn is_empty(&self) -> bool {
                 $crate::decode::Keys::all_empty(self)
             }
@@ -313,8 +345,10 @@ macro_rules! section {
     };
     (@set $name:literal, $field:expr, $key:ident, $node:ident, $issues:ident) => {
         if $key == $name {
-            if let Some(value) = $crate::decode::value($node, $issues)? {
-                $field = value;
+            if $node.is_null() {
+                $field = Default::default();
+            } else {
+                $crate::decode::Field::decode_over(&mut $field, $node, $issues)?;
             }
             return Ok(true);
         }

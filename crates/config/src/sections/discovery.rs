@@ -558,6 +558,11 @@ impl KubernetesSd {
                 let line = format!("{} role supports only {} selectors", self.role.word(), words.join(", "));
                 return invalid_at("selectors", line);
             }
+            let mut terms = selector.field.split(',').filter(|term| !term.is_empty());
+            if let Some(term) = terms.find(|term| !term.contains('=')) {
+                let line = format!("invalid selector: '{}'; can't understand '{term}'", selector.field);
+                return invalid_at("selectors", line);
+            }
         }
         Ok(())
     }

@@ -111,7 +111,9 @@ section! {
         sample_age_limit: Millis = "sample_age_limit",
     }
 }
-impl Section for Queue {}
+impl Section for Queue {
+    const OVERLAY: bool = true;
+}
 
 section! {
     /// Types, units and help.
@@ -124,7 +126,9 @@ section! {
         max_samples_per_send: isize = "max_samples_per_send",
     }
 }
-impl Section for Metadata {}
+impl Section for Metadata {
+    const OVERLAY: bool = true;
+}
 
 const VERSION_1: &str = "prometheus.WriteRequest";
 const VERSION_2: &str = "io.prometheus.write.v2.Request";
