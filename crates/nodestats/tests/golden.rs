@@ -159,3 +159,30 @@ fn wrong_options_are_refused_by_their_flags_name() {
         assert!(error.starts_with(expected), "{error}");
     }
 }
+
+/// `exposition/node_exporter.txt` of the reference recordings: the page of another machine.
+#[test]
+#[allow(clippy::print_stderr)] // says that it was skipped
+fn families_are_described_as_on_the_recorded_page() {
+    let shared = std::env::var_os("BINNACLE_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+    let Ok(recorded) = std::fs::read_to_string(shared.join("exposition/node_exporter.txt")) else {
+        eprintln!("skipped: no recorded page of node_exporter");
+        return;
+    };
+    let description = |page: &str, name: &str| -> Vec<String> {
+        let of_name = |line: &&str| line.starts_with('#') && line.split(' ').nth(2) == Some(name);
+        page.lines().filter(of_name).map(str::to_owned).collect()
+    };
+    let families = NodeStats::new(&Options { disabled: Vec::new(), ..options("") }).unwrap().collect();
+    let ours = encode(&families, Format::TEXT);
+    let mut compared = 0;
+    for family in families.iter().filter(|family| family.name != "node_exporter_build_info") {
+        let expected = description(&recorded, &family.name);
+        if !expected.is_empty() {
+            assert_eq!(description(&ours, &family.name), expected);
+            compared += 1;
+        }
+    }
+    assert!(compared > 150, "only {compared} families in common");
+}
