@@ -1,6 +1,6 @@
 //! XOR chunks: round trips, rebuilt state, damaged bytes, and Prometheus' own bytes.
 
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a failed unwrap is a failed test")]
 
 use chunk::{ChunkError, Columns, Encoding, XorAppender, decode, first_time, sample_count};
 use proptest::prelude::*;

@@ -57,8 +57,8 @@ pub(crate) struct Scan {
     pub(crate) skipped: u64,
     /// Places that could not be read, as text.
     pub(crate) damage: Vec<String>,
-    /// The greatest series reference met.
-    pub(crate) max_series: u64,
+    /// The first file with such a place.
+    pub(crate) first_damaged: Option<u32>,
 }
 
 /// The open files of the directory.
@@ -101,6 +101,9 @@ impl ChunkFiles {
             // Read, not mapped: pages that were touched through a map would count as resident memory.
             let mut reader = BufReader::with_capacity(1 << 20, File::open(&path)?);
             scan_file(&mut reader, number, &mut scan)?;
+            if !scan.damage.is_empty() {
+                scan.first_damaged.get_or_insert(number);
+            }
         }
         Ok(scan)
     }
@@ -174,6 +177,25 @@ impl ChunkFiles {
     /// Ends the current file.
     pub(crate) fn close(&self) -> io::Result<()> {
         self.finish(&mut self.current.lock())
+    }
+
+    /// The number of the newest file.
+    pub(crate) fn last(&self) -> u32 {
+        self.current.lock().number
+    }
+
+    /// Moves files to the directory `aside` beside this one. Nothing refers to them any more.
+    pub(crate) fn set_aside(&self, numbers: std::ops::RangeInclusive<u32>, aside: &str) -> io::Result<()> {
+        let aside = self.dir.with_file_name(aside);
+        fs::create_dir_all(&aside)?;
+        for (number, path) in list(&self.dir)? {
+            if numbers.contains(&number) {
+                self.files.write().remove(&number);
+                let free = (0..).map(|i| aside.join(format!("{number:06}.{i}"))).find(|p| !p.exists());
+                fs::rename(path, free.ok_or_else(|| io::Error::other("no free name"))?)?;
+            }
+        }
+        sync_dir(&self.dir)
     }
 
     /// Deletes the files numbered below `first`. Readers that hold them keep them until they are done.
@@ -318,7 +340,6 @@ fn scan_file(reader: &mut impl Read, file: u32, scan: &mut Scan) -> io::Result<(
             file,
             offset: at,
         };
-        scan.max_series = scan.max_series.max(found.series);
         match Encoding::try_from(data[CHUNK_HEADER - 1]) {
             Ok(_) => scan.chunks.push(found),
             Err(_) => scan.skipped += 1,

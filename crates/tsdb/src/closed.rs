@@ -162,11 +162,11 @@ pub(crate) fn move_out(
 
 /// Drops the chunks that end before `time`, and says how many.
 pub(crate) fn drop_before(slab: &mut Slab, chain: &mut Addr, time: i64) -> usize {
-    let all: Vec<ClosedChunk> = newest_first(slab, *chain).collect();
-    let kept = all.iter().take_while(|c| c.max_time() >= time).count();
-    if kept == all.len() {
+    if oldest(slab, *chain).is_none_or(|oldest| oldest.max_time() >= time) {
         return 0;
     }
+    let all: Vec<ClosedChunk> = newest_first(slab, *chain).collect();
+    let kept = all.iter().take_while(|c| c.max_time() >= time).count();
     for gone in &all[kept..] {
         if let Place::Memory(addr, _) = gone.place() {
             slab.free(addr);

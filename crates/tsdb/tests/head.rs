@@ -241,6 +241,34 @@ fn retention_drops_samples_series_and_files_and_a_restart_keeps_the_rest() {
     assert_eq!(everything(&head)[&old].last(), Some(&(now + 1, 1f64.to_bits())));
 }
 
+/// A series that was dropped and comes back has two references in the log: after a restart it is one again.
+#[test]
+fn a_series_that_came_back_is_one_series_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = open(dir.path());
+    let a = named("a", 1);
+    write(&head, &[(a.clone(), START, 1.0), (a.clone(), START + 1, 2.0)]);
+    let first = head.resolve(Affinity(1), &a).unwrap();
+    for _ in 0..2 {
+        head.truncate(START + 2).unwrap();
+    }
+    assert_eq!(head.series_count(), 0);
+    // Another target has it now, so that it may live in another shard.
+    let again = head.resolve(Affinity(99), &a).unwrap();
+    assert!(again.created && again.series != first.series);
+    let samples = vec![BatchSample { series: again.series, t: START + 5, v: 3.0 }];
+    head.append(&Batch { samples }, &mut Outcome::default()).unwrap();
+    drop(head);
+    let want = [(START, 1f64.to_bits()), (START + 1, 2f64.to_bits()), (START + 5, 3f64.to_bits())];
+    for _ in 0..3 {
+        let head = open(dir.path());
+        assert_eq!(everything(&head), Dump::from([(a.clone(), want.to_vec())]));
+        assert_eq!(head.series_count(), 1);
+        assert!(!head.resolve(Affinity(1), &a).unwrap().created);
+        head.checkpoint_now().unwrap();
+    }
+}
+
 #[test]
 fn a_reader_keeps_its_view_while_series_go() {
     let dir = tempfile::tempdir().unwrap();

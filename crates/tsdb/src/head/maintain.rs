@@ -4,8 +4,6 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use model::Labels;
-
 use super::{Head, NO_MAX, NO_MIN};
 use crate::closed::{self, Place};
 use crate::lookup::Location;
@@ -79,16 +77,16 @@ impl Head {
     fn truncate_shard(&self, index: usize, before: i64) -> (u32, i64) {
         let shard = &self.shards[index];
         let (mut first_file, mut oldest) = (u32::MAX, NO_MIN);
+        let mut dead: Vec<(u32, u64)> = Vec::new();
         let mut at = 0;
         loop {
-            let mut dead: Vec<(u32, Labels)> = Vec::new();
             {
                 // Writers look at samples before they take the data lock to change them.
                 let _order = shard.order.lock();
                 let mut data = shard.data.write();
                 let end = (at + STEP).min(data.slot_count());
                 if at >= end {
-                    return (first_file, oldest);
+                    break;
                 }
                 let mut dropped = 0;
                 for slot in at..end {
@@ -113,7 +111,7 @@ impl Head {
                             continue;
                         }
                     }
-                    dead.push((slot, data.labels(slot)));
+                    dead.push((slot, self.hash(&data.labels(slot))));
                 }
                 if dropped > 0 {
                     self.chunks.fetch_sub(dropped, Ordering::Relaxed);
@@ -121,21 +119,22 @@ impl Head {
                 }
                 at = end;
             }
-            if !dead.is_empty() {
-                self.remove_series(index, dead);
-            }
         }
+        // All at once: each removal rewrites the lists of the label pairs concerned.
+        if !dead.is_empty() {
+            self.remove_series(index, &dead);
+        }
+        (first_file, oldest)
     }
 
     /// Takes series out of the lookup table and the index, unless they got samples in the meantime.
-    fn remove_series(&self, index: usize, dead: Vec<(u32, Labels)>) {
+    fn remove_series(&self, index: usize, dead: &[(u32, u64)]) {
         let shard = &self.shards[index];
         let (segment, _) = self.wal.position();
         let mut removed = Vec::new();
         // The lookup table is locked before a shard: a series found there is still in its shard.
-        let entries: Vec<_> = dead.into_iter().map(|(slot, labels)| (slot, self.hash(&labels))).collect();
         let _order = shard.order.lock();
-        for (slot, hash) in entries {
+        for &(slot, hash) in dead {
             let mut piece = self.lookup.lock(hash);
             let mut data = shard.data.write();
             if !data.is_live(slot) || data.series(slot).last_time(&data.slab).is_some() {

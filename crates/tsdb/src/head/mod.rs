@@ -3,6 +3,7 @@
 
 mod append;
 mod checkpoint;
+mod held;
 mod index;
 mod maintain;
 mod matching;

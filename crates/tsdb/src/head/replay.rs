@@ -14,6 +14,7 @@ use std::thread;
 use model::Labels;
 
 use super::WalReplay;
+use super::held;
 use super::write_chunks::Unwritten;
 use crate::chunk_files::{ChunkFiles, FoundChunk, Scan};
 use crate::closed::{self, ClosedChunk};
@@ -63,7 +64,10 @@ const MAX_ID: u32 = u32::MAX - (1 << 20);
 impl Replay<'_> {
     /// Fills the shards; they are not indexed yet.
     pub(super) fn run(&self, shards: &mut [ShardData], scan: Scan) -> io::Result<Replayed> {
+        self.finish_repairs()?;
         self.report_scan(&scan);
+        let first_damaged = scan.first_damaged;
+        let last_file = self.chunk_files.last();
         let found = self.deal_chunks(shards, scan);
         let cores = thread::available_parallelism().map_or(2, usize::from);
         let count = cores.min(shards.len()).max(1);
@@ -75,10 +79,11 @@ impl Replay<'_> {
                 slots: Vec::new(),
             })
             .collect();
-        for (i, (shard, found)) in shards.iter_mut().zip(found).enumerate() {
-            workers[i % count].shards.push(Own { index: i, data: shard, found });
+        for (i, (shard, mut found)) in shards.iter_mut().zip(found).enumerate() {
+            let held = held::split_off(&mut found, first_damaged);
+            workers[i % count].shards.push(Own { index: i, data: shard, found, held });
         }
-        thread::scope(|scope| {
+        let total = thread::scope(|scope| {
             let (mut doors, mut handles) = (Vec::new(), Vec::new());
             for worker in workers {
                 let (door, work) = sync_channel(WAITING);
@@ -103,8 +108,29 @@ impl Replay<'_> {
                     "samples in the write-ahead log refer to series that it does not have"
                 );
             }
-            Ok(total)
-        })
+            Ok::<_, io::Error>(total)
+        })?;
+        if let Some(first) = first_damaged {
+            self.chunk_files.sync()?;
+            self.chunk_files.set_aside(first..=last_file, "chunks_head-damaged")?;
+        }
+        Ok(total)
+    }
+
+    /// Ends or undoes what a process that died in the middle of a repair or a checkpoint left behind.
+    fn finish_repairs(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.wal_dir)? {
+            let path = entry?.path();
+            match path.extension().and_then(|e| e.to_str()) {
+                Some("rewritten") if !path.with_extension("").exists() => {
+                    fs::rename(&path, path.with_extension(""))?;
+                }
+                Some("rewritten") => fs::remove_file(&path)?,
+                Some("tmp") if path.is_dir() => fs::remove_dir_all(&path)?,
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn report_scan(&self, scan: &Scan) {
@@ -327,6 +353,8 @@ struct Own<'s> {
     index: usize,
     data: &'s mut ShardData,
     found: Vec<FoundChunk>,
+    /// See [`held`].
+    held: Vec<FoundChunk>,
 }
 
 struct Worker<'r, 's> {
@@ -354,6 +382,7 @@ impl Worker<'_, '_> {
             }
         }
         for own in &mut self.shards {
+            held::use_what_the_log_lacks(own.data, &own.held, self.replay.refs, self.replay.chunk_files)?;
             write(own, self.replay)?;
         }
         Ok(self.done)
@@ -367,7 +396,7 @@ impl Worker<'_, '_> {
     fn create(&mut self, reference: u64, labels: &Labels) {
         let position = self.position(reference);
         let Some(id) = self.replay.refs.id_of(reference).filter(|&id| id < MAX_ID) else { return };
-        let Own { index, data, found } = &mut self.shards[position];
+        let Own { index, data, found, .. } = &mut self.shards[position];
         // A checkpoint and the segments after it may both have a series.
         if data.slot_of(id).is_some() {
             return;

@@ -1,6 +1,7 @@
 //! What the tests of the head share: writing and reading in a few words.
 
 #![allow(dead_code, reason = "each test program uses some of it")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a failed unwrap is a failed test")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

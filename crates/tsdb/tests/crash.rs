@@ -1,0 +1,142 @@
+//! Logs that were cut and files in which bits were flipped.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+
+mod support;
+
+use std::path::Path;
+
+use exposition::MetricValue;
+use exposition::Registry;
+use support::{Dump, copy_dir, everything, named, open, open_with, write};
+use tsdb::{Head, HeadOptions};
+
+const START: i64 = 1_700_000_000_000;
+
+/// Writes scrapes as a process that is killed leaves them; returns the log's length and what was acknowledged after
+/// each.
+fn killed(dir: &Path, scrapes: i64, series: usize) -> Vec<(u64, Dump)> {
+    let head = open_with(dir, HeadOptions { shards: 2, ..HeadOptions::default() });
+    let mut states = vec![(0, Dump::new())];
+    for round in 0..scrapes {
+        let samples: Vec<_> = (0..series)
+            .map(|i| (named("m", i), START + round * 15_000, (round * i as i64) as f64 / 3.0))
+            .collect();
+        write(&head, &samples);
+        states.push((std::fs::metadata(dir.join("wal/00000000")).unwrap().len(), everything(&head)));
+    }
+    std::mem::forget(head);
+    states
+}
+
+fn counter(registry: &Registry, name: &str) -> f64 {
+    let family = registry.gather().into_iter().find(|f| f.name == name).unwrap();
+    match family.metrics[0].value {
+        MetricValue::Float(v) => v,
+        _ => panic!("{name} is no number"),
+    }
+}
+
+/// The lock of a process that is dead is not held; here it is this process, so tests open without.
+fn unlocked() -> HeadOptions {
+    HeadOptions { lock_file: false, shards: 2, ..HeadOptions::default() }
+}
+
+#[test]
+fn a_log_cut_at_any_byte_gives_every_whole_record_before_the_cut() {
+    let source = tempfile::tempdir().unwrap();
+    let states = killed(source.path(), 30, 8);
+    let log = std::fs::read(source.path().join("wal/00000000")).unwrap();
+    let from = log.len().saturating_sub(512);
+    let dir = tempfile::tempdir().unwrap();
+    let wal = dir.path().join("wal");
+    for cut in from..=log.len() {
+        let _ = std::fs::remove_dir_all(dir.path());
+        std::fs::create_dir_all(&wal).unwrap();
+        std::fs::write(wal.join("00000000"), &log[..cut]).unwrap();
+        let registry = Registry::new();
+        let head = Head::open(dir.path(), unlocked(), &registry).unwrap();
+        let (end, want) = states.iter().rev().find(|(len, _)| *len <= cut as u64).unwrap();
+        assert_eq!(&everything(&head), want, "cut at {cut}");
+        let torn = cut as u64 > *end;
+        assert_eq!(counter(&registry, "prometheus_tsdb_wal_corruptions_total"), f64::from(u8::from(torn)));
+        // The torn record is gone from the file, and writing goes on in a new segment.
+        assert_eq!(std::fs::metadata(wal.join("00000000")).unwrap().len(), *end);
+        if cut % 97 == 0 {
+            write(&head, &[(named("m", 1), START + 9_000_000, 1.0)]);
+            drop(head);
+            assert_eq!(everything(&open(dir.path()))[&named("m", 1)].last().unwrap().0, START + 9_000_000);
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_costs_the_record_that_it_is_in_and_the_segment_is_set_aside() {
+    let source = tempfile::tempdir().unwrap();
+    let states = killed(source.path(), 60, 8);
+    let log = std::fs::read(source.path().join("wal/00000000")).unwrap();
+    let all = &states.last().unwrap().1;
+    let total: usize = all.values().map(Vec::len).sum();
+    for place in (300..log.len() - 200).step_by(307) {
+        let dir = tempfile::tempdir().unwrap();
+        let wal = dir.path().join("wal");
+        std::fs::create_dir_all(&wal).unwrap();
+        let mut bytes = log.clone();
+        bytes[place] ^= 1 << (place % 8);
+        std::fs::write(wal.join("00000000"), &bytes).unwrap();
+        let registry = Registry::new();
+        let head = Head::open(dir.path(), unlocked(), &registry).unwrap();
+        let got = everything(&head);
+        for (labels, samples) in &got {
+            assert!(
+                samples.iter().all(|s| all[labels].contains(s)),
+                "bit at {place}: a sample that never was"
+            );
+        }
+        let kept: usize = got.values().map(Vec::len).sum();
+        // A wrong length hides the records up to the end of the page, which is here the end of the file.
+        let before: usize =
+            states.iter().rev().find(|(len, _)| *len <= place as u64).unwrap().1.values().map(Vec::len).sum();
+        assert!(kept >= before && kept < total, "bit at {place}: {kept} of {total}");
+        assert_eq!(counter(&registry, "prometheus_tsdb_wal_corruptions_total"), 1.0);
+        drop(head);
+        // The second start finds nothing wrong, and the same samples.
+        let registry = Registry::new();
+        let head = Head::open(dir.path(), unlocked(), &registry).unwrap();
+        assert_eq!(everything(&head), got);
+        assert_eq!(counter(&registry, "prometheus_tsdb_wal_corruptions_total"), 0.0);
+        drop(head);
+        if let Ok(aside) = std::fs::read(dir.path().join("wal-damaged/00000000.0")) {
+            assert_eq!(aside, bytes);
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_mapped_chunks_costs_nothing_while_the_log_has_the_samples() {
+    let source = tempfile::tempdir().unwrap();
+    let states = killed(source.path(), 500, 5);
+    let all = &states.last().unwrap().1;
+    let file = source.path().join("chunks_head/000001");
+    let chunks = std::fs::read(&file).unwrap();
+    let end = chunks.iter().rposition(|&b| b != 0).unwrap();
+    for place in (0..end).step_by(701) {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(&source.path().join("wal"), &dir.path().join("wal"));
+        std::fs::create_dir_all(dir.path().join("chunks_head")).unwrap();
+        let mut bytes = chunks[..end + 1].to_vec();
+        bytes[place] ^= 1 << (place % 8);
+        std::fs::write(dir.path().join("chunks_head/000001"), &bytes).unwrap();
+        let registry = Registry::new();
+        let head = Head::open(dir.path(), unlocked(), &registry).unwrap();
+        assert_eq!(&everything(&head), all, "bit at {place}");
+        assert!(counter(&registry, "prometheus_tsdb_mmap_chunk_corruptions_total") > 0.0);
+        drop(head);
+        let registry = Registry::new();
+        let head = Head::open(dir.path(), unlocked(), &registry).unwrap();
+        assert_eq!(&everything(&head), all, "bit at {place}, second start");
+        assert_eq!(counter(&registry, "prometheus_tsdb_mmap_chunk_corruptions_total"), 0.0);
+        // The file is kept for whoever wants to look into it.
+        assert_eq!(std::fs::read(dir.path().join("chunks_head-damaged/000001.0")).unwrap(), bytes);
+    }
+}
