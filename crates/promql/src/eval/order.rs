@@ -54,10 +54,19 @@ impl OrderScratch {
         times: &[i64],
         values: &[f64],
         out: &mut Column,
-    ) -> Result<(), QueryError> {
+    ) -> Result<u64, QueryError> {
         let sorted = &mut self.sorted;
         sorted.clear();
         let (mut lo, mut hi) = (0, 0);
+        // Plain comparisons are several times as fast.
+        let plain = !values.iter().any(|v| v.is_nan() || v.to_bits() == (-0.0_f64).to_bits());
+        let place = |sorted: &[f64], v: f64| {
+            if plain {
+                sorted.partition_point(|&s| s < v)
+            } else {
+                sorted.partition_point(|s| nan_first(s, &v) == Ordering::Less)
+            }
+        };
         windows.slide(times, |w| {
             if w.lo >= hi {
                 sorted.clear();
@@ -65,13 +74,13 @@ impl OrderScratch {
                 sorted.sort_unstable_by(nan_first);
             } else {
                 for v in values.get(lo..w.lo).unwrap_or_default() {
-                    let at = sorted.partition_point(|s| nan_first(s, v) == Ordering::Less);
+                    let at = place(sorted, *v);
                     if at < sorted.len() {
                         sorted.remove(at);
                     }
                 }
                 for v in values.get(hi..w.hi).unwrap_or_default() {
-                    let at = sorted.partition_point(|s| nan_first(s, v) == Ordering::Less);
+                    let at = place(sorted, *v);
                     sorted.insert(at, *v);
                 }
             }
@@ -88,7 +97,7 @@ impl OrderScratch {
         times: &[i64],
         values: &[f64],
         out: &mut Column,
-    ) -> Result<(), QueryError> {
+    ) -> Result<u64, QueryError> {
         let deviations = &mut self.deviations;
         windows.slide(times, |w| {
             let window = values.get(w.lo..w.hi).unwrap_or_default();
@@ -118,7 +127,7 @@ impl OrderScratch {
         times: &[i64],
         values: &[f64],
         out: &mut Column,
-    ) -> Result<(), QueryError> {
+    ) -> Result<u64, QueryError> {
         let candidates = &mut self.candidates;
         candidates.clear();
         let mut seen = 0;

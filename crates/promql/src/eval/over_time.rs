@@ -49,7 +49,7 @@ pub(crate) fn sum(
     values: &[f64],
     sums: &mut Vec<f64>,
     out: &mut Column,
-) -> Result<(), QueryError> {
+) -> Result<u64, QueryError> {
     if let Some(sums) = exact_prefix_sums(windows, values, sums) {
         return windows.slide(times, |w| {
             if let (Some(from), Some(to)) = (sums.get(w.lo), sums.get(w.hi)) {
@@ -75,7 +75,7 @@ pub(crate) fn avg(
     values: &[f64],
     sums: &mut Vec<f64>,
     out: &mut Column,
-) -> Result<(), QueryError> {
+) -> Result<u64, QueryError> {
     if let Some(sums) = exact_prefix_sums(windows, values, sums) {
         return windows.slide(times, |w| {
             if let (Some(from), Some(to)) = (sums.get(w.lo), sums.get(w.hi)) {
@@ -183,7 +183,7 @@ pub(crate) fn variance(
     times: &[i64],
     values: &[f64],
     out: &mut Column,
-) -> Result<(), QueryError> {
+) -> Result<u64, QueryError> {
     windows.slide(times, |w| {
         let mut count = 0.0;
         let (mut mean, mut mean_c) = (0.0, 0.0);
@@ -206,7 +206,7 @@ pub(crate) fn time_of_extreme(
     times: &[i64],
     values: &[f64],
     out: &mut Column,
-) -> Result<(), QueryError> {
+) -> Result<u64, QueryError> {
     windows.slide(times, |w| {
         let mut best: Option<(i64, f64)> = None;
         for k in w.lo..w.hi {

@@ -13,7 +13,7 @@ pub(crate) fn rate(
     values: &[f64],
     resets: &mut Vec<u32>,
     out: &mut Column,
-) -> Result<(), QueryError> {
+) -> Result<u64, QueryError> {
     let is_counter = function != WindowFn::Delta;
     let per_second = function == WindowFn::Rate;
     if let Some(mode) = windows.mode {
@@ -210,7 +210,7 @@ pub(crate) fn instant(
     times: &[i64],
     values: &[f64],
     out: &mut Column,
-) -> Result<(), QueryError> {
+) -> Result<u64, QueryError> {
     windows.slide(times, |w| {
         if w.hi - w.lo < 2 {
             return Ok(());
@@ -234,7 +234,7 @@ pub(crate) fn count_events(
     values: &[f64],
     marks: &mut Vec<u32>,
     out: &mut Column,
-) -> Result<(), QueryError> {
+) -> Result<u64, QueryError> {
     marks.clear();
     if resets {
         mark(values, |prev, cur| cur < prev, marks);

@@ -33,7 +33,7 @@ pub(crate) fn deriv(
     times: &[i64],
     values: &[f64],
     out: &mut Column,
-) -> Result<(), QueryError> {
+) -> Result<u64, QueryError> {
     windows.slide(times, |w| {
         if let (Some(times @ [first, _, ..]), Some(values)) = (times.get(w.lo..w.hi), values.get(w.lo..w.hi))
         {
@@ -51,7 +51,7 @@ pub(crate) fn predict_linear(
     times: &[i64],
     values: &[f64],
     out: &mut Column,
-) -> Result<(), QueryError> {
+) -> Result<u64, QueryError> {
     windows.slide(times, |w| {
         if let (Some(times @ [_, _, ..]), Some(values)) = (times.get(w.lo..w.hi), values.get(w.lo..w.hi)) {
             let (slope, intercept) = line(times, values, windows.grid.time(w.step));
@@ -68,7 +68,7 @@ pub(crate) fn smoothing(
     times: &[i64],
     values: &[f64],
     out: &mut Column,
-) -> Result<(), QueryError> {
+) -> Result<u64, QueryError> {
     windows.slide(times, |w| {
         let (sf, tf) = factors(w.step);
         for (name, factor, letter) in [("smoothing", sf, 's'), ("trend", tf, 't')] {

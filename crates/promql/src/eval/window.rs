@@ -42,14 +42,17 @@ impl Windows {
     /// Calls `f` with each window that has samples. The bounds only move forward, so a pass over all windows looks
     /// at each sample twice, however much they overlap.
     #[inline]
+    ///
+    /// Returns the sum of the windows' lengths.
     pub(crate) fn slide(
         &self,
         times: &[i64],
         mut f: impl FnMut(Window) -> Result<(), QueryError>,
-    ) -> Result<(), QueryError> {
+    ) -> Result<u64, QueryError> {
         let before = if self.mode.is_some() { self.lookback } else { 0 };
         let behind = if self.mode == Some(RangeMode::Smoothed) { self.lookback } else { 0 };
         let (mut lo, mut hi) = (0, 0);
+        let mut samples = 0;
         for step in 0..self.grid.len() {
             let end = self.at.unwrap_or_else(|| self.grid.time(step)) - self.offset;
             let start = end - self.range;
@@ -60,12 +63,13 @@ impl Windows {
                 lo += 1;
             }
             if lo < hi {
+                samples += (hi - lo) as u64;
                 f(Window { step, lo, hi, start, end })?;
             } else if hi == times.len() && self.at.is_none() && lo == hi {
                 break;
             }
         }
-        Ok(())
+        Ok(samples)
     }
 }
 
@@ -169,13 +173,7 @@ pub(crate) fn apply(
     out: &mut Column,
 ) -> Result<(), QueryError> {
     let arg = |i: usize, step: usize| args.get(i).map_or(f64::NAN, |a| a.get(step));
-    let mut samples = 0;
-    windows.slide(times, |w| {
-        samples += (w.hi - w.lo) as u64;
-        Ok(())
-    })?;
-    scratch.samples += samples;
-    match function {
+    scratch.samples += match function {
         WindowFn::Rate | WindowFn::Increase | WindowFn::Delta => {
             rate::rate(function, windows, times, values, &mut scratch.marks, out)
         }
@@ -226,5 +224,6 @@ pub(crate) fn apply(
         WindowFn::Smoothing => {
             regression::smoothing(|step| (arg(0, step), arg(1, step)), windows, times, values, out)
         }
-    }
+    }?;
+    Ok(())
 }
