@@ -64,8 +64,8 @@ fn value(i: usize, scrape: usize, before: f64) -> f64 {
     let random = (i as u64 ^ (scrape as u64) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     match i % 4 {
         0 | 1 => (i % 100) as f64,
-        2 if random % 4 > 0 => before + (random % 1000) as f64,
-        3 if random % 3 > 0 => (random % 100_000) as f64 / 10.0,
+        2 if !random.is_multiple_of(4) => before + (random % 1000) as f64,
+        3 if !random.is_multiple_of(3) => (random % 100_000) as f64 / 10.0,
         _ => before,
     }
 }
