@@ -43,7 +43,7 @@ lint: ui ## Formatting, clippy, house rules, licences, the page's types and styl
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo xtask tidy
-	if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; else echo "lint: cargo-deny is not installed: licences and sources were NOT checked"; fi
+	if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "lint: cargo-deny is not installed: licences and sources were NOT checked"; fi
 	cd ui && npm run lint
 
 check: ## Type-checks the Rust code

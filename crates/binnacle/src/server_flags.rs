@@ -157,6 +157,7 @@ impl CommonFlags {
             Some(prefix) => normal_prefix(prefix),
             None => external_path.clone(),
         };
+        let flags = self.values(&route_prefix);
         Ok(Options {
             listen: self.listen_address.clone(),
             external_host: host_of_url(&self.external_url),
@@ -181,12 +182,12 @@ impl CommonFlags {
                 Duration::ZERO
             },
             discovery_interval: self.discovery_reload_interval,
-            flags: self.values(),
+            flags,
         })
     }
 
     /// Every flag with its value, for `/api/v1/status/flags`.
-    fn values(&self) -> Vec<(String, String)> {
+    fn values(&self, route_prefix: &str) -> Vec<(String, String)> {
         let time = |d: Duration| duration::format(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
         let values = [
             ("auto-gomaxprocs", self.auto_gomaxprocs.to_string()),
@@ -214,7 +215,10 @@ impl CommonFlags {
             ("web.listen-address", self.listen_address.join(",")),
             ("web.max-connections", self.max_connections.to_string()),
             ("web.read-timeout", time(self.read_timeout)),
-            ("web.route-prefix", self.route_prefix.clone().unwrap_or_default()),
+            (
+                "web.route-prefix",
+                if route_prefix.is_empty() { "/".to_owned() } else { route_prefix.to_owned() },
+            ),
         ];
         values.map(|(name, value)| (name.to_owned(), value)).into()
     }

@@ -49,12 +49,15 @@ pub(crate) fn run(options: &Options, source: ConfigSource) -> anyhow::Result<()>
     let info = build::info();
     registry.info(
         "prometheus_build_info",
-        "A metric with a constant '1' value labeled by version, revision, branch, and goversion from which prometheus was built.",
+        "A metric with a constant '1' value labeled by version, revision, branch, goversion from which prometheus was built, and the goos and goarch for the build.",
         &[
             ("version", &info.version),
             ("revision", &info.revision),
             ("branch", &info.branch),
             ("goversion", &info.compiler),
+            ("goos", std::env::consts::OS),
+            ("goarch", build::go_arch()),
+            ("tags", ""),
         ],
     );
     // A wrong configuration is refused before anything is touched.
@@ -158,13 +161,13 @@ async fn maintain(head: Arc<tsdb::Head>, stop: CancellationToken) {
         }
         let head = Arc::clone(&head);
         let now = crate::runtime::now_millis();
-        match tokio::task::spawn_blocking(move || head.maintain(now)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::error!(%error, "Dropping old data has failed; trying again in a minute")
-            }
-            Err(error) => tracing::error!(%error, "Dropping old data has failed; trying again in a minute"),
-        }
+        let outcome = tokio::task::spawn_blocking(move || head.maintain(now)).await;
+        let failure = match outcome {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic.to_string(),
+        };
+        tracing::error!(err = failure, "Dropping old data has failed; trying again in a minute");
     }
 }
 
