@@ -38,7 +38,7 @@ impl ScrapeConfig {
             scrape_timeout: self.scrape_timeout.into(),
             metrics_path: self.metrics_path.clone(),
             scheme: self.scheme.clone(),
-            params: self.params.clone(),
+            params: self.params.0.clone(),
             honor_labels: self.honor_labels,
             honor_timestamps: self.honor_timestamps,
             track_timestamps_staleness: self.track_timestamps_staleness,

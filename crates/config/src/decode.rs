@@ -101,6 +101,7 @@ impl Issues {
                 (tag, format!(" `{}`", shortened(text)), format!("`{}`", shortened(text)))
             }
         };
+        let tag = node.tag.as_deref().unwrap_or(tag);
         let line = format!("cannot unmarshal {tag}{value} into {wanted}");
         self.push(node, &line, format!("expected {}, found {found}", in_words(wanted)), None);
     }
@@ -227,7 +228,7 @@ fn fill<T: Section + Keys>(section: &mut T, node: &Node, issues: &mut Issues) ->
     };
     let mut seen = std::collections::HashSet::new();
     for (key, value) in pairs {
-        if resolve(key) == Some(Resolved::Merge) {
+        if key.is_merge() {
             merge(section, value, issues)?;
             continue;
         }
@@ -235,12 +236,14 @@ fn fill<T: Section + Keys>(section: &mut T, node: &Node, issues: &mut Issues) ->
             issues.mismatch(key, "string");
             continue;
         };
-        if !section.set(name, value, issues)? {
+        if seen.contains(name) {
+            issues.repeated_key(key, name, T::GO_FILLED);
+        } else if section.set(name, value, issues)? {
+            seen.insert(name);
+        } else {
             let mut known = Vec::new();
             T::push_keys(&mut known);
             issues.unknown_key(key, name, T::GO_FILLED, &known);
-        } else if !seen.insert(name) {
-            issues.repeated_key(key, name, T::GO_FILLED);
         }
     }
     Ok(())
@@ -546,28 +549,7 @@ impl<T: Field> Field for BTreeMap<String, T> {
     }
 
     fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop> {
-        let Kind::Mapping(pairs) = &node.kind else {
-            issues.mismatch(node, &Self::go_type());
-            return Ok(None);
-        };
-        let mut out = BTreeMap::new();
-        for (key, item) in pairs {
-            if resolve(key) == Some(Resolved::Merge) {
-                let merged: Option<Self> = Self::decode(item, issues)?;
-                for (name, item) in merged.unwrap_or_default() {
-                    out.entry(name).or_insert(item);
-                }
-                continue;
-            }
-            let name: Option<String> = value(key, issues)?;
-            let (Some(name), Some(decoded)) = (name, value(item, issues)?) else { continue };
-            if out.contains_key(&name) {
-                let line = format!("key {} already set in map", quote(&name));
-                issues.push(item, &line, format!("key `{name}` is set twice"), None);
-            }
-            out.insert(name, decoded);
-        }
-        Ok(Some(out))
+        decode_map(node, &Self::go_type(), issues)
     }
 
     fn is_empty(&self) -> bool {
@@ -587,23 +569,56 @@ impl<T: Field> Field for BTreeMap<String, T> {
     }
 }
 
-/// The order in which Go's YAML package writes the keys of a map: runs of digits by their value, letters after
-/// anything else.
+/// Reads a mapping with keys of the file's own choice; `go_type` is Go's name of its type.
+pub(crate) fn decode_map<T: Field>(
+    node: &Node,
+    go_type: &str,
+    issues: &mut Issues,
+) -> Result<Option<BTreeMap<String, T>>, Stop> {
+    let Kind::Mapping(pairs) = &node.kind else {
+        issues.mismatch(node, go_type);
+        return Ok(None);
+    };
+    let mut out = BTreeMap::new();
+    for (key, item) in pairs {
+        if key.is_merge() {
+            let merged = decode_map::<T>(item, go_type, issues)?;
+            for (name, item) in merged.unwrap_or_default() {
+                out.entry(name).or_insert(item);
+            }
+            continue;
+        }
+        let name: Option<String> = value(key, issues)?;
+        let (Some(name), Some(decoded)) = (name, value(item, issues)?) else { continue };
+        if out.contains_key(&name) {
+            let line = format!("key {} already set in map", quote(&name));
+            issues.push(item, &line, format!("key `{name}` is set twice"), None);
+        }
+        out.insert(name, decoded);
+    }
+    Ok(Some(out))
+}
+
+/// The order in which Go's YAML package writes the keys of a map: at the first difference runs of digits compare
+/// by their value, and letters come after anything else.
 fn natural_order(a: &str, b: &str) -> std::cmp::Ordering {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let Some(i) = a.iter().zip(&b).position(|(x, y)| x != y) else { return a.len().cmp(&b.len()) };
     let (x, y) = (a[i], b[i]);
-    let digits_from = |text: &[char]| -> u128 {
-        let run: String = text[i..].iter().take_while(|c| c.is_ascii_digit()).take(30).collect();
-        run.parse().unwrap_or(0)
-    };
     match (x.is_alphabetic(), y.is_alphabetic()) {
-        (true, true) => x.cmp(&y),
-        (true, false) => std::cmp::Ordering::Greater,
-        (false, true) => std::cmp::Ordering::Less,
-        (false, false) if x.is_ascii_digit() && y.is_ascii_digit() => {
-            digits_from(&a).cmp(&digits_from(&b)).then(x.cmp(&y))
-        }
-        (false, false) => x.cmp(&y),
+        (true, true) => return x.cmp(&y),
+        (true, false) => return std::cmp::Ordering::Greater,
+        (false, true) => return std::cmp::Ordering::Less,
+        (false, false) => {}
     }
+    // A zero is a digit of the number before it, unless that is zeros alone.
+    let digits_before = a[..i].iter().rev().take_while(|c| c.is_ascii_digit());
+    let carried = u64::from((x == '0' || y == '0') && digits_before.into_iter().any(|&c| c != '0'));
+    let run = |text: &[char]| {
+        let digits = text[i..].iter().map_while(|c| c.to_digit(10));
+        digits.fold((carried, 0), |(n, len): (u64, usize), digit| {
+            (n.wrapping_mul(10).wrapping_add(u64::from(digit)), len + 1)
+        })
+    };
+    run(&a).cmp(&run(&b)).then(x.cmp(&y))
 }

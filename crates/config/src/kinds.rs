@@ -5,7 +5,7 @@ use std::path::Path;
 use model::number::quote;
 use model::{ValidationScheme, duration, size};
 
-use crate::decode::{Field, Issues, Stop};
+use crate::decode::{Field, Issues, Stop, decode_map};
 use crate::yaml::{Kind, Node, Out, Resolved, resolve};
 
 /// Reads the text of a scalar, as Go's custom types do first.
@@ -196,16 +196,40 @@ impl Field for Url {
         self.0.is_empty()
     }
 
-    /// A password is shown as `xxxxx`.
     fn encode(&self) -> Out {
-        let redacted = self.0.split_once("://").and_then(|(scheme, rest)| {
-            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-            let (user, host) = rest[..end].rsplit_once('@')?;
-            let (name, _) = user.split_once(':')?;
-            Some(format!("{scheme}://{name}:xxxxx@{host}{}", &rest[end..]))
-        });
-        Out::Text(redacted.unwrap_or_else(|| self.0.clone()))
+        Out::Text(redacted(&self.0))
     }
+}
+
+/// A URL as Go prints it, with `xxxxx` for a password: the scheme in lower case, and nothing but ASCII before the
+/// query.
+fn redacted(url: &str) -> String {
+    let (scheme, rest) = match url.split_once(':') {
+        Some((scheme, rest)) if rest.starts_with("//") => (format!("{}:", scheme.to_ascii_lowercase()), rest),
+        _ => (String::new(), url),
+    };
+    let query = rest.find(['?', '#']).unwrap_or(rest.len());
+    let (body, query) = rest.split_at(query);
+    let (authority, path) = match body.strip_prefix("//") {
+        Some(after) => body.split_at(2 + after.find('/').unwrap_or(after.len())),
+        None => ("", body),
+    };
+    let authority = match authority.rsplit_once('@') {
+        Some((user, host)) => match user.split_once(':') {
+            Some((name, _)) => format!("{name}:xxxxx@{host}"),
+            None => authority.to_owned(),
+        },
+        None => authority.to_owned(),
+    };
+    let mut out = scheme;
+    for c in authority.chars().chain(path.chars()) {
+        if c.is_ascii() && c != ' ' {
+            out.push(c);
+        } else {
+            out.extend(c.encode_utf8(&mut [0; 4]).bytes().map(|b| format!("%{b:02X}")));
+        }
+    }
+    out + query
 }
 
 /// What Go's `url.Parse` refuses, in its words.
@@ -312,12 +336,11 @@ impl Field for LabelSet {
 
     fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop> {
         if let Kind::Mapping(pairs) = &node.kind {
-            for (key, _) in pairs.iter().filter(|(key, _)| resolve(key) != Some(Resolved::Merge)) {
+            for (key, _) in pairs.iter().filter(|(key, _)| !key.is_merge()) {
                 label_name(key, issues)?;
             }
         }
-        let decoded = std::collections::BTreeMap::decode(node, issues)?;
-        Ok(decoded.map(LabelSet))
+        Ok(decode_map(node, "model.LabelSet", issues)?.map(LabelSet))
     }
 
     fn is_empty(&self) -> bool {
@@ -332,6 +355,8 @@ impl Field for LabelSet {
 /// A word out of a closed list.
 pub(crate) trait Word: Sized + Copy + Default {
     const GO_TYPE: &'static str;
+    /// What Go calls the type that it reads the word into.
+    const GO_READ: &'static str = "string";
     /// # Errors
     /// Prometheus' words.
     fn parse(text: &str) -> Result<Self, String>;
@@ -353,7 +378,7 @@ macro_rules! word {
                 issues: &mut $crate::decode::Issues,
             ) -> Result<Option<Self>, $crate::decode::Stop> {
                 let Some(text) = node.text() else {
-                    issues.mismatch(node, "string");
+                    issues.mismatch(node, <$type as $crate::kinds::Word>::GO_READ);
                     return Ok(None);
                 };
                 match <$type as $crate::kinds::Word>::parse(text) {
@@ -376,6 +401,75 @@ macro_rules! word {
     };
 }
 pub(crate) use word;
+
+/// A text that has a type of its own in Go.
+macro_rules! named_text {
+    ($(#[$meta:meta])* $name:ident $go_type:literal) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Default)]
+        pub struct $name(pub String);
+
+        impl $crate::decode::Field for $name {
+            fn go_type() -> String {
+                $go_type.into()
+            }
+
+            fn decode(
+                node: &$crate::yaml::Node,
+                issues: &mut $crate::decode::Issues,
+            ) -> Result<Option<Self>, $crate::decode::Stop> {
+                if node.text().is_none() {
+                    issues.mismatch(node, $go_type);
+                }
+                Ok(node.text().map(|text| $name(text.to_owned())))
+            }
+
+            fn is_empty(&self) -> bool {
+                self.0.is_empty()
+            }
+
+            fn encode(&self) -> $crate::yaml::Out {
+                $crate::yaml::Out::Text(self.0.clone())
+            }
+        }
+    };
+}
+pub(crate) use named_text;
+
+/// A mapping that has a type of its own in Go.
+macro_rules! named_map {
+    ($(#[$meta:meta])* $name:ident $value:ty = $go_type:literal) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Default)]
+        pub struct $name(pub std::collections::BTreeMap<String, $value>);
+
+        impl $crate::decode::Field for $name {
+            fn go_type() -> String {
+                $go_type.into()
+            }
+
+            fn decode(
+                node: &$crate::yaml::Node,
+                issues: &mut $crate::decode::Issues,
+            ) -> Result<Option<Self>, $crate::decode::Stop> {
+                Ok($crate::decode::decode_map(node, $go_type, issues)?.map($name))
+            }
+
+            fn is_empty(&self) -> bool {
+                self.0.is_empty()
+            }
+
+            fn encode(&self) -> $crate::yaml::Out {
+                $crate::decode::Field::encode(&self.0)
+            }
+
+            fn set_directory(&mut self, directory: &std::path::Path) {
+                $crate::decode::Field::set_directory(&mut self.0, directory);
+            }
+        }
+    };
+}
+pub(crate) use named_map;
 
 /// `metric_name_validation_scheme`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -165,7 +165,7 @@ fn variable(text: &str) -> (Option<&str>, &str) {
 }
 
 fn check_otlp(document: &Document) -> Result<(), String> {
-    let strategy = document.otlp.translation_strategy.as_str();
+    let strategy = document.otlp.translation_strategy.0.as_str();
     let legacy = document.global.metric_name_validation_scheme.0 == Some(model::ValidationScheme::Legacy);
     match strategy {
         "" | "UnderscoreEscapingWithSuffixes" | "UnderscoreEscapingWithoutSuffixes" => Ok(()),

@@ -164,7 +164,7 @@ fn find_in_client(http: &HttpClient, findings: &mut Findings<'_>) {
     findings.note(http.oauth2.is_some(), "oauth2");
     findings.note(!http.proxy.no_proxy.is_empty(), "no_proxy");
     findings.note(http.proxy.proxy_from_environment, "proxy_from_environment");
-    findings.note(!http.proxy.proxy_connect_header.is_empty(), "proxy_connect_header");
+    findings.note(!http.proxy.proxy_connect_header.0.is_empty(), "proxy_connect_header");
     let from_manager = http
         .basic_auth
         .as_ref()

@@ -109,6 +109,31 @@ fn what_is_printed_reads_back_the_same() {
     }
 }
 
+#[derive(serde::Deserialize)]
+struct Reference {
+    content: String,
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(default)]
+    yaml: Option<String>,
+}
+
+#[test]
+fn odd_configurations_are_taken_as_prometheus_takes_them() {
+    let nothing = LoadOptions {
+        environment: &|_| None,
+        directory: Path::new(""),
+        default_retention: Retention::default(),
+    };
+    for line in include_str!("../testdata/reference.jsonl").lines() {
+        let row: Reference = serde_json::from_str(line).unwrap();
+        match load(&row.content, &nothing) {
+            Ok(config) => assert_eq!(Some(config.effective_yaml()), row.yaml, "{}", row.content),
+            Err(err) => assert_eq!(Some(err.to_string()), row.error, "{}", row.content),
+        }
+    }
+}
+
 fn jobs(config: &Config) -> Vec<ScrapeConfig> {
     config.scrape_configs().unwrap()
 }
@@ -230,10 +255,10 @@ fn people_are_told_where_and_what_would_be_right() {
         (
             "global:\n\tscrape_interval: 5s\n",
             "error: not valid YAML: found character that cannot start any token
-  --> p.yml:2:2
+  --> p.yml:2:1
   |
 2 | \tscrape_interval: 5s
-  | \t^
+  | ^
   = help: YAML is indented with blanks, never with tabs; a value that starts with @, ` or % needs quotes
 ",
         ),

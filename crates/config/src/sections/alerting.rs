@@ -63,6 +63,7 @@ pub enum ApiVersion {
 
 impl Word for ApiVersion {
     const GO_TYPE: &'static str = "config.AlertmanagerAPIVersion";
+    const GO_READ: &'static str = "config.plain";
 
     fn parse(text: &str) -> Result<Self, String> {
         match text {

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use model::number::quote;
 
-use crate::decode::{Field, Invalid, Issues, Section, Stop, invalid, invalid_at, section};
-use crate::kinds::{Anything, FilePath, Secret, Url, Word, word};
-use crate::yaml::{Node, Out};
+use crate::decode::{Field, Invalid, Section, invalid, invalid_at, section};
+use crate::kinds::{Anything, FilePath, Secret, Url, Word, named_map, word};
 
 section! {
     /// The keys that every HTTP client has.
@@ -44,7 +43,7 @@ section! {
         /// Take the proxy from the environment.
         proxy_from_environment: bool = "proxy_from_environment",
         /// Headers of CONNECT requests.
-        proxy_connect_header: BTreeMap<String, Vec<Secret>> = "proxy_connect_header",
+        proxy_connect_header: ProxyHeaders = "proxy_connect_header",
     }
 }
 
@@ -199,30 +198,14 @@ section! {
     }
 }
 
-/// Headers by name.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Headers(pub BTreeMap<String, Header>);
+named_map! {
+    /// Headers by name.
+    Headers Header = "config.Headers"
+}
 
-impl Field for Headers {
-    fn go_type() -> String {
-        "config.Headers".into()
-    }
-
-    fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop> {
-        Ok(BTreeMap::decode(node, issues)?.map(Headers))
-    }
-
-    fn is_empty(&self) -> bool {
-        Field::is_empty(&self.0)
-    }
-
-    fn encode(&self) -> Out {
-        Field::encode(&self.0)
-    }
-
-    fn set_directory(&mut self, directory: &std::path::Path) {
-        self.0.set_directory(directory);
-    }
+named_map! {
+    /// Headers of CONNECT requests by name.
+    ProxyHeaders Vec<Secret> = "config.ProxyHeader"
 }
 
 impl Section for Proxy {}

@@ -19,11 +19,13 @@ pub use document::{Document, ScrapeFile};
 pub(crate) use document::{complete_jobs, place};
 pub use global::{Global, Runtime};
 pub use http_client::{
-    Authorization, BasicAuth, Header, Headers, HttpClient, OAuth2, Proxy, TlsConfig, TlsVersion,
+    Authorization, BasicAuth, Header, Headers, HttpClient, OAuth2, Proxy, ProxyHeaders, TlsConfig, TlsVersion,
 };
 pub(crate) use relabel::compile;
 pub use relabel::{Pattern, RelabelConfig, RuleAction, Rules};
-pub use remote::{GoogleIam, Metadata, Queue, RemoteRead, RemoteWrite, SigV4};
+pub use remote::{GoogleIam, MessageType, Metadata, Queue, RemoteRead, RemoteWrite, SigV4};
 pub(crate) use scrape::Step;
-pub use scrape::{Protocol, ScrapeConfig};
-pub use storage::{ChunkEncoding, Exemplars, Otlp, Retention, Storage, Tracing, TracingClient, Tsdb};
+pub use scrape::{Params, Protocol, ScrapeConfig};
+pub use storage::{
+    ChunkEncoding, Exemplars, Otlp, Retention, Storage, Tracing, TracingClient, TranslationStrategy, Tsdb,
+};

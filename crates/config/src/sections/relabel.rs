@@ -14,8 +14,8 @@ section! {
         source_labels: Option<LabelNames> = "source_labels",
         /// What stands between the values.
         separator: String = "separator" keep,
-        /// What the source is matched with; the default if not written.
-        regex: Option<Pattern> = "regex",
+        /// What the source is matched with.
+        regex: Pattern = "regex",
         /// For `hashmod`.
         modulus: u64 = "modulus",
         /// The label that is written.
@@ -32,15 +32,24 @@ impl Section for RelabelConfig {
         RelabelConfig {
             separator: relabel::DEFAULT_SEPARATOR.into(),
             replacement: relabel::DEFAULT_REPLACEMENT.into(),
+            regex: Pattern::Standard,
             action: RuleAction(Some(Action::Replace)),
             ..RelabelConfig::default()
         }
     }
 }
 
-/// `regex`: written, and perhaps as null, which is the empty expression.
+/// `regex`.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Pattern(Option<Regex>);
+pub enum Pattern {
+    /// Written as null: the empty expression.
+    #[default]
+    Null,
+    /// Not written: `(.*)`.
+    Standard,
+    /// Written.
+    Written(Regex),
+}
 
 impl Field for Pattern {
     fn go_type() -> String {
@@ -53,17 +62,21 @@ impl Field for Pattern {
             return Ok(None);
         };
         match Regex::new_enclosed(text) {
-            Ok(regex) => Ok(Some(Pattern(Some(regex)))),
+            Ok(regex) => Ok(Some(Pattern::Written(regex))),
             Err(err) => Err(Stop::at(node.span, err.to_string())),
         }
     }
 
     fn is_empty(&self) -> bool {
-        false
+        *self == Pattern::Standard
     }
 
     fn encode(&self) -> Out {
-        Out::Text(self.0.as_ref().map_or("", Regex::as_str).into())
+        Out::Text(match self {
+            Pattern::Null => String::new(),
+            Pattern::Standard => relabel::DEFAULT_REGEX.into(),
+            Pattern::Written(regex) => regex.as_str().into(),
+        })
     }
 }
 
@@ -96,9 +109,9 @@ impl RelabelConfig {
     pub(crate) fn compile(&self, scheme: NameScheme) -> Result<relabel::Config, String> {
         let Some(action) = self.action.0 else { return Err("relabel action cannot be empty".into()) };
         let regex = match &self.regex {
-            None => Regex::anything_captured(),
-            Some(Pattern(Some(regex))) => regex.clone(),
-            Some(Pattern(None)) => Regex::new("").map_err(|err| err.to_string())?,
+            Pattern::Standard => Regex::anything_captured(),
+            Pattern::Written(regex) => regex.clone(),
+            Pattern::Null => Regex::new("").map_err(|err| err.to_string())?,
         };
         let config = relabel::Config {
             source_labels: self.source_labels.iter().flat_map(|names| names.0.clone()).collect(),
@@ -113,7 +126,7 @@ impl RelabelConfig {
         config.validate().map_err(|err| err.to_string())?;
         // The remaining two look at what was written, not at what it means.
         let name = action.as_str();
-        if matches!(action, Action::KeepEqual | Action::DropEqual) && self.regex.is_some() {
+        if matches!(action, Action::KeepEqual | Action::DropEqual) && self.regex != Pattern::Standard {
             return Err(format!(
                 "{name} action requires only 'source_labels' and `target_label`, and no other fields"
             ));

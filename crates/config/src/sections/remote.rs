@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::http_client::{HttpClient, is_reserved_for_remote};
 use super::relabel::{Rules, refuse_null};
 use crate::decode::{Field, Invalid, Section, invalid, invalid_at, section};
-use crate::kinds::{Anything, FilePath, LabelSet, Millis, Secret, Url};
+use crate::kinds::{Anything, FilePath, LabelSet, Millis, Secret, Url, named_text};
 
 section! {
     /// A server that every sample is sent to.
@@ -27,7 +27,7 @@ section! {
         /// Take the addresses of the host in turn.
         round_robin_dns: bool = "round_robin_dns",
         /// The message of version 1 or 2.
-        protobuf_message: String = "protobuf_message",
+        protobuf_message: MessageType = "protobuf_message",
         /// How it is reached.
         http: HttpClient = inline,
         /// What waits to be sent.
@@ -130,6 +130,11 @@ impl Section for Metadata {
     const OVERLAY: bool = true;
 }
 
+named_text! {
+    /// The message of version 1 or 2.
+    MessageType "remote.WriteMessageType"
+}
+
 const VERSION_1: &str = "prometheus.WriteRequest";
 const VERSION_2: &str = "io.prometheus.write.v2.Request";
 
@@ -137,7 +142,7 @@ impl Section for RemoteWrite {
     fn defaults() -> Self {
         RemoteWrite {
             remote_timeout: Millis(30_000),
-            protobuf_message: VERSION_1.into(),
+            protobuf_message: MessageType(VERSION_1.into()),
             http: HttpClient { enable_http2: false, ..HttpClient::defaults() },
             queue_config: Queue {
                 capacity: 10_000,
@@ -168,12 +173,12 @@ impl Section for RemoteWrite {
             "empty or null relabeling rule in remote write config",
         )?;
         check_headers(&self.headers)?;
-        if self.protobuf_message != VERSION_1 && self.protobuf_message != VERSION_2 {
+        if ![VERSION_1, VERSION_2].contains(&self.protobuf_message.0.as_str()) {
             return invalid_at(
                 "protobuf_message",
                 format!(
                     "invalid protobuf_message value: unknown type for remote write protobuf message {}, supported: {VERSION_1}, {VERSION_2}",
-                    self.protobuf_message
+                    self.protobuf_message.0
                 ),
             );
         }

@@ -1,7 +1,5 @@
 //! `scrape_configs`.
 
-use std::collections::BTreeMap;
-
 use model::ValidationScheme;
 use model::number::quote;
 
@@ -9,9 +7,8 @@ use super::discovery::Discovery;
 use super::global::Global;
 use super::http_client::HttpClient;
 use super::relabel::{Rules, compile, refuse_null};
-use crate::decode::{Field, Invalid, Issues, Section, Stop, invalid, section};
-use crate::kinds::{Bytes, FilePath, Millis, NameScheme};
-use crate::yaml::{Node, Out};
+use crate::decode::{Field, Invalid, Section, invalid, section};
+use crate::kinds::{Bytes, FilePath, Millis, NameScheme, named_map, named_text};
 
 section! {
     /// A job: where its targets are found and how they are scraped.
@@ -25,7 +22,7 @@ section! {
         /// Series with timestamps get staleness markers.
         track_timestamps_staleness: bool = "track_timestamps_staleness" keep,
         /// Parameters of the URL.
-        params: BTreeMap<String, Vec<String>> = "params",
+        params: Params = "params",
         /// How often.
         scrape_interval: Millis = "scrape_interval",
         /// How long it may take.
@@ -83,29 +80,14 @@ section! {
     }
 }
 
-/// The name of an exposition format.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Protocol(pub String);
+named_map! {
+    /// Parameters of a URL.
+    Params Vec<String> = "url.Values"
+}
 
-impl Field for Protocol {
-    fn go_type() -> String {
-        "config.ScrapeProtocol".into()
-    }
-
-    fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop> {
-        if node.text().is_none() {
-            issues.mismatch(node, "config.ScrapeProtocol");
-        }
-        Ok(node.text().map(|text| Protocol(text.to_owned())))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn encode(&self) -> Out {
-        Out::Text(self.0.clone())
-    }
+named_text! {
+    /// The name of an exposition format.
+    Protocol "config.ScrapeProtocol"
 }
 
 /// Every format, sorted.

@@ -7,7 +7,7 @@ use model::size;
 
 use super::http_client::{TlsConfig, is_reserved_for_remote};
 use crate::decode::{Invalid, Section, invalid, invalid_at, section};
-use crate::kinds::{Bytes, Millis, Word, word};
+use crate::kinds::{Bytes, Millis, Word, named_text, word};
 
 section! {
     /// How samples are kept.
@@ -140,6 +140,7 @@ pub enum TracingClient {
 
 impl Word for TracingClient {
     const GO_TYPE: &'static str = "config.TracingClientType";
+    const GO_READ: &'static str = "config.plain";
 
     fn parse(text: &str) -> Result<Self, String> {
         match text {
@@ -204,7 +205,7 @@ section! {
         /// All but these become labels.
         ignore_resource_attributes: Vec<String> = "ignore_resource_attributes",
         /// What becomes of names.
-        translation_strategy: String = "translation_strategy",
+        translation_strategy: TranslationStrategy = "translation_strategy",
         /// Identifying attributes stay in `target_info` too.
         keep_identifying_resource_attributes: bool = "keep_identifying_resource_attributes",
         /// Explicit histograms become native ones.
@@ -218,10 +219,15 @@ section! {
     }
 }
 
+named_text! {
+    /// What becomes of names.
+    TranslationStrategy "otlptranslator.TranslationStrategyOption"
+}
+
 impl Section for Otlp {
     fn defaults() -> Self {
         Otlp {
-            translation_strategy: "UnderscoreEscapingWithSuffixes".into(),
+            translation_strategy: TranslationStrategy("UnderscoreEscapingWithSuffixes".into()),
             label_name_underscore_sanitization: true,
             label_name_preserve_multiple_underscores: true,
             ..Otlp::default()

@@ -128,7 +128,7 @@ impl Writer {
                 self.push(" ");
             }
             match item {
-                Out::Text(text) => self.scalar(text, indent, Context::Flow),
+                Out::Text(text) => self.scalar(text, indent + 2, Context::Flow),
                 Out::Literal(text) => self.push(text),
                 other => self.block(other, indent, Position::Item),
             }

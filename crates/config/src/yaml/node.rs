@@ -38,7 +38,7 @@ pub struct Span {
 pub(crate) struct Node {
     pub(crate) kind: Kind,
     pub(crate) span: Span,
-    /// The name of a tag `!!name`, where one was written.
+    /// A tag where one was written, as `!!name` or `!name`.
     pub(crate) tag: Option<String>,
 }
 
@@ -66,13 +66,18 @@ impl Node {
     pub(crate) fn is_null(&self) -> bool {
         match &self.kind {
             Kind::Scalar { text, plain } => {
-                self.tag.as_deref() == Some("null")
+                self.tag.as_deref() == Some("!!null")
                     || (self.tag.is_none()
                         && *plain
                         && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
             }
             _ => false,
         }
+    }
+
+    /// Whether this is the key `<<`, which takes over other mappings.
+    pub(crate) fn is_merge(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar { text, plain: true } if text == "<<")
     }
 
     /// The value of a key of a mapping; the last one, should it be there twice.
@@ -212,5 +217,12 @@ fn count(node: &Node) -> usize {
 }
 
 fn tag_name(tag: Option<&Tag>) -> Option<String> {
-    tag.map(|tag| tag.suffix().to_owned()).filter(|name| !name.is_empty())
+    let tag = tag?;
+    let name = match tag.core_suffix() {
+        Some(name) => format!("!!{name}"),
+        None if tag.handle() == "tag:yaml.org,2002:" => format!("!!{}", tag.suffix()),
+        None => format!("{}{}", tag.handle(), tag.suffix()),
+    };
+    // A lone `!` says no more than quotes do.
+    (name != "!").then_some(name)
 }

@@ -11,7 +11,6 @@ pub(crate) enum Resolved {
     Uint(u64),
     Float(f64),
     Timestamp,
-    Merge,
     Text,
 }
 
@@ -24,7 +23,6 @@ impl Resolved {
             Resolved::Int(_) | Resolved::Uint(_) => "!!int",
             Resolved::Float(_) => "!!float",
             Resolved::Timestamp => "!!timestamp",
-            Resolved::Merge => "!!merge",
             Resolved::Text => "!!str",
         }
     }
@@ -35,7 +33,7 @@ pub(crate) fn resolve(node: &Node) -> Option<Resolved> {
     let Kind::Scalar { text, plain } = &node.kind else { return None };
     Some(match node.tag.as_deref() {
         None if *plain => resolve_plain(text),
-        Some("int" | "float" | "bool" | "null" | "timestamp") => resolve_plain(text),
+        Some("!!int" | "!!float" | "!!bool" | "!!null" | "!!timestamp") => resolve_plain(text),
         _ => Resolved::Text,
     })
 }
@@ -53,7 +51,6 @@ pub(crate) fn resolve_plain(text: &str) -> Resolved {
         ".nan" | ".NaN" | ".NAN" => return Resolved::Float(f64::NAN),
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Resolved::Float(f64::INFINITY),
         "-.inf" | "-.Inf" | "-.INF" => return Resolved::Float(f64::NEG_INFINITY),
-        "<<" => return Resolved::Merge,
         _ => {}
     }
     match text.as_bytes().first() {
@@ -113,9 +110,11 @@ fn is_timestamp(text: &str) -> bool {
     let (Some(month), Some(rest)) = (date.next(), date.next()) else { return false };
     let day = rest.split(['T', 't', ' ']).next().unwrap_or("");
     let valid = |s: &str| matches!(s.len(), 1 | 2) && s.bytes().all(|b| b.is_ascii_digit());
-    let time_ok = rest[day.len()..]
-        .bytes()
-        .all(|b| b.is_ascii_digit() || matches!(b, b'T' | b't' | b' ' | b':' | b'.' | b'Z' | b'+' | b'-'));
+    let time = &rest[day.len()..];
+    let time_ok = time.is_empty()
+        || (time[1..].starts_with(|c: char| c.is_ascii_digit())
+            && time.matches(':').count() >= 2
+            && time[1..].bytes().all(|b| b.is_ascii_digit() || b":.Z+-".contains(&b)));
     valid(month) && valid(day) && time_ok
 }
 
@@ -148,10 +147,11 @@ mod tests {
             ("+", Resolved::Text),
             ("-foo", Resolved::Text),
             ("2001-01-02", Resolved::Timestamp),
+            ("2001-1-2 ", Resolved::Text),
             ("2001-12-14t21:59:43.10-05:00", Resolved::Timestamp),
             ("10.0.0.1", Resolved::Text),
             ("1:2", Resolved::Text),
-            ("<<", Resolved::Merge),
+            ("<<", Resolved::Text),
             ("foo", Resolved::Text),
         ];
         for (text, want) in cases {

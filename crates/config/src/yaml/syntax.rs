@@ -1,41 +1,97 @@
 //! The parser's refusals in the words of Go's YAML package, with the line that it would name.
+//!
+//! Go names the line of a mistake one too low where its grammar, not its scanner, found it, and names none for
+//! the first line. Programs compare that text; the place for people is the right one.
 
 use granit_parser::{ErrorKind, ScanError};
 
 use super::node::{Place, SyntaxError};
 
+/// Which half of Go's parser finds a mistake.
+#[derive(Clone, Copy, PartialEq)]
+enum Finder {
+    Scanner,
+    Grammar,
+}
+
 /// Words an error as Go does where the two parsers see the same mistake, else in the parser's own words.
 pub(super) fn explain(err: &ScanError, text: &str) -> SyntaxError {
+    use Finder::{Grammar, Scanner};
     let marker = err.marker();
-    let place = Place { line: marker.line(), column: marker.col() + 1 };
+    let column = match err.kind() {
+        // The parser stands behind the tab.
+        ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation => text
+            .lines()
+            .nth(marker.line().saturating_sub(1))
+            .and_then(|l| l.chars().position(|c| c == '\t'))
+            .unwrap_or(marker.col()),
+        _ => marker.col(),
+    };
+    let place = Place { line: marker.line(), column: column + 1 };
     let own = err.info();
-    let message = match err.kind() {
-        ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation => {
-            "found character that cannot start any token"
-        }
-        ErrorKind::UnexpectedCharacter { .. } => "found character that cannot start any token",
-        ErrorKind::UnexpectedEof
-        | ErrorKind::UnexpectedEofFlowSequence
+    let own = own
+        .split_once(", ")
+        .filter(|(context, _)| context.starts_with("while "))
+        .map_or(own.as_str(), |(_, w)| w);
+    // Lines are counted from 0 here; past the end of a text a new line begins.
+    let end = text.matches('\n').count() + usize::from(!text.ends_with('\n'));
+    let here = marker.line().saturating_sub(1);
+    let (message, finder, line) = match err.kind() {
+        ErrorKind::UnexpectedEofFlowSequence
         | ErrorKind::UnexpectedEofFlowMapping
         | ErrorKind::UnexpectedEofImplicitFlowMapping
         | ErrorKind::UnclosedFlowCollection { .. }
-        | ErrorKind::ExpectedNodeContent => "did not find expected node content",
+        | ErrorKind::UnexpectedEof => (unclosed(err.kind(), text), Grammar, end),
+        ErrorKind::ExpectedNodeContent => ("did not find expected node content", Grammar, here),
         ErrorKind::ExpectedBlockMappingKey
         | ErrorKind::UnexpectedEofBlockMapping
-        | ErrorKind::InvalidIndentation => "did not find expected key",
+        | ErrorKind::InvalidIndentation
+        | ErrorKind::MisplacedFlowCollectionEnd
+        | ErrorKind::InvalidTrailingSingleQuotedScalar
+        | ErrorKind::InvalidTrailingDoubleQuotedScalar => ("did not find expected key", Grammar, here),
         ErrorKind::ExpectedBlockSequenceEntry | ErrorKind::UnexpectedEofBlockSequence => {
-            "did not find expected '-' indicator"
+            ("did not find expected '-' indicator", Grammar, here)
         }
-        ErrorKind::ExpectedFlowSequenceSeparator => "did not find expected ',' or ']'",
-        ErrorKind::ExpectedFlowMappingSeparator => "did not find expected ',' or '}'",
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => "could not find expected ':'",
+        ErrorKind::ExpectedFlowSequenceSeparator | ErrorKind::InvalidColonPlacement => {
+            ("did not find expected ',' or ']'", Grammar, here)
+        }
+        ErrorKind::ExpectedFlowMappingSeparator => ("did not find expected ',' or '}'", Grammar, here),
+        ErrorKind::TabNotAllowed
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabInIndentation
+        | ErrorKind::UnexpectedCharacter { .. } => {
+            ("found character that cannot start any token", Scanner, here)
+        }
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
+            ("found unexpected end of stream", Scanner, if text.contains('\n') { end } else { 0 })
+        }
+        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => {
+            ("could not find expected ':'", Scanner, here + usize::from(here + 1 == end))
+        }
+        ErrorKind::InvalidQuotedScalarHexEscape => ("did not find expected hexdecimal number", Scanner, here),
         ErrorKind::UnknownAnchor => return unknown_anchor(text, place),
-        _ => own.as_str(),
+        _ => (own, Scanner, here),
     };
-    // Go counts the end of the text as part of the line before.
-    let lines = text.trim_end_matches('\n').matches('\n').count() + 1;
-    let line = place.line.min(lines).max(1);
-    SyntaxError { message: format!("yaml: line {line}: {message}"), place: Place { line, ..place } }
+    let message = match (line, finder) {
+        (0, _) => format!("yaml: {message}"),
+        (line, Grammar) => format!("yaml: line {line}: {message}"),
+        (line, Scanner) => format!("yaml: line {}: {message}", line + 1),
+    };
+    SyntaxError { message, place }
+}
+
+/// What Go misses at the end of a text with an open bracket: another element, or the bracket.
+fn unclosed(kind: &ErrorKind, text: &str) -> &'static str {
+    let in_sequence = matches!(
+        kind,
+        ErrorKind::UnexpectedEofFlowSequence | ErrorKind::UnclosedFlowCollection { open: '[' }
+    );
+    let wants_element = text.trim_end().ends_with(['[', '{', ',']);
+    match (wants_element, in_sequence) {
+        (true, _) => "did not find expected node content",
+        (false, true) => "did not find expected ',' or ']'",
+        (false, false) => "did not find expected ',' or '}'",
+    }
 }
 
 fn unknown_anchor(text: &str, place: Place) -> SyntaxError {
