@@ -4,9 +4,14 @@
 //! classes share, so memory that one generation of chunks leaves behind (all series growing from 48 to 64 bytes
 //! at about the same time) is there for the next. A buffer is named by 4 bytes; nothing is stored beside it.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 const PAGE: usize = 16 * 1024;
 /// Pages are allocated this many at a time (from the system: untouched ones are not resident).
 const REGION_PAGES: usize = 64;
+/// Unused pages that are kept for the next use.
+const KEPT_PAGES: usize = 2 * REGION_PAGES;
 /// Slots start at multiples of this.
 const UNIT: usize = 8;
 const PAGE_UNITS: u32 = (PAGE / UNIT) as u32;
@@ -59,8 +64,12 @@ pub(crate) struct Slab {
     pages: Vec<Page>,
     /// First page with room, per class.
     open: [u32; CLASSES.len()],
-    /// Pages that belong to no class.
-    pool: Vec<u32>,
+    /// Pages that belong to no class; the lowest is used first, so that the last regions become empty.
+    pool: BinaryHeap<Reverse<u32>>,
+    /// Pages of each region that are in the pool.
+    pooled: Vec<u16>,
+    /// Regions that were given back to the system.
+    returned: Vec<u32>,
 }
 
 fn class_of(len: usize) -> Option<usize> {
@@ -74,7 +83,14 @@ impl Slab {
     const MAX: usize = CLASSES[CLASSES.len() - 1] as usize;
 
     pub(crate) fn new() -> Self {
-        Slab { regions: Vec::new(), pages: Vec::new(), open: [NO_PAGE; CLASSES.len()], pool: Vec::new() }
+        Slab {
+            regions: Vec::new(),
+            pages: Vec::new(),
+            open: [NO_PAGE; CLASSES.len()],
+            pool: BinaryHeap::new(),
+            pooled: Vec::new(),
+            returned: Vec::new(),
+        }
     }
 
     /// Hands out a buffer of at least `len` bytes, of any content. `None` when `len` is above 4096
@@ -130,7 +146,7 @@ impl Slab {
             if !was_full {
                 self.unlink(index);
             }
-            self.pool.push(index);
+            self.give_page(index);
         } else if was_full {
             self.link(index);
         }
@@ -171,7 +187,8 @@ impl Slab {
 
     /// Bytes of memory held, used or not.
     pub(crate) fn held(&self) -> usize {
-        self.regions.len() * REGION_PAGES * PAGE + self.pages.capacity() * size_of::<Page>()
+        (self.regions.len() - self.returned.len()) * REGION_PAGES * PAGE
+            + self.pages.capacity() * size_of::<Page>()
     }
 
     #[inline]
@@ -182,7 +199,16 @@ impl Slab {
     }
 
     fn take_page(&mut self) -> Option<u32> {
-        if let Some(index) = self.pool.pop() {
+        if self.pool.is_empty()
+            && let Some(region) = self.returned.pop()
+        {
+            self.regions[region as usize] = vec![0; REGION_PAGES * PAGE].into_boxed_slice();
+            let first = region * REGION_PAGES as u32;
+            self.pool.extend((first..first + REGION_PAGES as u32).map(Reverse));
+            self.pooled[region as usize] = REGION_PAGES as u16;
+        }
+        if let Some(Reverse(index)) = self.pool.pop() {
+            self.pooled[index as usize / REGION_PAGES] -= 1;
             return Some(index);
         }
         let index = self.pages.len();
@@ -191,9 +217,24 @@ impl Slab {
         }
         if index.is_multiple_of(REGION_PAGES) {
             self.regions.push(vec![0; REGION_PAGES * PAGE].into_boxed_slice());
+            self.pooled.push(0);
         }
         self.pages.push(Page { class: 0, live: 0, free: NO_SLOT, fresh: 0, prev: NO_PAGE, next: NO_PAGE });
         Some(index as u32)
+    }
+
+    /// Takes a page into the pool. A region of which all pages are there goes back to the system, unless the pool is
+    /// small: the chunks of most series are cut at about the same time, and leave half of the memory unused.
+    fn give_page(&mut self, index: u32) {
+        let region = index as usize / REGION_PAGES;
+        self.pool.push(Reverse(index));
+        self.pooled[region] += 1;
+        if usize::from(self.pooled[region]) == REGION_PAGES && self.pool.len() >= KEPT_PAGES {
+            self.pool.retain(|page| page.0 as usize / REGION_PAGES != region);
+            self.pooled[region] = 0;
+            self.regions[region] = Box::default();
+            self.returned.push(region as u32);
+        }
     }
 
     fn link(&mut self, index: u32) {
@@ -254,6 +295,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn unused_memory_goes_back_and_comes_again() {
+        let mut slab = Slab::new();
+        let keep: Vec<Addr> = (0..1000).map(|_| slab.alloc(40).unwrap()).collect();
+        keep.iter().for_each(|&addr| slab.bytes_mut(addr).fill(7));
+        for _ in 0..3 {
+            let many: Vec<Addr> = (0..50_000).map(|_| slab.alloc(400).unwrap()).collect();
+            many.iter().for_each(|&addr| slab.bytes_mut(addr).fill(9));
+            let full = slab.held();
+            many.into_iter().for_each(|addr| slab.free(addr));
+            assert!(slab.held() < full / 4, "{} of {full}", slab.held());
+        }
+        assert!(keep.iter().all(|&addr| slab.bytes(addr).iter().all(|&b| b == 7)));
     }
 
     #[test]
