@@ -81,7 +81,7 @@ pub(crate) struct CommonFlags {
     wal_compression: bool,
 
     /// Active series beyond this are refused, and the scrape that brings them fails; 0: no limit
-    #[arg(long = "storage.max-series", value_name = "N", default_value_t = 0)]
+    #[arg(long = "storage.tsdb.max-series", value_name = "N", default_value_t = 0)]
     max_series: usize,
 
     /// How far back a query looks for a series' newest sample
@@ -204,7 +204,7 @@ impl CommonFlags {
             ("scrape.adjust-timestamps", self.adjust_timestamps.to_string()),
             ("scrape.discovery-reload-interval", time(self.discovery_reload_interval)),
             ("scrape.timestamp-tolerance", time(self.timestamp_tolerance)),
-            ("storage.max-series", self.max_series.to_string()),
+            ("storage.tsdb.max-series", self.max_series.to_string()),
             ("storage.tsdb.no-lockfile", self.no_lockfile.to_string()),
             ("storage.tsdb.path", self.storage_path.display().to_string()),
             ("storage.tsdb.retention.time", time(self.retention_time)),
