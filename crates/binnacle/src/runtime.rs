@@ -99,6 +99,7 @@ impl Runtime {
         let scraped = jobs.iter().map(|job| job.scrape.clone()).collect();
         self.scrape.apply(scraped)?;
         self.discovery.apply(jobs.into_iter().map(|job| (job.scrape.name, job.providers)));
+        self.head.set_retention(config.retention_time());
         *running = config.effective_yaml();
         let now = now_millis();
         self.last_config_time.store(now, Ordering::Relaxed);

@@ -202,6 +202,13 @@ impl Config {
         &self.unset_variables
     }
 
+    /// How long samples are kept: by the file, or else by the default given to [`load`]. Zero: for ever.
+    #[must_use]
+    pub fn retention_time(&self) -> std::time::Duration {
+        let tsdb = self.document.storage.tsdb.as_ref();
+        tsdb.and_then(|tsdb| tsdb.retention.as_ref()).map_or_else(Default::default, |r| r.time.into())
+    }
+
     /// The configuration with everything filled in and secrets hidden, as `/api/v1/status/config` shows it.
     #[must_use]
     pub fn effective_yaml(&self) -> String {

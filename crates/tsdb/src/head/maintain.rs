@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Head, NO_MAX, NO_MIN};
 use crate::closed::{self, Place};
@@ -14,7 +14,18 @@ const STEP: u32 = 4096;
 /// The log is truncated when it has so many whole segments, and at least twice what the last checkpoint kept.
 const SEGMENTS: usize = 4;
 
+/// Milliseconds, as times are counted here.
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
 impl Head {
+    /// Changes how long samples are kept, from the next [`maintain`](Self::maintain) on; zero keeps them for ever.
+    pub fn set_retention(&self, retention: Duration) {
+        self.retention_ms.store(millis(retention), Ordering::Relaxed);
+        self.metrics.retention_seconds.set(retention.as_secs_f64());
+    }
+
     /// Does what has to be done now and then; to be called every minute or so. `now` is in milliseconds.
     ///
     /// Drops what is older than the retention, series without samples, and the part of the log that is no longer
@@ -23,7 +34,7 @@ impl Head {
     /// # Errors
     /// When files cannot be written; nothing that is needed was deleted then.
     pub fn maintain(&self, now: i64) -> io::Result<()> {
-        let retention = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
+        let retention = self.retention_ms.load(Ordering::Relaxed);
         let before = if retention == 0 { i64::MIN } else { now.saturating_sub(retention) };
         self.truncate(before)?;
         {

@@ -121,6 +121,8 @@ pub struct Head {
     max_time: AtomicI64,
     /// Nothing older is accepted.
     min_valid_time: AtomicI64,
+    /// How long samples are kept; 0 is for ever.
+    retention_ms: AtomicI64,
     series: AtomicUsize,
     chunks: AtomicUsize,
     /// References that are gone, and the last segment of the log that may have samples of them.
@@ -232,6 +234,7 @@ impl Head {
             min_time: AtomicI64::new(merged.min_time),
             max_time: AtomicI64::new(merged.max_time),
             min_valid_time: AtomicI64::new(NO_MAX),
+            retention_ms: AtomicI64::new(maintain::millis(options.retention)),
             shards: shards
                 .into_iter()
                 .map(|data| Shard { order: Mutex::new(()), data: RwLock::new(data) })
