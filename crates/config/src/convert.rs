@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use discovery::{ADDRESS, FileOptions, HttpOptions, ProviderOptions, TargetGroup};
 use httpclient::{ClientOptions, ExtraHeader, Source, TlsOptions};
-use model::{Labels, ValidationScheme};
-use scrape::{JobOptions, Limits, NameEscaping, NameValidation, ScrapeProtocol};
+use model::Labels;
+use scrape::{JobOptions, Limits, NameEscaping, ScrapeProtocol};
 
 use crate::kinds::{FilePath, Secret};
 use crate::sections::{HttpClient, Rules, ScrapeConfig, TlsConfig, compile};
@@ -45,10 +45,7 @@ impl ScrapeConfig {
             enable_compression: self.enable_compression,
             scrape_protocols: protocols.filter_map(|protocol| to_protocol(&protocol.0)).collect(),
             fallback_scrape_protocol: to_protocol(&self.fallback_scrape_protocol.0),
-            name_validation: match self.metric_name_validation_scheme.0 {
-                Some(ValidationScheme::Legacy) => NameValidation::Legacy,
-                Some(ValidationScheme::Utf8) | None => NameValidation::Utf8,
-            },
+            name_validation: self.metric_name_validation_scheme.0.unwrap_or_default(),
             name_escaping: match self.metric_name_escaping_scheme.as_str() {
                 "underscores" => NameEscaping::Underscores,
                 "dots" => NameEscaping::Dots,

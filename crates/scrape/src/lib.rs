@@ -30,7 +30,7 @@ pub use bench::PageIntake;
 pub use clock::{Clock, SystemClock};
 pub use manager::{ApplyError, Manager, ManagerOptions};
 pub use metadata::{FamilyMetadata, PageMetadata};
-pub use options::{DEFAULT_MAX_BODY, JobOptions, Limits, NameEscaping, NameValidation, ScrapeProtocol};
+pub use options::{DEFAULT_MAX_BODY, JobOptions, Limits, NameEscaping, ScrapeProtocol};
 pub use target::Health;
 pub use url::ExternalAddress;
 pub use view::{ActiveTarget, DroppedTarget, TargetsView};

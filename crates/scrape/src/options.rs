@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use httpclient::ClientOptions;
-use model::relabel;
+use model::{ValidationScheme, relabel};
 
 /// The ceiling on a body, as sent and after decompression, where [`Limits::body_size`] sets none.
 ///
@@ -40,7 +40,7 @@ pub struct JobOptions {
     /// What to take a page for whose `Content-Type` says nothing useful.
     pub fallback_scrape_protocol: Option<ScrapeProtocol>,
     /// Which names are valid.
-    pub name_validation: NameValidation,
+    pub name_validation: ValidationScheme,
     /// How names are to be escaped, in the `Accept` header.
     pub name_escaping: NameEscaping,
     /// The limits.
@@ -72,7 +72,7 @@ impl JobOptions {
             enable_compression: true,
             scrape_protocols: ScrapeProtocol::DEFAULT_ORDER.to_vec(),
             fallback_scrape_protocol: None,
-            name_validation: NameValidation::Utf8,
+            name_validation: ValidationScheme::Utf8,
             name_escaping: NameEscaping::AllowUtf8,
             limits: Limits::default(),
             extra_scrape_metrics: false,
@@ -151,16 +151,6 @@ impl ScrapeProtocol {
     pub(crate) fn has_escaping(self) -> bool {
         matches!(self, ScrapeProtocol::OpenMetricsText1_0_0 | ScrapeProtocol::PrometheusText1_0_0)
     }
-}
-
-/// `metric_name_validation_scheme`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum NameValidation {
-    /// Any UTF-8.
-    #[default]
-    Utf8,
-    /// `[a-zA-Z_:][a-zA-Z0-9_:]*`.
-    Legacy,
 }
 
 /// `metric_name_escaping_scheme`.

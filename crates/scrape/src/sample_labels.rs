@@ -1,9 +1,12 @@
 //! From the labels of a page's line to those that are stored.
 
 use exposition::{InvalidNames, LabelsBuf, LabelsError, ParseError};
-use model::{Labels, LabelsBuilder, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name, relabel};
+use model::{
+    Labels, LabelsBuilder, METRIC_NAME, ValidationScheme, is_legacy_label_name, is_legacy_metric_name,
+    relabel,
+};
 
-use crate::options::{JobOptions, Limits, NameValidation};
+use crate::options::{JobOptions, Limits};
 
 const EXPORTED_PREFIX: &str = "exported_";
 
@@ -53,7 +56,7 @@ impl LabelRules<'_> {
             }
         };
         let Some(name) = labels.metric_name() else { return Err(LabelError::NoName) };
-        if self.job.name_validation == NameValidation::Legacy
+        if self.job.name_validation == ValidationScheme::Legacy
             && !(is_legacy_metric_name(name) && labels.iter().all(|(name, _)| is_legacy_label_name(name)))
         {
             return Err(LabelError::Invalid(labels));
@@ -222,7 +225,7 @@ mod tests {
     fn repeated_labels_and_invalid_names_are_refused() {
         let job = JobOptions::new("j");
         assert_eq!(apply(&job, &[], r#"a{b="1",b="2"}"#), "label name \"b\" is not unique: invalid sample");
-        let legacy = JobOptions { name_validation: NameValidation::Legacy, ..JobOptions::new("j") };
+        let legacy = JobOptions { name_validation: ValidationScheme::Legacy, ..JobOptions::new("j") };
         assert_eq!(
             apply(&legacy, &[], r#"{"a.b"}"#),
             "invalid metric name or label names: {__name__=\"a.b\"}"

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use discovery::ADDRESS;
 use exposition::MetricKind;
-use model::{Labels, is_stale, number};
-use scrape::{JobOptions, NameEscaping, NameValidation, ScrapeProtocol};
+use model::{Labels, ValidationScheme, is_stale, number};
+use scrape::{JobOptions, NameEscaping, ScrapeProtocol};
 use serde_json::Value;
 
 use crate::support::{Answer, Stub, World, now_nanos, recorded, rule};
@@ -72,8 +72,11 @@ fn job(case: &Value) -> Option<JobOptions> {
             }
             "fallback_scrape_protocol" => job.fallback_scrape_protocol = Some(protocol(value.as_str()?)?),
             "metric_name_validation_scheme" => {
-                job.name_validation =
-                    if value.as_str()? == "legacy" { NameValidation::Legacy } else { NameValidation::Utf8 };
+                job.name_validation = if value.as_str()? == "legacy" {
+                    ValidationScheme::Legacy
+                } else {
+                    ValidationScheme::Utf8
+                };
             }
             "metric_name_escaping_scheme" => job.name_escaping = NameEscaping::Underscores,
             _ => return None,
