@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, StatusCode, header};
+use promql::ast::Expr;
 use promql::{MatrixSeries, Overrides, QueryError, QueryResult, QueryStats, Value, VectorSample};
 use storage::QueryContext;
 use tokio::sync::oneshot;
@@ -364,10 +365,27 @@ pub(crate) async fn exemplars(api: Arc<Api>, request: Request) -> Answer {
     if end < start {
         return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
     }
-    // The head keeps no exemplars yet: an empty answer is the true one for every valid query.
-    promql::parse(request.params.get("query"), &api.engine.options().parse)
+    let expr = promql::parse(request.params.get("query"), &api.engine.options().parse)
         .map_err(|e| ApiError::bad_data(e.to_string()))?;
+    if !selects(&expr) {
+        return Ok(Reply::empty(StatusCode::NO_CONTENT));
+    }
+    // The head keeps no exemplars yet: an empty answer is the true one for every selector.
     Ok(success("[]", &[], &[]))
+}
+
+/// Whether a selector is anywhere in the expression.
+fn selects(expr: &Expr) -> bool {
+    match expr {
+        Expr::Number(_) | Expr::String(_) => false,
+        Expr::Vector(_) | Expr::Matrix(_) => true,
+        Expr::Subquery(e) => selects(&e.expr),
+        Expr::Aggregate(e) => selects(&e.expr) || e.param.as_deref().is_some_and(selects),
+        Expr::Binary(e) => selects(&e.left) || selects(&e.right),
+        Expr::Call(e) => e.args.iter().any(selects),
+        Expr::Unary(e) => selects(&e.expr),
+        Expr::Paren(e) => selects(&e.expr),
+    }
 }
 
 pub(crate) async fn format(api: Arc<Api>, request: Request) -> Answer {

@@ -1,0 +1,141 @@
+//! Wrong files and flags: the program does not start, and says where and why.
+
+use crate::site::{Site, is_peer};
+
+#[test]
+fn a_wrong_file_is_refused_with_its_place_and_the_source_line() {
+    // Content, line, column, and what the message must say.
+    let cases: &[(&str, usize, usize, &[&str])] = &[
+        ("global:\n  scrape_intervall: 15s\n", 2, 3, &["scrape_intervall", "scrape_interval"]),
+        ("global:\n  scrape_interval: fast\n", 2, 20, &["not a valid duration string: \"fast\""]),
+        (
+            "scrape_configs:\n  - job_name: a\n    static_configs:\n      - targets: localhost:9090\n",
+            4,
+            18,
+            &["targets"],
+        ),
+        (
+            "scrape_configs:\n  - job_name: a\n    relabel_configs:\n      - {action: replaceall}\n",
+            4,
+            18,
+            &["replaceall"],
+        ),
+        (
+            "scrape_configs:\n  - job_name: a\n    relabel_configs:\n      - regex: \"a(b\"\n        action: keep\n        source_labels: [x]\n",
+            4,
+            16,
+            &["missing"],
+        ),
+        ("scrape_configs:\n  - job_name: a\n  - job_name: a\n", 3, 15, &["a"]),
+        ("global:\n\tscrape_interval: 15s\n", 2, 1, &[]),
+    ];
+    for (content, line, column, says) in cases {
+        let (status, log) = Site::server(content).run_to_end();
+        assert!(!status.success(), "{content}{log}");
+        if is_peer() {
+            continue;
+        }
+        assert_eq!(status.code(), Some(1), "{log}");
+        assert!(
+            log.contains(&format!("prometheus.yml:{line}:{column}")),
+            "{line}:{column} of\n{content}\n{log}"
+        );
+        let source = content.lines().nth(line - 1).unwrap().trim();
+        assert!(log.contains(source), "the source line {source:?}: {log}");
+        for part in *says {
+            assert!(log.contains(part), "{part:?}: {log}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let site = Site::server("").flag("--config.file=not-there.yml");
+    let (status, log) = site.run_to_end();
+    assert!(!status.success());
+    assert!(log.contains("not-there.yml") && log.to_lowercase().contains("no such file"), "{log}");
+}
+
+#[test]
+fn what_is_not_there_yet_is_refused_by_name() {
+    if is_peer() {
+        return;
+    }
+    for (content, name) in [
+        ("rule_files: [rules.yml]\n", "rule_files"),
+        ("alerting: {alertmanagers: [{static_configs: [{targets: [\"a:1\"]}]}]}\n", "alerting"),
+        ("remote_write: [{url: \"http://a/\"}]\n", "remote_write"),
+        ("remote_read: [{url: \"http://a/\"}]\n", "remote_read"),
+        ("scrape_configs: [{job_name: k, kubernetes_sd_configs: [{role: pod}]}]\n", "kubernetes_sd_configs"),
+        ("scrape_configs: [{job_name: d, dns_sd_configs: [{names: [a]}]}]\n", "dns_sd_configs"),
+    ] {
+        let (status, log) = Site::server(content).run_to_end();
+        assert_eq!(status.code(), Some(1), "{name}: {log}");
+        assert!(log.contains(name) && log.contains("not supported yet"), "{name}: {log}");
+    }
+    for flag in [
+        "--web.enable-remote-write-receiver",
+        "--web.enable-admin-api",
+        "--storage.tsdb.retention.size=1GB",
+        "--storage.remote.flush-deadline=1m",
+        "--rules.max-concurrent-evals=4",
+        "--web.config.file=web.yml",
+        "--enable-feature=exemplar-storage",
+        "--agent",
+    ] {
+        let (status, log) = Site::server("global: {}\n").flag(flag).run_to_end();
+        assert!(!status.success(), "{flag}: {log}");
+        assert!(
+            log.contains(flag.split('=').next().unwrap()) && log.contains("not supported yet"),
+            "{flag}: {log}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_flag_or_value_is_refused_by_name() {
+    for (flag, says) in [
+        ("--no-such-flag", "--no-such-flag"),
+        ("--query.timeout=soon", "soon"),
+        ("--log.level=loud", "loud"),
+        ("--web.listen-address=nonsense", "nonsense"),
+        ("--web.cors.origin=(", "("),
+    ] {
+        let (status, log) = Site::server("global: {}\n").flag(flag).run_to_end();
+        assert!(!status.success(), "{flag}: {log}");
+        assert!(log.contains(says), "{flag}: {log}");
+        assert!(!log.contains("panicked"), "{flag}: {log}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    if is_peer() {
+        return;
+    }
+    let run = |args: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_binnacle")).args(args).output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code(), text)
+    };
+    let (code, help) = run(&["--help"]);
+    assert_eq!(code, Some(0), "{help}");
+    assert!(help.contains("up") && help.contains("server"), "{help}");
+    let (code, help) = run(&["server", "--help"]);
+    assert_eq!(code, Some(0), "{help}");
+    assert!(help.contains("--config.file") && help.contains("--storage.tsdb.retention.time"), "{help}");
+    let (code, version) = run(&["--version"]);
+    assert_eq!((code, version.trim()), (Some(0), concat!("binnacle ", env!("CARGO_PKG_VERSION"))));
+    let (code, error) = run(&["sever"]);
+    assert!(code != Some(0) && error.contains("sever"), "{error}");
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_used_is_named() {
+    let site = Site::server("global: {}\n");
+    site.write("data", "a file");
+    let (status, log) = site.run_to_end();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains(site.path("data").to_str().unwrap()), "{log}");
+    assert!(!log.contains("panicked"), "{log}");
+}

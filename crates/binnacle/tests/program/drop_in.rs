@@ -1,0 +1,68 @@
+//! A team can go over to binnacle, and back: each program opens the data directory that the other one left.
+
+use crate::site::{Samples, Site, is_peer};
+use crate::stub::{Answer, Stub};
+
+/// Prometheus, if it is installed.
+fn prometheus() -> Option<String> {
+    let named = std::env::var("BINNACLE_PEER_PROMETHEUS").ok().filter(|p| !p.is_empty());
+    let on_path = || {
+        let paths = std::env::var_os("PATH")?;
+        let found = std::env::split_paths(&paths).map(|p| p.join("prometheus")).find(|p| p.is_file())?;
+        found.to_str().map(str::to_owned)
+    };
+    let found = named.or_else(on_path);
+    if found.is_none() {
+        println!("skipped: no prometheus on PATH or in BINNACLE_PEER_PROMETHEUS");
+    }
+    found
+}
+
+fn assert_kept(before: &Samples, after: &Samples, what: &str) {
+    for (labels, points) in before {
+        let now = after.get(labels).unwrap_or_else(|| panic!("{what}: {labels:?} is missing"));
+        assert!(points.iter().all(|(t, v)| now.get(t) == Some(v)), "{what}: {labels:?}: {points:?} {now:?}");
+    }
+}
+
+#[test]
+fn prometheus_and_binnacle_take_turns_on_one_directory() {
+    let Some(prometheus) = prometheus().filter(|_| !is_peer()) else { return };
+    let stub = Stub::start();
+    stub.set(
+        "/metrics",
+        Answer::computed(|seen| {
+            // Long enough at this pace for full chunks.
+            let n = seen.before;
+            (0..20).map(|i| format!("turn_total{{i=\"{i}\"}} {}\n", n * i)).collect::<String>()
+                + &format!("turn_value {}\nodd{{n=\"{}\"}} NaN\n", (n * 7919 % 1000) as f64 / 7.0, n / 40)
+        }),
+    );
+    let mut site = Site::server(&format!(
+        "global: {{scrape_interval: 20ms}}\nscrape_configs: [{{job_name: turns, static_configs: [{{targets: [\"{}\"]}}]}}]\n",
+        stub.address
+    ));
+    let mut before = Samples::new();
+    for (turn, other) in
+        [None, Some(prometheus.as_str()), None, Some(prometheus.as_str())].into_iter().enumerate()
+    {
+        site.switch_to(other);
+        let what = format!("turn {turn}, {}", other.unwrap_or("binnacle"));
+        let program = site.start();
+        let all = "{job=\"turns\"}[10m]";
+        assert_kept(&before, &program.samples(all, None), &what);
+        let now = stub.seen("/metrics").len();
+        program.wait_for("a chunk's worth of scrapes", |_| {
+            (stub.seen("/metrics").len() > now + 150).then_some(())
+        });
+        before = program.samples(all, None);
+        // Once in good order, once not.
+        if turn % 4 < 2 {
+            assert!(program.interrupt().0.success(), "{what}");
+        } else {
+            program.kill();
+        }
+    }
+    site.switch_to(None);
+    assert_kept(&before, &site.start().samples("{job=\"turns\"}[10m]", None), "at the end");
+}

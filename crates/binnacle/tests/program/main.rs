@@ -1,0 +1,20 @@
+//! The program as its users meet it: the real binary, its flags, files and signals, over real sockets.
+//!
+//! With `BINNACLE_TEST_PROMETHEUS=/path/to/prometheus` the tests of what both programs share run against Prometheus
+//! instead, which shows that they ask for what it does.
+
+// What a helper of a test cannot do fails the test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod api;
+mod bad_input;
+mod config_errors;
+mod crash;
+mod drop_in;
+mod http;
+mod metrics_page;
+mod reload;
+mod scraping;
+mod site;
+mod stub;
+mod up;

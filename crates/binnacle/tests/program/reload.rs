@@ -1,0 +1,148 @@
+//! Another configuration while it runs.
+
+use rustix::process::Signal;
+
+use crate::site::{Program, Site, is_peer};
+use crate::stub::Stub;
+
+fn config(job: &str, stub: &Stub) -> String {
+    format!(
+        "global: {{scrape_interval: 200ms}}\nscrape_configs: [{{job_name: {job}, static_configs: [{{targets: [\"{}\"]}}]}}]\n",
+        stub.address
+    )
+}
+
+fn own_metric(program: &Program<'_>, name: &str) -> Option<f64> {
+    let page = program.get("/metrics").text();
+    page.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+#[test]
+fn reloading_puts_a_right_file_in_force_and_a_wrong_one_not() {
+    let stub = Stub::serving("x 1\n");
+    let site = Site::server(&config("first", &stub)).flag("--web.enable-lifecycle");
+    let program = site.start();
+    program.wait_for_value("x{job=\"first\"}", 1.0);
+    assert_eq!(own_metric(&program, "prometheus_config_last_reload_successful"), Some(1.0));
+
+    // By signal.
+    site.write("prometheus.yml", &config("second", &stub));
+    program.signal(Signal::HUP);
+    program.wait_for_value("x{job=\"second\"}", 1.0);
+    if !is_peer() {
+        // Prometheus marks series stale when a target goes, but not when its whole job does.
+        program.wait_for("the end of its series", |p| p.query("x{job=\"first\"}").is_empty().then_some(()));
+    }
+
+    // By request.
+    site.write("prometheus.yml", &config("third", &stub));
+    let answer = program.request("POST", "/-/reload", &[], b"");
+    assert_eq!((answer.status, answer.text().as_str()), (200, ""));
+    let shown = program.data("/api/v1/status/config")["yaml"].as_str().unwrap().to_owned();
+    assert!(shown.contains("job_name: third") && !shown.contains("job_name: second"), "{shown}");
+    program.wait_for_value("x{job=\"third\"}", 1.0);
+
+    // A wrong one: refused with the reason, told by a metric, and nothing else changes.
+    site.write("prometheus.yml", "global:\n  scrape_interval: 200ms\n  scrape_intervall: 1s\n");
+    let answer = program.request("POST", "/-/reload", &[], b"");
+    assert_eq!(answer.status, 500);
+    let text = answer.text();
+    assert!(text.starts_with("failed to reload config: "), "{text}");
+    for part in ["prometheus.yml", "scrape_intervall"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(own_metric(&program, "prometheus_config_last_reload_successful"), Some(0.0));
+    let info = program.data("/api/v1/status/runtimeinfo");
+    assert_eq!(info["reloadConfigSuccess"], false, "{info}");
+    let unchanged = program.data("/api/v1/status/config")["yaml"].as_str().unwrap().to_owned();
+    assert_eq!(unchanged, shown);
+    let scrapes = stub.seen("/metrics").len();
+    program.wait_for("more scrapes", |_| (stub.seen("/metrics").len() > scrapes + 2).then_some(()));
+    assert_eq!(program.value("x{job=\"third\"}"), Some(1.0));
+
+    // The same by signal, and back to a right one.
+    program.signal(Signal::HUP);
+    program.wait_for("the log to tell", |p| p.log().contains("scrape_intervall").then_some(()));
+    site.write("prometheus.yml", &config("fourth", &stub));
+    program.signal(Signal::HUP);
+    program.wait_for_value("x{job=\"fourth\"}", 1.0);
+    assert_eq!(own_metric(&program, "prometheus_config_last_reload_successful"), Some(1.0));
+}
+
+#[test]
+fn a_job_that_did_not_change_is_left_alone_by_a_reload() {
+    let (kept, other) = (Stub::serving("kept 1\n"), Stub::serving("other 1\n"));
+    let both = |labels: &str| {
+        format!(
+            "global: {{scrape_interval: 200ms}}\nscrape_configs:\n- {{job_name: kept, static_configs: [{{targets: [\"{}\"]}}]}}\n- {{job_name: other, static_configs: [{{targets: [\"{}\"], labels: {{{labels}}}}}]}}\n",
+            kept.address, other.address
+        )
+    };
+    let site = Site::server(&both("version: one")).flag("--web.enable-lifecycle");
+    let program = site.start();
+    program.wait_for_value("kept", 1.0);
+    for version in ["two", "three", "four"] {
+        site.write("prometheus.yml", &both(&format!("version: {version}")));
+        assert_eq!(program.request("POST", "/-/reload", &[], b"").status, 200);
+        program.wait_for_value(&format!("other{{version=\"{version}\"}}"), 1.0);
+    }
+    // No gap and no staleness marker: a sample at every step since the first.
+    assert_eq!(program.value("kept"), Some(1.0));
+    let samples = program.samples("kept[5m]", None);
+    let times: Vec<i64> = samples.values().next().unwrap().keys().copied().collect();
+    let scrapes = kept.seen("/metrics").len();
+    assert!(times.len() + 2 >= scrapes, "{} samples of {scrapes} scrapes", times.len());
+    assert_eq!(program.value("resets(up{job=\"kept\"}[5m])"), Some(0.0));
+}
+
+#[test]
+fn requests_that_change_the_program_are_refused_unless_enabled() {
+    let site = Site::server("global: {}\n");
+    let program = site.start();
+    for path in ["/-/reload", "/-/quit"] {
+        for method in ["POST", "PUT"] {
+            let answer = program.request(method, path, &[], b"");
+            assert_eq!(
+                (answer.status, answer.text().as_str()),
+                (403, "Lifecycle API is not enabled."),
+                "{path}"
+            );
+        }
+        let answer = program.get(path);
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (405, "Only POST or PUT requests allowed"),
+            "{path}"
+        );
+    }
+    assert_eq!(program.get("/-/healthy").status, 200);
+}
+
+#[test]
+fn quit_ends_the_program_cleanly() {
+    let site = Site::server("global: {}\n").flag("--web.enable-lifecycle");
+    let mut program = site.start();
+    let answer = program.request("POST", "/-/quit", &[], b"");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "Requesting termination... Goodbye!"));
+    assert_eq!(program.wait_for_end().code(), Some(0));
+
+    let mut program = site.start();
+    program.signal(Signal::TERM);
+    assert_eq!(program.wait_for_end().code(), Some(0));
+}
+
+#[test]
+fn a_hanging_target_does_not_keep_the_program_from_ending() {
+    let stub = Stub::start();
+    stub.set("/metrics", crate::stub::Answer::hang());
+    let site = Site::server(&format!(
+        "global: {{scrape_interval: 60s, scrape_timeout: 60s}}\nscrape_configs: [{{job_name: j, scrape_interval: 1s, scrape_timeout: 1s, static_configs: [{{targets: [\"{0}\"]}}]}}, {{job_name: slow, static_configs: [{{targets: [\"{0}\"]}}]}}]\n",
+        stub.address
+    ));
+    let program = site.start();
+    program.wait_for("a request", |_| (!stub.seen("/metrics").is_empty()).then_some(()));
+    let began = std::time::Instant::now();
+    let (status, log) = program.interrupt();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+}
