@@ -131,7 +131,7 @@ test('an address gives the same view again, and Prometheus\u2019 old addresses w
   await page.getByRole('button', { name: '15m' }).click();
   await page.waitForURL(/range_input=15m/);
   const text = () => page.locator('.panel-bar').first().textContent();
-  await page.waitForFunction(() => document.querySelector('.facts')?.textContent?.includes('543'));
+  await page.waitForFunction(() => document.querySelector('.facts')?.textContent?.includes('183'));
   const before = await text();
   await page.reload();
   await page.waitForSelector('.graph-host[data-drawn="3"]');

@@ -42,7 +42,7 @@ test.each<[number, Unit, string]>([
   [0.25, 'seconds', '250 ms'],
   [0.0000042, 'seconds', '4.2 µs'],
   [7260, 'seconds', '2 h 1 min'],
-  [0.125, 'ratio', '12.5 %'],
+  [0.125, 'ratio', '12.50 %'],
   [1_700_000_000, 'timestamp', '2023-11-14 22:13:20'],
   [Number.NEGATIVE_INFINITY, 'bytes', '-Inf'],
 ])('%d %s is shown as %s', (value, unit, text) => expect(formatValue(value, unit)).toBe(text));

@@ -11,9 +11,9 @@ function significant(value: number, digits = 4): string {
   return String(Number(value.toPrecision(digits)));
 }
 
-/** Hundredths are enough, unless there is nothing but them. */
+/** Hundredths, so that percentages below each other line up; more digits only where hundredths would say nothing. */
 function percent(value: number): string {
-  return Math.abs(value) >= 0.01 ? String(Number(value.toFixed(2))) : significant(value, 2);
+  return value === 0 || Math.abs(value) >= 0.01 ? value.toFixed(2) : significant(value, 2);
 }
 
 function withSi(value: number, suffix = ''): string {
@@ -76,6 +76,11 @@ export function formatValue(value: number, unit: Unit = 'none'): string {
     default:
       return withSi(value);
   }
+}
+
+/** A value beside an axis: without the zeros that line up a table. */
+export function formatTick(value: number, unit: Unit): string {
+  return formatValue(value, unit).replace(/\.0+(?= %)|(\.\d*[1-9])0+(?= %)/, '$1');
 }
 
 /** The value as Prometheus writes it. */

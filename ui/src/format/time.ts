@@ -20,10 +20,11 @@ export function zoneName(ms: number): string {
   return `UTC${minutes < 0 ? '-' : '+'}${hours}${rest ? `:${pad(rest)}` : ''}`;
 }
 
-/** Local and UTC beside each other, or once when they are the same. */
+/** Local and UTC beside each other, or once when they are the same; a day that both share is said once. */
 export function bothTimes(ms: number): string {
-  const zone = zoneName(ms);
-  return zone === 'UTC' ? `${utcTime(ms)} UTC` : `${localTime(ms)} (${utcTime(ms)} UTC)`;
+  if (zoneName(ms) === 'UTC') return `${utcTime(ms)} UTC`;
+  const [local, utc] = [localTime(ms), utcTime(ms)];
+  return `${local} (${utc.slice(0, 10) === local.slice(0, 10) ? utc.slice(11) : utc} UTC)`;
 }
 
 /** Milliseconds of an address' UTC time, an RFC 3339 time or a Unix time in seconds; undefined if it is none of them. */

@@ -1,6 +1,6 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { formatValue } from '../format/number';
+import { formatTick } from '../format/number';
 import type { Unit } from '../format/units';
 import type { Grid } from '../result/grid';
 import { BINARY_TICKS } from './bounds';
@@ -161,7 +161,7 @@ export class Plot {
           ...axis,
           size: (_u, values) => 16 + 7 * Math.max(4, ...(values ?? []).map((value) => value.length)),
           incrs: unit === 'bytes' || unit === 'bytes/s' ? BINARY_TICKS : undefined,
-          values: (_u, splits) => splits.map((value) => formatValue(value, unit)),
+          values: (_u, splits) => splits.map((value) => formatTick(value, unit)),
         },
       ],
       series: [{}, ...spec.lines.map((line) => seriesOf(line, spec.stacked))],

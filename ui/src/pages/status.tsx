@@ -4,32 +4,11 @@ import { spokenDuration } from '../format/duration';
 import { formatValue } from '../format/number';
 import { bothTimes } from '../format/time';
 import { Failure, FilterBox, matchesWords, Page } from '../parts/page';
-import { useApi } from '../parts/use-api';
+import { type Loaded, useApi } from '../parts/use-api';
 import { useParam } from '../parts/use-param';
+import { type Fact, type Facts, factsOf } from './status-facts';
 
-type Facts = Record<string, string | number | boolean>;
-
-const TITLES: Record<string, string> = {
-  startTime: 'Started',
-  CWD: 'Working directory',
-  hostname: 'Host',
-  serverTime: 'Time of the server',
-  reloadConfigSuccess: 'Last reload of the configuration',
-  lastConfigTime: 'Configuration loaded',
-  corruptionCount: 'WAL corruptions',
-  goroutineCount: 'Goroutines',
-  storageRetention: 'Retention',
-  version: 'Version',
-  revision: 'Revision',
-  branch: 'Branch',
-  buildUser: 'Built by',
-  buildDate: 'Built',
-  goVersion: 'Go version',
-  GOMEMLIMIT: 'Memory limit',
-};
-
-function shown(name: string, value: Facts[string]): ComponentChildren {
-  if (value === '') return <span class="muted">–</span>;
+function shown({ name, value }: Fact): ComponentChildren {
   if (name === 'reloadConfigSuccess')
     return <span class={`state ${value ? 'up' : 'down'}`}>{value ? 'successful' : 'failed'}</span>;
   if (name === 'GOMEMLIMIT' && typeof value === 'number')
@@ -40,15 +19,15 @@ function shown(name: string, value: Facts[string]): ComponentChildren {
   return (
     <span class="numeric">
       {bothTimes(time)}
-      {name !== 'serverTime' && <span class="muted"> {spokenDuration(ago)} ago</span>}
+      {name !== 'serverTime' && <span class="muted nowrap"> {spokenDuration(ago)} ago</span>}
     </span>
   );
 }
 
-function FactTable(props: { title: string; what: string; endpoint: string; filter: string }) {
-  const { data, error } = useApi<Facts>(props.endpoint);
-  const rows = Object.entries(data ?? {}).filter(
-    ([name, value]) => !props.filter || matchesWords(`${name} ${TITLES[name] ?? ''} ${value}`, props.filter),
+function FactTable(props: { title: string; what: string; loaded: Loaded<Facts>; isGo: boolean; filter: string }) {
+  const { data, error } = props.loaded;
+  const rows = factsOf(data ?? {}, props.isGo).filter(
+    ({ name, title, value }) => !props.filter || matchesWords(`${name} ${title} ${value}`, props.filter),
   );
   if (!error && rows.length === 0) return null;
   return (
@@ -57,12 +36,12 @@ function FactTable(props: { title: string; what: string; endpoint: string; filte
       {error && <Failure error={error} what={props.what} />}
       <table class="fact-table">
         <tbody>
-          {rows.map(([name, value]) => (
-            <tr key={name}>
-              <th scope="row" title={name}>
-                {TITLES[name] ?? name}
+          {rows.map((fact) => (
+            <tr key={fact.name}>
+              <th scope="row" title={fact.name}>
+                {fact.title}
               </th>
-              <td>{shown(name, value)}</td>
+              <td>{shown(fact)}</td>
             </tr>
           ))}
         </tbody>
@@ -73,13 +52,22 @@ function FactTable(props: { title: string; what: string; endpoint: string; filte
 
 export default function StatusPage() {
   const [filter, setFilter] = useParam('filter');
+  const runtime = useApi<Facts>('status/runtimeinfo');
+  const build = useApi<Facts>('status/buildinfo');
+  const isGo = String(build.data?.goVersion ?? '').startsWith('go');
+  // Both tables at once: the titles of the one depend on the other, and nothing moves when the second arrives.
+  const waiting = runtime.loading || build.loading;
   return (
-    <Page title="Status" tools={<FilterBox value={filter} onInput={setFilter} label="Filter" />}>
-      <FactTable title="Running" what="Facts about the process" endpoint="status/runtimeinfo" filter={filter} />
-      <FactTable title="Build" what="Facts about the build" endpoint="status/buildinfo" filter={filter} />
-      <p>
-        <a href={pageUrl('flags')}>All flags and their values</a>
-      </p>
+    <Page title="Status" loading={waiting} tools={<FilterBox value={filter} onInput={setFilter} label="Filter" />}>
+      {!waiting && (
+        <>
+          <FactTable title="Running" what="Facts about the process" loaded={runtime} isGo={isGo} filter={filter} />
+          <FactTable title="Build" what="Facts about the build" loaded={build} isGo={isGo} filter={filter} />
+          <p>
+            <a href={pageUrl('flags')}>All flags and their values</a>
+          </p>
+        </>
+      )}
     </Page>
   );
 }

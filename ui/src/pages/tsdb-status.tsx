@@ -2,7 +2,7 @@ import type { NameValue, TsdbStatus } from '../api/types';
 import { pageUrl } from '../base';
 import { quote } from '../format/labels';
 import { formatCount, formatValue } from '../format/number';
-import { bothTimes } from '../format/time';
+import { localTime, utcTime, zoneName } from '../format/time';
 import { Failure, FilterBox, matchesWords, Page } from '../parts/page';
 import { type Column, DataTable } from '../parts/table';
 import { useApi } from '../parts/use-api';
@@ -87,17 +87,22 @@ export default function TsdbStatusPage() {
   const [filter, setFilter] = useParam('filter');
   const kept = (rows: NameValue[] | null) => (rows ?? []).filter(({ name }) => !filter || matchesWords(name, filter));
   const head = data?.headStats;
-  const facts: [string, string, string?][] = head
+  const facts: [string, string][] = head
     ? [
         ['Series', formatCount(head.numSeries)],
         ['Chunks', formatCount(head.chunkCount)],
         ...(head.numLabelPairs === undefined
           ? []
           : [['Label pairs', formatCount(head.numLabelPairs)] as [string, string]]),
-        ['From', head.minTime > head.maxTime ? 'nothing yet' : bothTimes(head.minTime), String(head.minTime)],
-        ['To', head.minTime > head.maxTime ? 'nothing yet' : bothTimes(head.maxTime), String(head.maxTime)],
       ]
     : [];
+  const spans: [string, number][] =
+    head && head.minTime <= head.maxTime
+      ? [
+          ['From', head.minTime],
+          ['To', head.maxTime],
+        ]
+      : [];
   return (
     <Page
       title="TSDB"
@@ -108,10 +113,19 @@ export default function TsdbStatusPage() {
       {data && (
         <>
           <dl class="tiles numeric" aria-label="The head: samples not yet in a block">
-            {facts.map(([name, value, raw]) => (
+            {facts.map(([name, value]) => (
               <div key={name}>
                 <dt>{name}</dt>
-                <dd title={raw}>{value}</dd>
+                <dd>{value}</dd>
+              </div>
+            ))}
+            {spans.map(([name, ms]) => (
+              <div key={name}>
+                <dt>{name}</dt>
+                <dd title={String(ms)}>
+                  {localTime(ms)} {zoneName(ms) === 'UTC' ? 'UTC' : ''}
+                </dd>
+                {zoneName(ms) !== 'UTC' && <dd class="beside muted">{utcTime(ms)} UTC</dd>}
               </div>
             ))}
           </dl>

@@ -2,6 +2,10 @@ import type { ComponentChildren } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import { useVirtualRows } from './virtual';
 
+/** Heights of a row in pixels. On a narrow screen a series' name takes two lines. */
+export const ONE_LINE = 24;
+export const TWO_LINES = 44;
+
 export interface Column<Row> {
   key: string;
   title: ComponentChildren;
@@ -51,7 +55,7 @@ function SortableHead<Row>(props: { column: Column<Row>; order?: Order; onSort: 
   return (
     <th scope="col" class={classes} aria-sort={direction}>
       <button type="button" class="sort" onClick={() => props.onSort(column.key)}>
-        {column.title}
+        <span>{column.title}</span>
         <span class="sort-mark" aria-hidden="true">
           {active ? (order.descending ? '▼' : '▲') : ''}
         </span>
@@ -72,7 +76,7 @@ export function DataTable<Row>(props: {
   rowHeight?: number;
   class?: string;
 }) {
-  const { columns, rows, rowHeight = 24 } = props;
+  const { columns, rows, rowHeight = ONE_LINE } = props;
   const [own, setOwn] = useState<Order | undefined>(props.order);
   const order = props.onOrder ? props.order : own;
   // columns are rebuilt at each render; their sort keys do not change

@@ -1,3 +1,4 @@
+import { useEffect, useRef } from 'preact/hooks';
 import type { ApiError } from '../api/error';
 import { parseErrorOf } from './parse-error';
 
@@ -28,6 +29,21 @@ const HINTS: [RegExp, string][] = [
   [/timed out|timeout/, 'Take a shorter time range or fewer series, or put a recording rule in front.'],
 ];
 
+/** The line with a caret below the character; on a narrow screen scrolled to it. */
+function ErrorPlace({ line, column }: { line: string; column: number }) {
+  const box = useRef<HTMLPreElement>(null);
+  useEffect(() => {
+    if (box.current) box.current.scrollLeft = (box.current.scrollWidth * column) / Math.max(1, line.length) - 120;
+  }, [line, column]);
+  return (
+    <pre class="error-place" ref={box}>
+      {line}
+      {'\n'}
+      <span class="caret">{`${' '.repeat(column)}^`}</span>
+    </pre>
+  );
+}
+
 /** Why a query failed, under the character that caused it. */
 export function ErrorNote({ error, expr, onPick }: { error: ApiError; expr: string; onPick: (expr: string) => void }) {
   if (error.type === 'canceled') return <p class="note">{error.message}</p>;
@@ -39,11 +55,7 @@ export function ErrorNote({ error, expr, onPick }: { error: ApiError; expr: stri
     <div class="note bad" role="alert">
       {place ? (
         <>
-          <pre class="error-place">
-            {expr.split('\n')[place.line]}
-            {'\n'}
-            <span class="caret">{`${' '.repeat(place.column)}^`}</span>
-          </pre>
+          <ErrorPlace line={expr.split('\n')[place.line] ?? ''} column={place.column} />
           <p>
             <strong>
               Line {place.line + 1}, character {place.column + 1}:

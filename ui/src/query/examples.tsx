@@ -1,46 +1,115 @@
+import { useEffect, useState } from 'preact/hooks';
+import { pageUrl } from '../base';
+import { spokenDuration } from '../format/duration';
+import { formatCount } from '../format/number';
 import { readHistory } from './history';
+import { answerable, fittingRange, type Holdings, holdings, type Starter } from './starters';
 
-const EXAMPLES: [string, string][] = [
-  ['Which targets answer?', 'up'],
-  ['Processors in use, by machine', '1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[5m]))'],
-  ['Memory that is left', 'node_memory_MemAvailable_bytes'],
-  ['Space left on file systems', 'node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs"}'],
-  ['Network traffic received', 'rate(node_network_receive_bytes_total{device!="lo"}[5m])'],
-  ['The ten metrics with most series', 'topk(10, count by (__name__) ({__name__!=""}))'],
-];
+/** How often to look whether the first samples arrived. */
+const LOOK_AGAIN_MS = 2_000;
 
-/** What to start from on a blank page: what was run before, and questions that most set-ups can answer. */
-export function Examples({ onPick }: { onPick: (expr: string) => void }) {
-  const recent = readHistory().slice(0, 6);
+/** What the server holds; asked again until it holds something. */
+function useHoldings(): Holdings | 'unknown' | undefined {
+  const [known, setKnown] = useState<Holdings | 'unknown'>();
+  useEffect(() => {
+    const abort = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const look = () =>
+      holdings(abort.signal).then(
+        (found) => {
+          setKnown(found);
+          if (found.metrics.size === 0) timer = setTimeout(look, LOOK_AGAIN_MS);
+        },
+        () => !abort.signal.aborted && setKnown('unknown'),
+      );
+    look();
+    return () => {
+      abort.abort();
+      clearTimeout(timer);
+    };
+  }, []);
+  return known;
+}
+
+function Greeting({ known }: { known: Holdings | 'unknown' | undefined }) {
+  // The space is kept while the answer is under way, so that nothing below it moves.
+  if (known === undefined || known === 'unknown') return <p class="greeting">&nbsp;</p>;
+  if (known.metrics.size === 0) {
+    return (
+      <p class="greeting" role="status">
+        Nothing was scraped in the last minutes. The first samples of a new server arrive within one scrape interval,
+        and this page shows them by itself; meanwhile see the <a href={pageUrl('targets')}>targets</a>.
+      </p>
+    );
+  }
   return (
-    <div class="examples">
-      {recent.length > 0 && (
-        <section>
-          <h2>Run before</h2>
-          <ul>
-            {recent.map((expr) => (
-              <li key={expr}>
-                <button type="button" class="example" onClick={() => onPick(expr)}>
-                  <code>{expr}</code>
-                </button>
-              </li>
-            ))}
-          </ul>
-        </section>
+    <p class="greeting numeric" role="status">
+      <a href={pageUrl('targets')}>
+        {formatCount(known.targets)} {known.targets === 1 ? 'target' : 'targets'}
+      </a>
+      {known.series > 0 && (
+        <>
+          {' · '}
+          <a href={pageUrl('tsdb-status')}>{formatCount(known.series)} series</a>
+        </>
       )}
-      <section>
-        <h2>To start from</h2>
-        <ul>
-          {EXAMPLES.map(([question, expr]) => (
-            <li key={expr}>
-              <button type="button" class="example" onClick={() => onPick(expr)}>
-                <span>{question}</span>
-                <code>{expr}</code>
-              </button>
-            </li>
-          ))}
-        </ul>
-      </section>
+      {known.since !== undefined && (
+        <span class="muted"> · {spokenDuration(Math.max(1000, Date.now() - known.since))} in memory</span>
+      )}
+    </p>
+  );
+}
+
+/** What a blank page offers: what was run before, and questions that this server can answer. */
+export function Examples(props: {
+  onPick: (expr: string) => void;
+  onStart: (starter: Starter, range: number) => void;
+}) {
+  const recent = readHistory().slice(0, 6);
+  const known = useHoldings();
+  const held = known === 'unknown' ? undefined : known;
+  const groups = answerable(held?.metrics.size ? held : undefined);
+  return (
+    <div class="welcome">
+      <Greeting known={known} />
+      <div class="examples">
+        {recent.length > 0 && (
+          <section>
+            <h2>Run before</h2>
+            <ul>
+              {recent.map((expr) => (
+                <li key={expr}>
+                  <button type="button" class="example" onClick={() => props.onPick(expr)}>
+                    <code>{expr}</code>
+                  </button>
+                </li>
+              ))}
+            </ul>
+          </section>
+        )}
+        {groups.map(({ title, starters }) => (
+          <section key={title}>
+            <h2>{title}</h2>
+            <ul>
+              {starters.map((starter) => (
+                <li key={starter.expr}>
+                  <button
+                    type="button"
+                    class="example"
+                    onClick={() => props.onStart(starter, fittingRange(held?.since, Date.now()))}
+                  >
+                    <span>{starter.title}</span>
+                    <code>{starter.expr}</code>
+                  </button>
+                </li>
+              ))}
+            </ul>
+          </section>
+        ))}
+      </div>
+      <p class="muted keys-hint">
+        <kbd>Enter</kbd> runs, <kbd>Ctrl</kbd> <kbd>Space</kbd> completes, <kbd>?</kbd> lists all keys.
+      </p>
     </div>
   );
 }

@@ -7,7 +7,8 @@ import { strokeOf } from '../graph/palette';
 import type { CursorPlace } from '../graph/plot';
 import { LabelSet, SeriesName } from '../parts/labels';
 import { FilterBox } from '../parts/page';
-import { type Column, DataTable, type Order } from '../parts/table';
+import { type Column, DataTable, ONE_LINE, type Order, TWO_LINES } from '../parts/table';
+import { useNarrow } from '../parts/use-narrow';
 import type { RangeAnswer } from '../result/protocol';
 import { dark } from '../shell/theme';
 import type { DrawnLine } from './graph-view';
@@ -28,6 +29,15 @@ export function commonLabels(all: Labels[]): Set<string> {
       .filter(([name, value]) => all.every((labels) => labels[name] === value))
       .map(([name]) => name),
   );
+}
+
+/** Letters of a name that a line of a narrow screen holds. */
+const NARROW_LINE = 30;
+
+/** Two lines a row where a name without its common labels would not fit into one. */
+export function rowHeight(rows: { name: string }[], common: Labels): number {
+  const said = Object.entries(common).reduce((sum, [name, value]) => sum + name.length + value.length + 5, 0);
+  return rows.some(({ name }) => name.length - said > NARROW_LINE) ? TWO_LINES : ONE_LINE;
 }
 
 /** A series that still has its metric's name has that metric's unit, whatever else is in the result. */
@@ -94,6 +104,7 @@ export function Legend(props: Props) {
   const { answer, unit, selected, hide } = props;
   const drawn = useMemo(() => new Map(props.lines.map(({ index, row }) => [index, row])), [props.lines]);
   const isDark = dark.value;
+  const narrow = useNarrow();
   const common = Object.fromEntries([...hide].map((name) => [name, answer.labels[0]?.[name] ?? '']));
   const columns: Column<LegendRow>[] = [];
   for (const column of legendColumns(answer)) {
@@ -179,6 +190,9 @@ export function Legend(props: Props) {
             Show all again
           </button>
         )}
+        {selected.size === 0 && props.total > 1 && (
+          <span class="muted hint">Click a series to see it alone, Ctrl-click to add or remove one.</span>
+        )}
       </div>
       <DataTable
         label="Series"
@@ -186,6 +200,7 @@ export function Legend(props: Props) {
         columns={columns}
         rows={props.rows}
         rowKey={({ index }) => index}
+        rowHeight={narrow ? rowHeight(props.rows, common) : undefined}
         rowClass={({ name }) => (selected.size > 0 && !selected.has(name) ? 'dimmed' : '')}
         order={props.order}
         onOrder={props.onOrder}

@@ -76,7 +76,13 @@ export default function QueryPage() {
         />
       ))}
       {blank ? (
-        <Examples onPick={(expr) => setPanel(0, { expr })} />
+        <Examples
+          onPick={(expr) => setPanel(0, { expr })}
+          onStart={({ expr, show }, range) => {
+            setNow(Date.now());
+            change({ panels: [{ ...EMPTY_PANEL, ...show, expr }], time: { range } });
+          }}
+        />
       ) : (
         <button type="button" onClick={() => change({ panels: [...state.panels, { ...EMPTY_PANEL }] })}>
           Add a panel

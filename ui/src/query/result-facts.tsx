@@ -21,7 +21,7 @@ export function ResultFacts({ answer }: { answer: QueryAnswer }) {
       <span>{plural(series, 'series', 'series')}</span>
       {answer.shape === 'range' && <span>{plural(answer.samples, 'point', 'points')}</span>}
       {samples?.totalQueryableSamples !== undefined && (
-        <span>{plural(samples.totalQueryableSamples, 'sample read', 'samples read')}</span>
+        <span class="read">{plural(samples.totalQueryableSamples, 'sample read', 'samples read')}</span>
       )}
       <span>{formatValue(timings?.execTotalTime ?? answer.milliseconds / 1000, 'seconds')}</span>
     </span>

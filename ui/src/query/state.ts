@@ -32,6 +32,8 @@ export type Step = { density: Density } | { fixed: number };
 
 const HOUR = 3600_000;
 const POINTS: Record<Density, number> = { low: 100, medium: 250, high: 750 };
+/** Seconds. Points closer than samples draw stairs, so only the fine step goes below the usual scrape interval. */
+const USUAL_INTERVAL = 15;
 /** Prometheus refuses more points than this in one series. */
 const MOST_POINTS = 11_000;
 
@@ -112,7 +114,8 @@ const NICE_STEPS = [
 export function stepSeconds(step: Step, rangeMs: number): number {
   const least = rangeMs / 1000 / MOST_POINTS;
   if ('fixed' in step) return Math.max(step.fixed / 1000, Math.ceil(least * 1000) / 1000);
-  const wanted = rangeMs / 1000 / POINTS[step.density];
+  const floor = step.density === 'high' ? 1 : USUAL_INTERVAL;
+  const wanted = Math.max(floor, rangeMs / 1000 / POINTS[step.density]);
   return NICE_STEPS.find((nice) => nice >= wanted) ?? Math.ceil(wanted / 86400) * 86400;
 }
 

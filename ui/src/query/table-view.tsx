@@ -4,11 +4,13 @@ import { formatCount, formatValue, rawValue } from '../format/number';
 import { localTime } from '../format/time';
 import { type Unit, unitOfMetric } from '../format/units';
 import { CopyButton } from '../parts/copy';
-import { SeriesName } from '../parts/labels';
+import { LabelSet, SeriesName } from '../parts/labels';
 import { FilterBox, matchesWords } from '../parts/page';
 import { type Column, DataTable } from '../parts/table';
+import { useNarrow } from '../parts/use-narrow';
 import { numberOf } from '../result/parse';
 import type { InstantAnswer, InstantRow } from '../result/protocol';
+import { commonLabels, rowHeight } from './legend';
 
 interface NamedRow {
   row: InstantRow;
@@ -62,6 +64,13 @@ export function TableView(props: {
     () => (filter ? named.filter(({ name }) => matchesWords(name, filter)) : named),
     [named, filter],
   );
+  const narrow = useNarrow();
+  // Where there is room each row says all of its labels; else what they share is said once above them.
+  const hide = useMemo(
+    () => (narrow ? commonLabels(answer.rows.map(({ labels }) => labels)) : new Set<string>()),
+    [narrow, answer],
+  );
+  const common = Object.fromEntries([...hide].map((name) => [name, answer.rows[0]?.labels[name] ?? '']));
   const bare = answer.resultType === 'scalar' || answer.resultType === 'string';
   const columns: Column<NamedRow>[] = [
     {
@@ -74,7 +83,7 @@ export function TableView(props: {
           <span class="muted">{answer.resultType}</span>
         ) : (
           <span class="with-copy" title={name}>
-            <SeriesName labels={row.labels} />
+            <SeriesName labels={row.labels} hide={hide} />
             <CopyButton class="row-copy" text={() => name}>
               Copy
             </CopyButton>
@@ -105,7 +114,20 @@ export function TableView(props: {
           </span>
         </div>
       )}
-      <DataTable label="Result" class="result-table" columns={columns} rows={rows} rowKey={({ index }) => index} />
+      {hide.size > 0 && (
+        <p class="common">
+          <span class="muted">in all </span>
+          <LabelSet labels={common} />
+        </p>
+      )}
+      <DataTable
+        label="Result"
+        class="result-table"
+        columns={columns}
+        rows={rows}
+        rowKey={({ index }) => index}
+        rowHeight={narrow ? rowHeight(named, common) : undefined}
+      />
     </>
   );
 }

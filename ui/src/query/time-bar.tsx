@@ -93,7 +93,7 @@ export function TimeBar({ state, now, onTime, onStep, onRefresh }: Props) {
         −
       </button>
       {zoneName(end) !== 'UTC' && (
-        <span class="muted numeric" title="The end of the time range in UTC">
+        <span class="muted numeric end-utc" title="The end of the time range in UTC">
           {utcTime(end)} UTC
         </span>
       )}

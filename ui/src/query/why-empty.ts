@@ -157,11 +157,11 @@ async function killedByMatchers(expr: string, selector: Selector, signal: AbortS
   const offered = [...new Set([...near, ...values])].slice(0, 4);
   const found =
     values.length === 0
-      ? `no series${metric ? ` of ${metric}` : ''} has the label ${killer.label}`
-      : `no series${metric ? ` of ${metric}` : ''} matches ${killer.text}`;
+      ? `series${metric ? ' of it' : ''} has the label ${killer.label}`
+      : `series${metric ? ' of it' : ''} matches ${killer.text}`;
   return {
     selector: text,
-    text: `${metric ? `${metric} exists, but ` : ''}${found}.`.replace(/^n/, 'N'),
+    text: metric ? `The metric ${metric} exists, but no ${found}.` : `No ${found}.`,
     remedies: [
       ...offered.map((value) => ({
         text: `${killer.label}=${quote(value)}`,
