@@ -139,11 +139,6 @@ fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
-/// Where the last record begins: the segment without the zeros that may fill its page.
-fn content_end(segment: &[u8]) -> usize {
-    segment.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1)
-}
-
 #[test]
 fn a_torn_last_record_costs_that_record_alone() {
     // Scrapes so far apart that the process can be killed between two.
@@ -158,22 +153,15 @@ fn a_torn_last_record_costs_that_record_alone() {
 
     type Damage = fn(&mut Vec<u8>);
     let damages: [(&str, bool, Damage); 5] = [
-        ("a byte short", true, |s| s.truncate(content_end(s) - 1)),
-        ("ten bytes short", true, |s| s.truncate(content_end(s) - 10)),
+        ("a byte short", true, |s| s.truncate(s.len() - 1)),
+        ("ten bytes short", true, |s| s.truncate(s.len() - 10)),
         ("a flipped bit", true, |s| {
-            let at = content_end(s) - 5;
+            let at = s.len() - 5;
             s[at] ^= 4;
         }),
-        ("garbage behind", false, |s| {
-            s.truncate(content_end(s));
-            s.extend((0..20u8).map(|i| i.wrapping_mul(37) | 1));
-        }),
-        ("zeros behind", false, |s| {
-            s.truncate(content_end(s));
-            s.extend([0; 100]);
-        }),
+        ("garbage behind", false, |s| s.extend((0..20u8).map(|i| i.wrapping_mul(37) | 1))),
+        ("zeros behind", false, |s| s.extend([0; 100])),
     ];
-    // Prometheus' newest file of full chunks and ours are not touched: only the log is damaged.
     for (name, costs, damage) in damages {
         let data = site.path("data");
         let _ = std::fs::remove_dir_all(&data);
@@ -208,4 +196,27 @@ fn a_torn_last_record_costs_that_record_alone() {
         assert!(lost.is_empty(), "{name}, second start: {lost:?}");
         assert_eq!(own_metric(&program, "prometheus_tsdb_wal_corruptions_total"), 0.0, "{name}");
     }
+}
+
+#[test]
+fn a_lost_log_or_lost_chunk_files_leave_the_rest() {
+    let (_stub, site) = loaded_site("200ms");
+    let program = site.start();
+    program.wait_for_value("count(count_over_time(load_value[1m]) >= 3)", TARGETS as f64);
+    program.kill();
+    // Files that do not belong there, and one that is empty.
+    let data = site.path("data");
+    std::fs::write(data.join("wal/notes.txt"), "not a segment").unwrap();
+    std::fs::write(data.join("chunks_head/000099"), "").unwrap();
+    std::fs::write(data.join("README"), "mine").unwrap();
+    let program = site.start();
+    program.wait_for_value("sum(up)", TARGETS as f64);
+    let kept = program.samples("{job=\"load\"}[10m]", None);
+    assert!(kept.values().any(|points| points.len() >= 3));
+    program.kill();
+    // Without its log, what is left is little; but it starts.
+    std::fs::remove_dir_all(data.join("wal")).unwrap();
+    let program = site.start();
+    program.wait_for_value("sum(up)", TARGETS as f64);
+    assert_eq!(std::fs::read_to_string(data.join("README")).unwrap(), "mine");
 }
