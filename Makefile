@@ -20,7 +20,8 @@ build: ui ## Builds the program with its page
 ui: ui/dist/index.html ## Builds the page
 
 ui/node_modules/.package-lock.json: ui/package-lock.json
-	cd ui && npm ci --no-audit --no-fund
+	@# Not `npm ci`: it refuses a lock file that lacks the optional binaries of platforms other than this one.
+	cd ui && npm install --no-save --no-audit --no-fund
 	@touch $@
 
 ui/dist/index.html: ui/node_modules/.package-lock.json $(shell find ui/src ui/public ui/index.html ui/vite.config.ts -type f 2>/dev/null)
