@@ -5,7 +5,14 @@ binnacle=$(realpath "$1")
 cd "$(dirname "$0")/.."
 
 work=$(mktemp -d)
-port=${E2E_PORT:-$((20000 + RANDOM % 10000))}
+# A port that nobody listens at: the program scrapes its own address, so it has to be known beforehand.
+free_port() {
+    local port
+    while port=$((20000 + RANDOM % 10000)); do
+        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
+    done
+}
+port=${E2E_PORT:-$(free_port)}
 "$binnacle" up --web.listen-address="127.0.0.1:$port" --storage.tsdb.path="$work/data" >"$work/log" 2>&1 &
 pid=$!
 trap 'kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT

@@ -73,6 +73,13 @@ test('10,000 series of 1,000 points are drawn while the page stays alive', async
     }, 10);
   });
   const view = 'g0.tab=graph&g0.range_input=999s&g0.end_input=2026-11-21+10:00:00&g0.res_type=fixed&g0.res_step=1';
+  const session = await page.context().newCDPSession(page);
+  // Processor time of the page's own thread: unlike the clock it does not count the time that other programs take.
+  await session.send('Performance.enable', { timeDomain: 'threadTicks' });
+  const busy = async () => {
+    const { metrics } = await session.send('Performance.getMetrics');
+    return (metrics.find(({ name }) => name === 'TaskDuration')?.value ?? Number.NaN) * 1000;
+  };
   // The first run builds the answer and warms the worker's code; the second is measured.
   await page.goto(`${server.url}query?g0.expr=warm&${view}`);
   await page.waitForSelector('.graph-host[data-shaded="true"]', { timeout: 60_000 });
@@ -82,11 +89,13 @@ test('10,000 series of 1,000 points are drawn while the page stays alive', async
   await page.locator('.cm-content').click();
   await page.keyboard.press('Control+A');
   await page.keyboard.insertText('load');
+  const busyBefore = await busy();
   const started = Date.now();
   await page.keyboard.press('Enter');
   await page.waitForSelector('.panel-result.stale');
   await page.waitForSelector('.panel-result:not(.stale) .graph-host[data-drawn="100"]', { timeout: 60_000 });
   const total = Date.now() - started;
+  const own = (await busy()) - busyBefore;
 
   expect(await coloursOf(page)).toBeGreaterThan(100);
   await page.getByText('first 100 of 10\u202f000 series').waitFor();
@@ -104,10 +113,11 @@ test('10,000 series of 1,000 points are drawn while the page stays alive', async
   const longest = await page.evaluate(() => (window as unknown as { longest: number }).longest);
   const facts = (await page.locator('.facts').getAttribute('title')) ?? '';
   console.log(
-    `drawn after ${total} ms (${facts.split('\n')[0]}, ${facts.split('\n')[1]}), filtered in ${filterTime} ms, page blocked at most ${Math.round(longest)} ms`,
+    `drawn after ${total} ms (${facts.split('\n')[0]}, ${facts.split('\n')[1]}), filtered in ${filterTime} ms, page busy for ${Math.round(own)} ms in all, blocked at most ${Math.round(longest)} ms`,
   );
-  // Generous: the browser, the made-up server and other jobs share the machine's processors.
-  expect(total).toBeLessThan(Number(process.env.LARGE_RESULT_MS ?? 15_000));
-  expect(longest).toBeLessThan(2_000);
+  // Generous by the clock: the browser, the made-up server and other jobs share the machine's processors.
+  expect(total).toBeLessThan(Number(process.env.LARGE_RESULT_MS ?? 30_000));
+  expect(longest).toBeLessThan(5_000);
+  expect(own).toBeLessThan(1_500);
   await page.context().close();
 }, 120_000);

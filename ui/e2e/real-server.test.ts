@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { coloursOf, useBrowser } from './browser';
 import { type PageServer, servePage } from './page-server';
 
@@ -13,12 +13,24 @@ if (!base) console.log('skipped the tests against a real server: BASE_URL is not
 const browser = useBrowser();
 let server: PageServer | undefined;
 let url = base ?? '';
+/** A server that just started has nothing to show before its first scrape. */
+async function firstScrape(): Promise<void> {
+  await vi.waitUntil(
+    async () => {
+      const answer = await fetch(`${base}api/v1/query?query=${encodeURIComponent('count(scrape_duration_seconds)')}`);
+      return ((await answer.json()) as { data: { result: unknown[] } }).data.result.length > 0;
+    },
+    { timeout: 60_000, interval: 200 },
+  );
+}
+
 beforeAll(async () => {
+  if (base) await firstScrape();
   if (base && process.env.PAGE === 'built') {
     server = await servePage(base);
     url = server.url;
   }
-});
+}, 70_000);
 afterAll(() => server?.close());
 
 test.runIf(base)('a real query is drawn', async () => {
@@ -26,6 +38,14 @@ test.runIf(base)('a real query is drawn', async () => {
   await page.goto(`${url}query?g0.expr=scrape_duration_seconds&g0.tab=graph&g0.range_input=15m`);
   await page.waitForSelector('.graph-host[data-drawn]');
   expect(await coloursOf(page)).toBeGreaterThan(5);
+  await page.context().close();
+});
+
+test.runIf(base)('a first question is asked with one click', async () => {
+  const page = await browser.newPage();
+  await page.goto(`${url}query`);
+  await page.getByRole('button', { name: 'How long scrapes take' }).click();
+  await page.waitForSelector('.graph-host[data-drawn]');
   await page.context().close();
 });
 

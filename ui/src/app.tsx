@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { LocationProvider, lazy, Route, Router, useLocation } from 'preact-iso';
 import { basePath, pageUrl } from './base';
 import { Header } from './shell/header';
@@ -38,7 +38,15 @@ function NotFound() {
 function Shell() {
   const { path } = useLocation();
   const main = useRef<HTMLElement>(null);
+  const shownPath = useRef(path);
   useGlobalKeys();
+  // Tab goes on from the new page's start, not from where something of the old one was. Before the pages' own effects,
+  // so that a field that asks for the focus gets it.
+  useLayoutEffect(() => {
+    if (shownPath.current === path) return;
+    shownPath.current = path;
+    if (!document.activeElement?.closest('header')) main.current?.focus({ preventScroll: true });
+  }, [path]);
   useEffect(() => {
     const page = PAGES.find((one) => path === pageUrl(one.path));
     document.title = page ? `${page.title} · binnacle` : 'binnacle';
