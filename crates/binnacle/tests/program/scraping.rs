@@ -289,11 +289,12 @@ fn a_target_is_scraped_at_its_interval_over_one_connection() {
     ));
     let program = site.start();
     program.wait_for("ten scrapes", |_| (stub.seen("/metrics").len() >= 10).then_some(()));
-    // Timestamps lie on the grid although scrapes jitter: most are exactly an interval apart.
+    // A scrape that timed out, as on a busy machine, costs its connection.
+    assert!(stub.connections() <= 3, "{} connections", stub.connections());
+    // Timestamps lie on the grid although scrapes are a little late: exactly an interval apart.
     program.wait_for("regular timestamps", |p| {
-        let samples = p.samples("x[1m]", None);
+        let samples = p.samples("x[5m]", None);
         let times: Vec<i64> = samples.values().next()?.keys().copied().collect();
-        let regular = times.windows(2).filter(|w| (w[1] - w[0]) % 200 == 0).count();
-        (times.len() >= 10 && regular * 2 >= times.len()).then_some(())
+        (times.windows(2).filter(|w| (w[1] - w[0]) % 200 == 0).count() >= 10).then_some(())
     });
 }

@@ -32,6 +32,7 @@ pub(crate) struct Stub {
 struct State {
     answers: HashMap<String, Answer>,
     seen: Vec<Seen>,
+    connections: usize,
 }
 
 impl Stub {
@@ -43,6 +44,7 @@ impl Stub {
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let state = Arc::clone(&state);
+                state.lock().expect("the state").connections += 1;
                 // The client going away in the middle of an answer is part of some tests.
                 std::thread::spawn(move || serve(&state, connection).ok());
             }
@@ -59,6 +61,11 @@ impl Stub {
 
     pub(crate) fn set(&self, path: &str, answer: Answer) {
         self.state.lock().expect("the state").answers.insert(path.to_owned(), answer);
+    }
+
+    /// Connections that were made so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.state.lock().expect("the state").connections
     }
 
     /// Requests for a path so far.
