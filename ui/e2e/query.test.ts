@@ -104,6 +104,22 @@ test('dragging zooms in, double-click goes back', async () => {
   await page.context().close();
 });
 
+test('in a stack the cursor names the area that it is in', async () => {
+  const page = await open('query?g0.expr=up&g0.tab=graph&g0.stacked=1');
+  await page.waitForSelector('.graph-host[data-drawn="3"]');
+  const box = (await page.locator('.u-over').boundingBox())!;
+  const bottom = await page.locator('.legend-name').first().getAttribute('title');
+  await page.mouse.move(box.x + 300, box.y + box.height - 4);
+  const series = page.locator('.tooltip-series');
+  await series.waitFor();
+  expect(await series.textContent()).toContain(/mode="\w+"/.exec(bottom!)![0]);
+  // Above the topmost there is none.
+  await page.mouse.move(box.x + 300, box.y + 3);
+  await series.waitFor({ state: 'detached' });
+  await page.locator('.tooltip').waitFor();
+  await page.context().close();
+});
+
 test('a click in the legend shows only that series, Ctrl adds another', async () => {
   const page = await open('query?g0.expr=up&g0.tab=graph');
   await page.waitForSelector('.graph-host[data-drawn="3"]');

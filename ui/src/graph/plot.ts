@@ -117,6 +117,16 @@ function nearestLine(u: uPlot, index: number): number | undefined {
   return best;
 }
 
+/** The area of a stack that the cursor is in; none above the topmost. */
+function areaAt(u: uPlot, index: number): number | undefined {
+  const value = u.posToVal(u.cursor.top ?? -1, 'y');
+  for (let line = 1; line < u.series.length; line++) {
+    const edge = u.data[line]?.[index];
+    if (edge != null && edge >= value) return line - 1;
+  }
+  return undefined;
+}
+
 /** A graph on a canvas, with an optional shade of many series behind its lines. */
 export class Plot {
   private readonly plot: uPlot;
@@ -140,7 +150,8 @@ export class Plot {
       cursor: {
         sync: { key: CROSSHAIR.key, scales: ['x', null] },
         drag: { x: true, y: false, setScale: false },
-        focus: { prox: spec.lines.length <= FOCUS_LINES ? 24 : -1 },
+        // The line nearest to the cursor is not that of the area it is in.
+        focus: { prox: spec.lines.length <= FOCUS_LINES && !spec.stacked ? 24 : -1 },
         bind: {
           mousedown: panning(spec),
           dblclick: () => () => {
@@ -184,7 +195,7 @@ export class Plot {
             if (idx == null || left < 0) return spec.onCursor(undefined);
             spec.onCursor({
               index: idx,
-              line: nearestLine(u, idx),
+              line: spec.stacked ? areaAt(u, idx) : nearestLine(u, idx),
               left: left + u.over.offsetLeft,
               top,
               roomLeft: left > u.over.clientWidth / 2,

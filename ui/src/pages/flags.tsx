@@ -8,7 +8,7 @@ import { useParam } from '../parts/use-param';
 type Flag = [name: string, value: string];
 
 const COLUMNS: Column<Flag>[] = [
-  { key: 'name', title: 'Flag', sort: ([name]) => name, cell: ([name]) => <code>--{name}</code> },
+  { key: 'name', title: 'Flag', sort: ([name]) => name, cell: ([name]) => <code class="nowrap">--{name}</code> },
   {
     key: 'value',
     title: 'Value',
