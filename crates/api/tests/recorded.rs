@@ -1,5 +1,7 @@
 //! The API beside recorded answers of Prometheus 3.14 (`golden/api` and `golden/promql` of the shared folder).
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "tests")]
+
 mod server;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
 //! What texts mean, by example; the answers were checked against Prometheus 3.14.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use model::STALE_NAN;
 use promql::{

@@ -1,4 +1,5 @@
 //! Printing and parsing are each other's inverse, and no text makes the parser panic or run away.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};

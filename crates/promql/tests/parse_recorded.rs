@@ -1,5 +1,6 @@
 //! The recordings of Prometheus' parser, where they are there: `golden/parse`, the queries of `golden/promql`, and the
 //! expressions of `rules` and `dashboards`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -73,7 +74,7 @@ fn trees_and_formatted_text_equal_the_recorded_ones() {
                     report.compare(&what, &tree.to_string(), &answer["data"].to_string());
                 }
                 (Ok(expr), Some(200)) => {
-                    report.compare(&what, &pretty(expr), answer["data"].as_str().unwrap())
+                    report.compare(&what, &pretty(expr), answer["data"].as_str().unwrap());
                 }
                 (Ok(expr), _) => report.compare(&what, &expr.to_string(), &answer.to_string()),
                 (Err(e), _) => {

@@ -1,4 +1,4 @@
-import type { Labels } from '../api/types';
+import type { Labels } from '../api/answers';
 
 const PLAIN_NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 const PLAIN_LABEL = /^[a-zA-Z_][a-zA-Z0-9_]*$/;

@@ -1,4 +1,4 @@
-import type { Alert, Rule, RuleGroup } from '../api/types';
+import type { Alert, Rule, RuleGroup } from '../api/answers';
 import { pageUrl } from '../base';
 import { spokenDuration } from '../format/duration';
 import { seriesSelector } from '../format/labels';

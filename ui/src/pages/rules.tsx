@@ -1,4 +1,4 @@
-import type { Rule, RuleGroup } from '../api/types';
+import type { Rule, RuleGroup } from '../api/answers';
 import { pageUrl } from '../base';
 import { spokenDuration } from '../format/duration';
 import { formatValue } from '../format/number';

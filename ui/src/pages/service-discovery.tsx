@@ -1,5 +1,5 @@
 import { useMemo, useState } from 'preact/hooks';
-import type { Labels, RelabelStep, TargetsAnswer } from '../api/types';
+import type { Labels, RelabelStep, TargetsAnswer } from '../api/answers';
 import { seriesSelector } from '../format/labels';
 import { formatCount } from '../format/number';
 import { LabelSet } from '../parts/labels';

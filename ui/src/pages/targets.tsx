@@ -1,5 +1,5 @@
 import { useMemo, useState } from 'preact/hooks';
-import type { Target, TargetsAnswer } from '../api/types';
+import type { Target, TargetsAnswer } from '../api/answers';
 import { pageUrl } from '../base';
 import { parseDuration, spokenDuration } from '../format/duration';
 import { seriesSelector } from '../format/labels';

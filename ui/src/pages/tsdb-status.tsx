@@ -1,4 +1,4 @@
-import type { NameValue, TsdbStatus } from '../api/types';
+import type { NameValue, TsdbStatus } from '../api/answers';
 import { pageUrl } from '../base';
 import { quote } from '../format/labels';
 import { formatCount, formatValue } from '../format/number';

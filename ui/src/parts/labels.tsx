@@ -1,4 +1,4 @@
-import type { Labels } from '../api/types';
+import type { Labels } from '../api/answers';
 
 /** A label set, one chip a label, in the order of the names. */
 export function LabelSet({ labels, omit }: { labels: Labels; omit?: (name: string) => boolean }) {

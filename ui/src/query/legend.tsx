@@ -1,6 +1,6 @@
 import type { Signal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
-import type { Labels } from '../api/types';
+import type { Labels } from '../api/answers';
 import { formatCount, formatValue, rawValue } from '../format/number';
 import { type Unit, unitOfMetric } from '../format/units';
 import { strokeOf } from '../graph/palette';

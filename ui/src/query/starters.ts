@@ -1,5 +1,5 @@
+import type { TsdbStatus } from '../api/answers';
 import { apiGet } from '../api/client';
-import type { TsdbStatus } from '../api/types';
 import type { PanelState } from './state';
 
 /** A question to start from. */

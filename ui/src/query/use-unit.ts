@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
+import type { MetricMetadata } from '../api/answers';
 import { apiGet } from '../api/client';
-import type { MetricMetadata } from '../api/types';
 import { metricNames, type Unit, unitOfExpression } from '../format/units';
 
 const declaredUnits = new Map<string, Promise<string>>();

@@ -1,5 +1,5 @@
+import type { Labels } from '../api/answers';
 import { apiGet } from '../api/client';
-import type { Labels } from '../api/types';
 import { quote } from '../format/labels';
 import { type Matcher, type Selector, selectorsOf, selectorText, writtenSelector } from './selectors';
 import type { Evaluation } from './state';

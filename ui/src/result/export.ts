@@ -1,4 +1,4 @@
-import type { Labels } from '../api/types';
+import type { Labels } from '../api/answers';
 import { rawValue } from '../format/number';
 import type { Grid } from './grid';
 import type { InstantRow } from './protocol';

@@ -1,4 +1,4 @@
-import type { Labels } from '../api/types';
+import type { Labels } from '../api/answers';
 import type { ParsedSeries } from './parse';
 
 /** The evaluation times of a range query: `start`, `start + step`, … in seconds. */

@@ -1,4 +1,4 @@
-import type { Labels, QueryStats } from '../api/types';
+import type { Labels, QueryStats } from '../api/answers';
 
 /** A native histogram as the API sends it. */
 export interface Histogram {

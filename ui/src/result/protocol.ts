@@ -1,4 +1,4 @@
-import type { Labels, QueryStats } from '../api/types';
+import type { Labels, QueryStats } from '../api/answers';
 import type { DensityView } from './density';
 import type { Grid, SeriesStats } from './grid';
 import type { Histogram } from './parse';
