@@ -3,7 +3,7 @@ import { formatTick } from '../src/format/number';
 import { bothTimes, zoneName } from '../src/format/time';
 import { factsOf } from '../src/pages/status-facts';
 import { selectorsOf } from '../src/query/selectors';
-import { answerable, fittingRange, holdings, STARTERS } from '../src/query/starters';
+import { answerable, firstRefresh, fittingRange, holdings, STARTERS } from '../src/query/starters';
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -34,6 +34,12 @@ test.each([
 ])('data of %d minutes is shown in a range of %d', (age, range) =>
   expect(fittingRange(1e12, 1e12 + age * MINUTE)).toBe(range * MINUTE),
 );
+
+test('a question to a new server runs again until there is something to see', () => {
+  expect(firstRefresh(1e12, 1e12 + MINUTE)).toBeGreaterThan(0);
+  expect(firstRefresh(1e12, 1e12 + 10 * MINUTE)).toBe(0);
+  expect(firstRefresh(undefined, 1e12)).toBe(0);
+});
 
 test('an unknown age is shown in an hour', () => expect(fittingRange(undefined, 0)).toBe(60 * MINUTE));
 

@@ -3,12 +3,13 @@ import { pageUrl } from '../base';
 import { spokenDuration } from '../format/duration';
 import { formatCount } from '../format/number';
 import { readHistory } from './history';
-import { answerable, fittingRange, type Holdings, holdings, type Starter } from './starters';
+import { answerable, firstRefresh, fittingRange, type Holdings, holdings, type Starter } from './starters';
 
-/** How often to look whether the first samples arrived. */
+/** How often to look whether the first samples arrived, and for how long they keep arriving. */
 const LOOK_AGAIN_MS = 2_000;
+const NEW_MS = 60_000;
 
-/** What the server holds; asked again until it holds something. */
+/** What the server holds; asked again while it is new. */
 function useHoldings(): Holdings | 'unknown' | undefined {
   const [known, setKnown] = useState<Holdings | 'unknown'>();
   useEffect(() => {
@@ -18,7 +19,8 @@ function useHoldings(): Holdings | 'unknown' | undefined {
       holdings(abort.signal).then(
         (found) => {
           setKnown(found);
-          if (found.metrics.size === 0) timer = setTimeout(look, LOOK_AGAIN_MS);
+          const isNew = found.since !== undefined && Date.now() - found.since < NEW_MS;
+          if (found.metrics.size === 0 || isNew) timer = setTimeout(look, LOOK_AGAIN_MS);
         },
         () => !abort.signal.aborted && setKnown('unknown'),
       );
@@ -63,7 +65,7 @@ function Greeting({ known }: { known: Holdings | 'unknown' | undefined }) {
 /** What a blank page offers: what was run before, and questions that this server can answer. */
 export function Examples(props: {
   onPick: (expr: string) => void;
-  onStart: (starter: Starter, range: number) => void;
+  onStart: (starter: Starter, range: number, refresh: number) => void;
 }) {
   const recent = readHistory().slice(0, 6);
   const known = useHoldings();
@@ -96,7 +98,10 @@ export function Examples(props: {
                   <button
                     type="button"
                     class="example"
-                    onClick={() => props.onStart(starter, fittingRange(held?.since, Date.now()))}
+                    onClick={() => {
+                      const [since, now] = [held?.since, Date.now()];
+                      props.onStart(starter, fittingRange(since, now), firstRefresh(since, now));
+                    }}
                   >
                     <span>{starter.title}</span>
                     <code>{starter.expr}</code>

@@ -78,9 +78,9 @@ export default function QueryPage() {
       {blank ? (
         <Examples
           onPick={(expr) => setPanel(0, { expr })}
-          onStart={({ expr, show }, range) => {
+          onStart={({ expr, show }, range, refresh) => {
             setNow(Date.now());
-            change({ panels: [{ ...EMPTY_PANEL, ...show, expr }], time: { range } });
+            change({ panels: [{ ...EMPTY_PANEL, ...show, expr }], time: { range }, refresh: refresh || state.refresh });
           }}
         />
       ) : (

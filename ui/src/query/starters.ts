@@ -146,6 +146,11 @@ export function answerable(known: Pick<Holdings, 'metrics'> | undefined): Starte
   })).filter(({ starters }) => starters.length > 0);
 }
 
+/** How often a question runs again while a new server's first minutes come in; 0 for a server that has been there. */
+export function firstRefresh(since: number | undefined, now: number): number {
+  return since !== undefined && now - since < 2 * MINUTE ? 5_000 : 0;
+}
+
 const MINUTE = 60_000;
 const RANGES = [5 * MINUTE, 15 * MINUTE, 60 * MINUTE];
 

@@ -21,6 +21,8 @@ const WIDER: [string, number][] = [
   ['the last 30 days', 30 * DAY],
 ];
 const SELECTORS = 3;
+/** Seconds. */
+const JUST_AFTER = 120;
 
 /** How many letters have to change to turn one name into the other; gives up beyond `limit`. */
 export function editDistance(a: string, b: string, limit: number): number {
@@ -105,6 +107,14 @@ async function reasonOf(
 }
 
 async function elsewhere({ text }: Selector, full: string, end: number, signal: AbortSignal): Promise<Reason> {
+  // A range that ends now is laid on multiples of its step, so that it may end before a new server's first sample.
+  if (await exists(full, { start: end, end: end + JUST_AFTER }, signal)) {
+    return {
+      selector: text,
+      text: `Series match ${text}, but their samples only begin right after the end of this time range. Run it again in a moment.`,
+      remedies: [],
+    };
+  }
   for (const [name, seconds] of WIDER) {
     if (await exists(full, { start: end - seconds, end }, signal)) {
       return {
