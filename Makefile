@@ -15,6 +15,7 @@ run: build ## Builds everything and runs the stack at http://localhost:9090 (dat
 	$(BINNACLE) up
 
 build: ui ## Builds the program with its page
+	BINNACLE_REVISION=$$(git rev-parse HEAD 2>/dev/null) BINNACLE_BRANCH=$$(git rev-parse --abbrev-ref HEAD 2>/dev/null) \
 	cargo build --release --package binnacle --features jemalloc
 
 ui: ui/dist/index.html ## Builds the page

@@ -80,7 +80,7 @@ pub(crate) struct CommonFlags {
     #[arg(long = "storage.tsdb.wal-compression", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", hide = true)]
     wal_compression: bool,
 
-    /// Active series beyond this are refused, and the scrape that brings them fails; 0: no limit
+    /// Series beyond this are refused, while scraping the known ones goes on; 0: no limit
     #[arg(long = "storage.tsdb.max-series", value_name = "N", default_value_t = 0)]
     max_series: usize,
 
