@@ -8,6 +8,7 @@ mod append;
 pub mod conformance;
 mod context;
 mod memory;
+pub mod merge;
 mod select;
 
 pub use append::{
@@ -15,4 +16,5 @@ pub use append::{
 };
 pub use context::{Interrupted, QueryContext};
 pub use memory::MemoryStore;
+pub use merge::Merged;
 pub use select::{ChunkView, Projection, Request, Select, SelectError, SeriesPart, SeriesView};

@@ -100,6 +100,13 @@ pub enum SelectError {
 /// A store that can be read. The view is fixed when `select` returns: batches appended later are not in it, and
 /// each batch is in it whole or not at all.
 pub trait Select: Send + Sync {
+    /// Whether there may be samples in the time range (both ends inclusive). To be answered at once: what is read as
+    /// one with other stores need not be asked in vain.
+    fn may_hold(&self, min_time: i64, max_time: i64) -> bool {
+        let _ = (min_time, max_time);
+        true
+    }
+
     /// The series that match, with their data in the requested time range. Series without data there may be
     /// delivered with no chunks or be left out.
     ///

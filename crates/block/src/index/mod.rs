@@ -1,0 +1,197 @@
+//! The index of a block: symbols, series, postings.
+
+mod postings;
+mod series;
+mod symbols;
+mod table;
+mod toc;
+
+use crate::Damage;
+use crate::cursor::Cursor;
+use crate::mapped::MappedFile;
+
+pub use postings::Postings;
+pub use series::{ChunkMeta, SeriesEntry};
+use symbols::Symbols;
+use table::{Entry, Table};
+pub use toc::Toc;
+
+const MAGIC: u32 = 0xbaaa_d700;
+/// Length of the file's header.
+const HEADER: usize = 5;
+
+/// The two versions of the format that are in the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// Symbols are referred to by their place in the file, series too.
+    V1,
+    /// Symbols are referred to by number, series by their place in units of 16 bytes.
+    V2,
+}
+
+/// An open index. What is checked against its checksum when it is opened: table of contents, symbols, the table of
+/// postings. Series and postings are checked whenever they are read.
+#[derive(Debug)]
+pub struct Index {
+    file: MappedFile,
+    version: Version,
+    toc: Toc,
+    symbols: Symbols,
+    table: Table,
+}
+
+impl Index {
+    pub(crate) fn open(file: MappedFile) -> Result<Self, Damage> {
+        let bytes = file.bytes();
+        let mut cursor = Cursor::new(bytes, 0..HEADER);
+        if cursor.u32()? != MAGIC {
+            return Err(Damage { offset: 0, what: "this is not an index" });
+        }
+        let version = match cursor.u8()? {
+            1 => Version::V1,
+            2 => Version::V2,
+            _ => return Err(Damage { offset: 4, what: "the version is not known" }),
+        };
+        let toc = Toc::parse(bytes)?;
+        let symbols = Symbols::parse(bytes, toc.symbols, version)?;
+        let table = Table::parse(bytes, toc.postings_offset_table)?;
+        Ok(Index { version, toc, symbols, table, file })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.file.bytes()
+    }
+
+    /// Where the sections are.
+    #[must_use]
+    pub fn toc(&self) -> &Toc {
+        &self.toc
+    }
+
+    /// Length of the file, in bytes.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.bytes().len() as u64
+    }
+
+    /// Memory that finding symbols takes, in bytes.
+    pub(crate) fn symbol_memory(&self) -> usize {
+        self.symbols.memory()
+    }
+
+    /// All symbols in the file's order, which is theirs.
+    ///
+    /// # Errors
+    /// When a symbol is not a text.
+    pub fn symbols(&self) -> Result<Vec<&str>, Damage> {
+        self.symbols.all(self.bytes())
+    }
+
+    /// Names of all labels, sorted.
+    pub fn label_names(&self) -> impl Iterator<Item = &str> {
+        self.table.names()
+    }
+
+    /// Number of values of a label.
+    pub(crate) fn value_count(&self, name: &str) -> usize {
+        self.table.count(name)
+    }
+
+    /// Calls `each` with the values of a label from the first that is not before `from`, in order, until it says
+    /// `false`; with each value comes the place of its postings.
+    ///
+    /// # Errors
+    /// When the table is damaged.
+    pub(crate) fn values<'a>(
+        &'a self,
+        name: &str,
+        from: &str,
+        each: impl FnMut(Entry<'a>) -> bool,
+    ) -> Result<(), Damage> {
+        self.table.values(self.bytes(), name, from, each)
+    }
+
+    /// The place of the postings of a pair, if there is one.
+    pub(crate) fn find(&self, name: &str, value: &str) -> Result<Option<u64>, Damage> {
+        self.table.find(self.bytes(), name, value)
+    }
+
+    /// The series that have a label, by numbers that [`series`](Self::series) takes, ascending. The empty name with
+    /// the empty value has all series.
+    ///
+    /// # Errors
+    /// When the list is damaged.
+    pub fn postings(&self, name: &str, value: &str) -> Result<Postings<'_>, Damage> {
+        match self.find(name, value)? {
+            Some(place) => self.postings_at(place),
+            None => Ok(Postings::default()),
+        }
+    }
+
+    pub(crate) fn postings_at(&self, place: u64) -> Result<Postings<'_>, Damage> {
+        Postings::parse(self.bytes(), place)
+    }
+
+    /// Reads the entry of a series into `entry`, whose memory is used again.
+    ///
+    /// # Errors
+    /// When it is damaged; `entry` is empty then.
+    pub fn series<'a>(&'a self, number: u32, entry: &mut SeriesEntry<'a>) -> Result<(), Damage> {
+        let place = match self.version {
+            Version::V1 => number as usize,
+            Version::V2 => number as usize * series::ALIGNMENT,
+        };
+        series::read(self.bytes(), place, &self.symbols, entry)
+    }
+
+    /// Numbers of all series that can be read, by going through them: what stands in for a damaged list.
+    pub(crate) fn scan_series(&self) -> Vec<u32> {
+        let places = series::scan(self.bytes(), &self.toc);
+        let unit = if self.version == Version::V1 { 1 } else { series::ALIGNMENT };
+        places.into_iter().filter_map(|place| u32::try_from(place / unit).ok()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
+        let sum = crate::cursor::crc32c(&bytes);
+        bytes.extend_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+
+    proptest! {
+        /// Checksums hold, contents are anything.
+        #[test]
+        fn any_sections_are_refused_or_read(
+            content in prop::collection::vec(any::<u8>(), 0..120),
+            number in 0u32..40,
+            name in "[a-c]?",
+        ) {
+            let mut file = (content.len() as u32).to_be_bytes().to_vec();
+            file.extend(with_checksum(content.clone()));
+            for version in [Version::V1, Version::V2] {
+                if let Ok(symbols) = Symbols::parse(&file, 0, version) {
+                    let _ = symbols.all(&file);
+                    let _ = symbols.get(&file, number);
+                    let mut entry = vec![content.len() as u8];
+                    entry.extend(with_checksum(content.clone()));
+                    let _ = series::read(&entry, 0, &symbols, &mut SeriesEntry::default());
+                }
+            }
+            if let Ok(table) = Table::parse(&file, 0) {
+                for name in table.names().chain([name.as_str()]) {
+                    let _ = table.find(&file, name, "b");
+                    let _ = table.values(&file, name, "", |_| true);
+                }
+            }
+            if let Ok(list) = Postings::parse(&file, 0) {
+                prop_assert!(list.iter().count() <= content.len());
+            }
+            let toc = with_checksum(content);
+            let _ = Toc::parse(&toc);
+        }
+    }
+}

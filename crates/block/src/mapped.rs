@@ -1,0 +1,34 @@
+//! Mapped files: the only `unsafe` of this crate.
+
+use std::fs::File;
+use std::path::Path;
+
+use memmap2::Mmap;
+
+use crate::BlockError;
+
+/// A file that is no longer written to, in the address space.
+#[derive(Debug)]
+pub(crate) struct MappedFile(Option<Mmap>);
+
+impl MappedFile {
+    /// Maps the whole of a file. An empty one has no bytes.
+    #[allow(unsafe_code)]
+    pub(crate) fn open(path: &Path) -> Result<Self, BlockError> {
+        let io = |e| BlockError::io(path, e);
+        let file = File::open(path).map_err(io)?;
+        if file.metadata().map_err(io)?.len() == 0 {
+            return Ok(MappedFile(None));
+        }
+        // SAFETY: the files of a block are complete before its directory gets its name, and are never changed
+        // afterwards: tombstones are replaced by renaming, a block that is dropped is unlinked, not truncated. A
+        // foreign program that truncates a file of the directory while it is in use can kill the process; no such
+        // program is supported.
+        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        Ok(MappedFile(Some(map)))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}

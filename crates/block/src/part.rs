@@ -1,0 +1,195 @@
+//! A part of an answer: series of one or several blocks, with their chunks where they lie.
+
+use std::sync::Arc;
+
+use chunk::{Columns, Encoding};
+use model::{Labels, Sample};
+use storage::merge::{Joiner, Wanted};
+use storage::{ChunkView, SelectError, SeriesPart, SeriesView};
+
+use crate::index::{ChunkMeta, SeriesEntry};
+use crate::{Block, Interval};
+
+/// A series' entry in one of the blocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Member {
+    pub(crate) block: u32,
+    pub(crate) number: u32,
+}
+
+/// A series: the next so many members.
+pub(crate) struct Group {
+    /// All labels; `None` where they are yet to be read from the only member.
+    pub(crate) labels: Option<Labels>,
+    pub(crate) members: u32,
+}
+
+#[derive(Clone)]
+pub(crate) struct Span {
+    pub(crate) min_time: i64,
+    pub(crate) max_time: i64,
+    pub(crate) newest_only: bool,
+}
+
+/// A chunk that is to be delivered.
+struct Planned {
+    member: Member,
+    chunk: ChunkMeta,
+    /// Some of it was deleted.
+    cut: bool,
+}
+
+/// See the module.
+pub(crate) struct Part {
+    blocks: Arc<[Arc<Block>]>,
+    wanted: Wanted,
+    span: Span,
+    groups: std::vec::IntoIter<Group>,
+    members: std::vec::IntoIter<Member>,
+    planned: Vec<Planned>,
+    columns: Columns,
+    /// Chunks of which some samples were deleted, one after the other.
+    left: Vec<Sample>,
+    joiner: Joiner,
+}
+
+impl Part {
+    pub(crate) fn new(
+        blocks: Arc<[Arc<Block>]>,
+        wanted: Wanted,
+        span: Span,
+        groups: Vec<Group>,
+        members: Vec<Member>,
+    ) -> Self {
+        Part {
+            blocks,
+            wanted,
+            span,
+            groups: groups.into_iter(),
+            members: members.into_iter(),
+            planned: Vec::new(),
+            columns: Columns::default(),
+            left: Vec::new(),
+            joiner: Joiner::default(),
+        }
+    }
+
+    /// Plans the chunks of the next series that has any; returns its labels.
+    fn advance(&mut self) -> Option<Labels> {
+        loop {
+            let group = self.groups.next()?;
+            self.planned.clear();
+            let mut labels = None;
+            let mut entry = SeriesEntry::default();
+            for member in self.members.by_ref().take(group.members as usize) {
+                let Some(block) = self.blocks.get(member.block as usize) else { continue };
+                if !block.read_series(member.number, &mut entry) {
+                    continue;
+                }
+                let deleted = block.tombstones().of(u64::from(member.number));
+                for &chunk in chunks_in(&entry, &self.span, deleted) {
+                    let cut =
+                        deleted.iter().any(|i| i.min_time <= chunk.max_time && chunk.min_time <= i.max_time);
+                    self.planned.push(Planned { member, chunk, cut });
+                }
+                if group.labels.is_none() {
+                    labels = Some(entry.filtered(|name| self.wanted.keeps(name)));
+                }
+            }
+            if self.planned.is_empty() {
+                continue;
+            }
+            if self.span.newest_only {
+                self.keep_newest();
+            }
+            return labels.or_else(|| group.labels.map(|labels| self.wanted.project(&labels)));
+        }
+    }
+
+    /// Drops chunks that end before the newest begins, where nothing was deleted.
+    fn keep_newest(&mut self) {
+        let newest = self.planned.iter().map(|p| p.chunk.min_time).max();
+        if let Some(newest) = newest
+            && !self.planned.iter().any(|p| p.cut)
+        {
+            self.planned.retain(|p| p.chunk.max_time >= newest);
+        }
+    }
+
+    fn views(&mut self) -> Result<Vec<ChunkView<'_>>, SelectError> {
+        // First what must be decoded, so that views can point into the finished buffer.
+        self.left.clear();
+        let mut stored = Vec::with_capacity(self.planned.len());
+        for planned in &self.planned {
+            let Some(block) = self.blocks.get(planned.member.block as usize) else { continue };
+            let Some((number, bytes)) = block.chunk(planned.chunk.reference) else { continue };
+            let Ok(encoding) = Encoding::try_from(number) else {
+                block.note_skipped(number);
+                continue;
+            };
+            let start = self.left.len();
+            if planned.cut {
+                self.columns.clear();
+                chunk::decode(encoding, bytes, u16::MAX, &mut self.columns).map_err(|e| {
+                    SelectError::Corrupt(format!(
+                        "{} at {}: {e}",
+                        block.dir().display(),
+                        planned.chunk.reference
+                    ))
+                })?;
+                let deleted = block.tombstones().of(u64::from(planned.member.number));
+                let samples = self.columns.times.iter().zip(&self.columns.values);
+                let left = samples.filter(|(t, _)| !is_deleted(**t, deleted));
+                self.left.extend(left.map(|(&t, &v)| Sample { t, v }));
+            }
+            stored.push((planned, encoding, bytes, start..self.left.len()));
+        }
+        let mut views = Vec::with_capacity(stored.len());
+        for (planned, encoding, bytes, range) in stored {
+            if planned.cut {
+                let samples = self.left.get(range).unwrap_or_default();
+                if !samples.is_empty() {
+                    views.push(ChunkView::Samples(samples));
+                }
+                continue;
+            }
+            let ChunkMeta { min_time, max_time, .. } = planned.chunk;
+            views.push(ChunkView::Encoded {
+                encoding,
+                min_time,
+                max_time,
+                samples: chunk::sample_count(bytes),
+                bytes,
+            });
+        }
+        self.joiner.join(views)
+    }
+}
+
+/// The chunks of an entry that may have samples in the span that were not deleted.
+pub(crate) fn chunks_in<'e>(
+    entry: &'e SeriesEntry<'_>,
+    span: &Span,
+    deleted: &[Interval],
+) -> impl Iterator<Item = &'e ChunkMeta> {
+    let Span { min_time, max_time, .. } = *span;
+    entry.chunks.iter().filter(move |chunk| {
+        let covered = deleted.iter().any(|i| i.min_time <= chunk.min_time && chunk.max_time <= i.max_time);
+        chunk.min_time <= max_time && chunk.max_time >= min_time && !covered
+    })
+}
+
+fn is_deleted(t: i64, deleted: &[Interval]) -> bool {
+    deleted.iter().any(|i| i.min_time <= t && t <= i.max_time)
+}
+
+impl SeriesPart for Part {
+    fn next(&mut self) -> Result<Option<SeriesView<'_>>, SelectError> {
+        let Some(labels) = self.advance() else { return Ok(None) };
+        Ok(Some(SeriesView::new(labels, self.views()?)))
+    }
+
+    fn size_hint(&self) -> usize {
+        self.groups.len()
+    }
+}
