@@ -124,6 +124,7 @@ pub struct Api {
     engine: Arc<Engine>,
     store: Arc<dyn Select>,
     head: Arc<tsdb::Head>,
+    blocks: Arc<block::Blocks>,
     scrape: Arc<scrape::Manager>,
     runtime: Arc<dyn Runtime>,
     registry: Registry,
@@ -140,6 +141,7 @@ impl Api {
         engine: Arc<Engine>,
         store: Arc<dyn Select>,
         head: Arc<tsdb::Head>,
+        blocks: Arc<block::Blocks>,
         scrape: Arc<scrape::Manager>,
         runtime: Arc<dyn Runtime>,
         registry: Registry,
@@ -148,7 +150,19 @@ impl Api {
         let metrics = Metrics::register(&registry);
         metrics.queries_max.set(options.max_concurrency as f64);
         let query_queue = Arc::new(Semaphore::new(options.max_concurrency.max(1)));
-        Arc::new(Api { options, engine, store, head, scrape, runtime, registry, pages, metrics, query_queue })
+        Arc::new(Api {
+            options,
+            engine,
+            store,
+            head,
+            blocks,
+            scrape,
+            runtime,
+            registry,
+            pages,
+            metrics,
+            query_queue,
+        })
     }
 
     /// Milliseconds since the Unix epoch.

@@ -128,9 +128,10 @@ pub(crate) async fn tsdb(api: Arc<Api>, request: Request) -> Answer {
     Ok(success(&out, &[], &[]))
 }
 
-/// Data is in the head alone until blocks are cut.
-pub(crate) async fn blocks(_: Arc<Api>, _: Request) -> Answer {
-    Ok(success(r#"{"blocks":[]}"#, &[], &[]))
+/// What the blocks that are served say about themselves.
+pub(crate) async fn blocks(api: Arc<Api>, _: Request) -> Answer {
+    let metas: Vec<String> = api.blocks.current().iter().map(|block| block.meta().to_json()).collect();
+    Ok(success(&format!(r#"{{"blocks":[{}]}}"#, metas.join(",")), &[], &[]))
 }
 
 /// No rules are evaluated (a configuration that names rule files is refused): the empty list is the true answer.

@@ -24,6 +24,7 @@ pub(crate) struct Runtime {
     scrape: Arc<scrape::Manager>,
     discovery: discovery::Manager,
     head: Arc<tsdb::Head>,
+    blocks: Arc<block::Blocks>,
     metrics: Metrics,
     stop: CancellationToken,
     reactor: tokio::runtime::Handle,
@@ -53,6 +54,7 @@ impl Runtime {
         scrape: Arc<scrape::Manager>,
         discovery: discovery::Manager,
         head: Arc<tsdb::Head>,
+        blocks: Arc<block::Blocks>,
         registry: &Registry,
         stop: CancellationToken,
     ) -> Runtime {
@@ -81,6 +83,7 @@ impl Runtime {
             scrape,
             discovery,
             head,
+            blocks,
             metrics,
             stop,
             reactor: tokio::runtime::Handle::current(),
@@ -100,6 +103,7 @@ impl Runtime {
         self.scrape.apply(scraped)?;
         self.discovery.apply(jobs.into_iter().map(|job| (job.scrape.name, job.providers)));
         self.head.set_retention(config.retention_time());
+        self.blocks.set_retention(config.retention_time());
         *running = config.effective_yaml();
         let now = now_millis();
         self.last_config_time.store(now, Ordering::Relaxed);

@@ -90,6 +90,7 @@ async fn serve(
     }
 
     let head = open_head(options, &registry).await?;
+    let blocks = open_blocks(options, &registry).await?;
     let discovery_metrics = discovery::Metrics::register(&registry);
     let discovery = discovery::Manager::new("scrape", &discovery_metrics, options.discovery_interval);
     let scrape = Arc::new(scrape::Manager::new(
@@ -109,14 +110,15 @@ async fn serve(
         Arc::clone(&scrape),
         discovery,
         Arc::clone(&head),
+        Arc::clone(&blocks),
         &registry,
         stop.clone(),
     ));
     runtime.apply(first).context("the configuration cannot be put in force")?;
     signals::handle(Arc::clone(&runtime), stop.clone())?;
-    let maintenance = tokio::spawn(maintain(Arc::clone(&head), stop.clone()));
+    let maintenance = tokio::spawn(maintain(Arc::clone(&head), Arc::clone(&blocks), stop.clone()));
 
-    let api = build_api(options, &head, &scrape, &runtime, &registry)?;
+    let api = build_api(options, &head, &blocks, &scrape, &runtime, &registry)?;
     let servers: Vec<_> = listeners
         .into_iter()
         .map(|listener| tokio::spawn(api::serve(Arc::clone(&api), listener, stop.clone())))
@@ -152,16 +154,30 @@ async fn open_head(options: &Options, registry: &Registry) -> anyhow::Result<Arc
     Ok(Arc::new(opened.with_context(|| format!("opening the data directory {shown}"))?))
 }
 
-/// Drops what is past its retention, until `stop`.
-async fn maintain(head: Arc<tsdb::Head>, stop: CancellationToken) {
+/// After the head, which locks the directory.
+async fn open_blocks(options: &Options, registry: &Registry) -> anyhow::Result<Arc<block::Blocks>> {
+    let (dir, registry) = (options.storage_path.clone(), registry.clone());
+    let opened = tokio::task::spawn_blocking(move || block::Blocks::open(&dir, &registry)).await?;
+    Ok(Arc::new(opened.context("opening the blocks")?))
+}
+
+/// Drops what is past its retention and looks for new blocks, until `stop`.
+async fn maintain(head: Arc<tsdb::Head>, blocks: Arc<block::Blocks>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(MAINTENANCE_INTERVAL) => {}
         }
-        let head = Arc::clone(&head);
+        let (head, blocks) = (Arc::clone(&head), Arc::clone(&blocks));
         let now = crate::runtime::now_millis();
-        let outcome = tokio::task::spawn_blocking(move || head.maintain(now)).await;
+        let outcome = tokio::task::spawn_blocking(move || {
+            let of_head = head.maintain(now);
+            // Neither a clock that is ahead nor a sample from the future may cost blocks.
+            let newest = head.time_range().map(|(_, newest)| newest.min(now));
+            blocks.maintain(newest)?;
+            anyhow::Ok(of_head?)
+        })
+        .await;
         let failure = match outcome {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => error.to_string(),
@@ -174,6 +190,7 @@ async fn maintain(head: Arc<tsdb::Head>, stop: CancellationToken) {
 fn build_api(
     options: &Options,
     head: &Arc<tsdb::Head>,
+    blocks: &Arc<block::Blocks>,
     scrape: &Arc<scrape::Manager>,
     runtime: &Arc<Runtime>,
     registry: &Registry,
@@ -192,6 +209,7 @@ fn build_api(
         delayed_name_removal: features.delayed_name_removal,
         ..Default::default()
     }));
+    let store = storage::Merged::new(vec![Arc::clone(head) as _, Arc::clone(blocks) as _]);
     let own = registry.clone();
     let build = nodestats::BuildInfo { version: build::VERSION.to_owned(), revision: build::info().revision };
     let node = nodestats::NodeStats::new(&nodestats::Options { build, ..Default::default() })?;
@@ -215,8 +233,9 @@ fn build_api(
             cors_origin: options.cors_origin.clone(),
         },
         engine,
-        Arc::clone(head) as Arc<dyn storage::Select>,
+        Arc::new(store),
         Arc::clone(head),
+        Arc::clone(blocks),
         Arc::clone(scrape),
         Arc::clone(runtime) as Arc<dyn api::Runtime>,
         registry.clone(),

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use exposition::Registry;
 use parking_lot::{Mutex, RwLock};
@@ -29,6 +31,8 @@ pub struct Blocks {
     damaged: Mutex<BTreeMap<PathBuf, String>>,
     /// One reload at a time.
     reloading: Mutex<()>,
+    /// In milliseconds; 0 keeps blocks for ever.
+    retention: AtomicI64,
 }
 
 impl Blocks {
@@ -43,6 +47,7 @@ impl Blocks {
             current: RwLock::new(Arc::new([])),
             damaged: Mutex::default(),
             reloading: Mutex::default(),
+            retention: AtomicI64::new(0),
         };
         blocks.reload()?;
         Ok(blocks)
@@ -102,6 +107,29 @@ impl Blocks {
         drop(damaged);
         self.put_in_force(without_replaced(blocks));
         Ok(())
+    }
+
+    /// How long samples are kept; zero keeps them for ever.
+    pub fn set_retention(&self, retention: Duration) {
+        let millis = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+        self.retention.store(millis, Ordering::Relaxed);
+    }
+
+    /// Does what has to be done now and then: finds blocks that came or went, and deletes those past the retention.
+    ///
+    /// The retention counts from `newest`, the time of the newest sample in the head (in milliseconds), or from the
+    /// end of the newest block where that is later, so a directory that nobody adds to keeps what it has.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed or files not be deleted; everything else is still served.
+    pub fn maintain(&self, newest: Option<i64>) -> Result<(), BlockError> {
+        self.reload()?;
+        let retention = self.retention.load(Ordering::Relaxed);
+        let ends = self.current().iter().map(|block| block.meta().max_time).max();
+        match newest.max(ends) {
+            Some(newest) if retention > 0 => self.delete_before(newest.saturating_sub(retention)),
+            _ => Ok(()),
+        }
     }
 
     /// Deletes the blocks all of whose samples are older than `before` (in milliseconds).

@@ -137,7 +137,7 @@ fn each_series<'a>(
 ) -> Result<(), SelectError> {
     let mut entry = SeriesEntry::default();
     for (i, number) in matching(ctx, block, matchers)?.into_iter().enumerate() {
-        if i % CHECK_EVERY == 0 {
+        if i.is_multiple_of(CHECK_EVERY) {
             ctx.check()?;
         }
         if block.read_series(number, &mut entry) {

@@ -6,6 +6,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use exposition::Registry;
 use model::{Labels, MatchOp, Matcher, Sample};
@@ -186,6 +187,21 @@ fn blocks_past_their_retention_are_deleted_and_others_stay() {
     assert_eq!(reader_keeps.len(), 2);
     blocks.reload().unwrap();
     assert_eq!(blocks.current().len(), 1);
+}
+
+#[test]
+fn retention_counts_from_the_newest_sample() {
+    let dir = tempfile::tempdir().unwrap();
+    copy_dir(&testdata(), dir.path());
+    let blocks = open(dir.path());
+    let left = |newest| {
+        blocks.maintain(newest).unwrap();
+        blocks.current().len()
+    };
+    assert_eq!(left(Some(i64::MAX)), 2);
+    blocks.set_retention(Duration::from_hours(48));
+    assert_eq!((left(None), left(Some(0)), left(Some(TO + 48 * 3_600_000 - 1))), (2, 2, 2));
+    assert_eq!(left(Some(TO + 48 * 3_600_000)), 1);
 }
 
 #[test]

@@ -5,13 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a test
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use promql::{Engine, EngineOptions, Overrides, ParseOptions, QueryError, QueryResult, Value};
 use serde_json::Value as Json;
-use storage::{MemoryStore, QueryContext};
+use storage::{MemoryStore, Merged, QueryContext, Select};
 
 struct Setup {
-    store: MemoryStore,
+    store: Box<dyn Select>,
     histograms: Vec<String>,
 }
 
@@ -30,7 +31,7 @@ fn step(text: &str) -> i64 {
         .map_or_else(|_| model::duration::parse(text).unwrap(), |s| (s * 1000.0).round() as i64)
 }
 
-fn ask(engine: &Engine, store: &MemoryStore, row: &Json) -> Result<QueryResult, QueryError> {
+fn ask(engine: &Engine, store: &dyn Select, row: &Json) -> Result<QueryResult, QueryError> {
     let ctx = QueryContext::unlimited();
     let query = row["query"].as_str().unwrap();
     let param = |name: &str| row["params"][name].as_str();
@@ -172,7 +173,7 @@ fn run(setup: &Setup, path: &std::path::Path, options: EngineOptions, out: &mut 
             continue;
         }
         total += 1;
-        match compare(&row, ask(&engine, &setup.store, &row)) {
+        match compare(&row, ask(&engine, &*setup.store, &row)) {
             Ok(()) => equal += 1,
             Err(_) if any_metric && row["body"].to_string().contains("nh_") => {
                 total -= 1;
@@ -198,7 +199,27 @@ fn recorded_queries_are_answered_as_prometheus_does() {
     let store = MemoryStore::new();
     let histograms =
         testkit::load_dataset(&testkit::gunzip(&folder.join("dataset.jsonl.gz")).unwrap(), &store);
-    let setup = Setup { store, histograms };
+    all_files(&folder, &Setup { store: Box::new(store), histograms });
+}
+
+/// Over the block that the answers were recorded from, alone and merged with a store that has the same samples.
+#[test]
+fn recorded_queries_are_answered_from_the_block() {
+    let Some(folder) = testkit::shared("golden/promql") else { return };
+    let open = || block::Blocks::open(&folder.join("tsdb"), &exposition::Registry::new()).unwrap();
+    let memory = MemoryStore::new();
+    let histograms =
+        testkit::load_dataset(&testkit::gunzip(&folder.join("dataset.jsonl.gz")).unwrap(), &memory);
+    all_files(&folder, &Setup { store: Box::new(open()), histograms: histograms.clone() });
+    let merged = Merged::new(vec![Arc::new(memory), Arc::new(open())]);
+    let setup = Setup { store: Box::new(merged), histograms };
+    let mut out = String::new();
+    let (equal, total) =
+        run(&setup, &folder.join("queries-no-experimental.jsonl"), EngineOptions::default(), &mut out);
+    assert_eq!(equal, total, "{out}");
+}
+
+fn all_files(folder: &std::path::Path, setup: &Setup) {
     let all = EngineOptions { parse: ParseOptions::all(), ..EngineOptions::default() };
     let delayed = EngineOptions { delayed_name_removal: true, ..all };
     let mut out = String::new();
@@ -209,7 +230,7 @@ fn recorded_queries_are_answered_as_prometheus_does() {
         ("queries-no-experimental.jsonl", EngineOptions::default()),
         ("queries-delayed-name-removal.jsonl", delayed),
     ] {
-        let (e, t) = run(&setup, &folder.join(file), options, &mut out);
+        let (e, t) = run(setup, &folder.join(file), options, &mut out);
         equal += e;
         total += t;
     }

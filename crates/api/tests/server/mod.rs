@@ -59,6 +59,7 @@ impl Server {
         let registry = Registry::new();
         let options = tsdb::HeadOptions { retention: Duration::ZERO, ..Default::default() };
         let head = Arc::new(tsdb::Head::open(dir.path(), options, &registry).unwrap());
+        let blocks = block::Blocks::open(dir.path(), &registry).unwrap();
         let scrape = scrape::Manager::new(Default::default(), Arc::clone(&head) as _, &registry);
         let engine = promql::Engine::new(promql::EngineOptions {
             parse: promql::ParseOptions::all(),
@@ -83,6 +84,7 @@ impl Server {
             Arc::new(engine),
             Arc::clone(&head) as _,
             Arc::clone(&head),
+            Arc::new(blocks),
             Arc::new(scrape),
             Arc::new(Still),
             registry,

@@ -23,7 +23,7 @@ impl Symbols {
         let count = section.u32()? as usize;
         let mut places = Vec::new();
         for i in 0..count {
-            if i % STEP == 0 {
+            if i.is_multiple_of(STEP) {
                 let far = section.damage("symbols lie beyond 4 GiB");
                 places.push(u32::try_from(section.at()).map_err(|_| far)?);
             }

@@ -218,7 +218,7 @@ fn merge<'a, 's>(
     for mut part in parts {
         all.reserve(part.size_hint());
         while let Some(view) = part.next()? {
-            if all.len() % CHECK_EVERY == 0 {
+            if all.len().is_multiple_of(CHECK_EVERY) {
                 ctx.check()?;
             }
             if !view.chunks.is_empty() {
