@@ -1,6 +1,6 @@
 //! The blocks of a data directory.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -164,12 +164,12 @@ impl Blocks {
         outcome
     }
 
-    fn block_dirs(&self) -> io::Result<HashSet<PathBuf>> {
+    fn block_dirs(&self) -> io::Result<BTreeSet<PathBuf>> {
         let entries = match std::fs::read_dir(&self.dir) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
             entries => entries?,
         };
-        let mut dirs = HashSet::new();
+        let mut dirs = BTreeSet::new();
         for entry in entries {
             let entry = entry?;
             if entry.file_name().to_str().is_some_and(is_ulid) && entry.path().is_dir() {

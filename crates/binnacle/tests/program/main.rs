@@ -8,6 +8,7 @@
 
 mod api;
 mod bad_input;
+mod blocks;
 mod config_errors;
 mod crash;
 mod drop_in;

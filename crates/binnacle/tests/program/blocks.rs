@@ -1,0 +1,62 @@
+//! A data directory of Prometheus with blocks in it: they are served, whatever has happened to one of them.
+
+use std::path::{Path, PathBuf};
+
+use crate::site::{Site, is_peer};
+
+const CONFIG: &str = "global: {scrape_interval: 1h}\n";
+const WHOLE: &str = "01M7YKC63BZQTHMHVNSK8GG0E5";
+const SMALL: &str = "01M7YKC88AF6H593WAHTJDC3AZ";
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::write(&target, std::fs::read(entry.path()).unwrap()).unwrap();
+        }
+    }
+}
+
+fn site() -> Site {
+    let site = Site::server(CONFIG).flag("--storage.tsdb.retention.time=100y");
+    let blocks = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../block/testdata/blocks"));
+    copy(&blocks, &site.path("data"));
+    site
+}
+
+#[test]
+fn samples_of_blocks_are_answered_and_blocks_are_listed() {
+    let site = site();
+    let program = site.start();
+    let samples = program.samples("const[1d]", Some(1_700_092_799.0));
+    assert_eq!(samples.values().map(|points| points.len()).collect::<Vec<_>>(), [540]);
+    let listed = program.get("/api/v1/status/tsdb/blocks").json();
+    let ulids: Vec<_> =
+        listed["data"]["blocks"].as_array().unwrap().iter().map(|b| b["ulid"].clone()).collect();
+    assert_eq!(ulids, [WHOLE, SMALL]);
+    let page = program.get("/metrics").text();
+    assert!(page.contains("\nprometheus_tsdb_blocks_loaded 2\n"), "{page}");
+}
+
+#[test]
+fn a_damaged_block_is_set_aside_and_the_rest_is_served() {
+    if is_peer() {
+        return; // Prometheus does not start.
+    }
+    let site = site();
+    let index = site.path("data").join(SMALL).join("index");
+    std::fs::write(&index, b"not an index").unwrap();
+    let program = site.start();
+    let samples = program.samples("const[1d]", Some(1_700_092_799.0));
+    assert_eq!(samples.len(), 1);
+    let page = program.get("/metrics").text();
+    assert!(page.contains("\nprometheus_tsdb_blocks_loaded 1\n"), "{page}");
+    assert!(page.contains("\nbinnacle_tsdb_blocks_set_aside 1\n"), "{page}");
+    let log = program.log();
+    assert_eq!(log.lines().filter(|l| l.contains(SMALL) && l.contains("set aside")).count(), 1, "{log}");
+    assert!(index.exists(), "nothing is deleted");
+}
