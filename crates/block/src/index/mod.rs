@@ -162,6 +162,89 @@ mod tests {
         bytes
     }
 
+    fn section(content: Vec<u8>) -> Vec<u8> {
+        let mut bytes = (content.len() as u32).to_be_bytes().to_vec();
+        bytes.extend(with_checksum(content));
+        bytes
+    }
+
+    fn text(text: &str) -> Vec<u8> {
+        [&[text.len() as u8], text.as_bytes()].concat()
+    }
+
+    /// An index of version 1: series and symbols are named by their place, the table of postings is in no order.
+    #[test]
+    fn version_1_is_read() {
+        let mut file = [&MAGIC.to_be_bytes()[..], &[1]].concat();
+        let toc_symbols = file.len() as u64;
+        let texts = ["a", "b", "x", "y"];
+        let mut symbols = (texts.len() as u32).to_be_bytes().to_vec();
+        let mut places = Vec::new();
+        for t in texts {
+            places.push((file.len() + 4 + symbols.len()) as u8);
+            symbols.extend(text(t));
+        }
+        file.extend(section(symbols));
+        let toc_series = file.len() as u64;
+        let mut numbers = Vec::new();
+        // {a="x", b="y"} with two chunks, {a="y"} with none.
+        let first = vec![2, places[0], places[2], places[1], places[3], 2, 20, 5, 8, 3, 4, 32];
+        for entry in [first, vec![1, places[0], places[3], 0]] {
+            numbers.push(file.len() as u32);
+            file.push(entry.len() as u8);
+            file.extend(with_checksum(entry));
+        }
+        let toc_postings = file.len() as u64;
+        let mut table = 4u32.to_be_bytes().to_vec();
+        for (name, value, series) in [
+            ("b", "y", &numbers[..1]),
+            ("a", "y", &numbers[1..]),
+            ("", "", &numbers[..]),
+            ("a", "x", &numbers[..1]),
+        ] {
+            table.push(2);
+            table.extend(
+                [text(name), text(value), vec![0x80 | file.len() as u8 & 0x7f, (file.len() >> 7) as u8]]
+                    .concat(),
+            );
+            let list = series.iter().flat_map(|n| n.to_be_bytes());
+            file.extend(section((series.len() as u32).to_be_bytes().into_iter().chain(list).collect()));
+        }
+        let toc_table = file.len() as u64;
+        file.extend(section(table));
+        let toc = [toc_symbols, toc_series, 0, 0, toc_postings, toc_table];
+        file.extend(with_checksum(toc.iter().flat_map(|place| place.to_be_bytes()).collect()));
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        std::fs::write(&path, file).unwrap();
+        let index = Index::open(MappedFile::open(&path).unwrap()).unwrap();
+        assert_eq!(index.symbols().unwrap(), texts);
+        assert_eq!(index.label_names().collect::<Vec<_>>(), ["a", "b"]);
+        let list = |name, value| index.postings(name, value).unwrap().iter().collect::<Vec<_>>();
+        assert_eq!((list("", ""), list("a", "x")), (numbers.clone(), vec![numbers[0]]));
+        assert_eq!(
+            (list("a", "y"), list("b", "y"), list("b", "x")),
+            (vec![numbers[1]], vec![numbers[0]], vec![])
+        );
+        let mut values = Vec::new();
+        index
+            .values("a", "", |entry| {
+                values.push(entry.value);
+                true
+            })
+            .unwrap();
+        assert_eq!(values, ["x", "y"]);
+        let mut entry = SeriesEntry::default();
+        index.series(numbers[0], &mut entry).unwrap();
+        assert_eq!(entry.labels, [("a", "x"), ("b", "y")]);
+        let chunk = |min_time, max_time, reference| ChunkMeta { min_time, max_time, reference };
+        assert_eq!(entry.chunks, [chunk(10, 15, 8), chunk(18, 22, 24)]);
+        index.series(numbers[1], &mut entry).unwrap();
+        assert_eq!((&entry.labels[..], entry.chunks.len()), (&[("a", "y")][..], 0));
+        assert!(index.series(3, &mut entry).is_err());
+    }
+
     proptest! {
         /// Checksums hold, contents are anything.
         #[test]
