@@ -61,6 +61,34 @@ fn too_many_samples_end_a_query_with_prometheus_words() {
 }
 
 #[test]
+fn steps_without_samples_are_bounded_too() {
+    let store = store(100);
+    let engine = Engine::new(EngineOptions { max_samples: 100_000, ..EngineOptions::default() });
+    let at = |query: &str| {
+        engine
+            .instant(&store, &QueryContext::unlimited(), query, 200 * STEP, &Overrides::default())
+            .map(|r| r.value)
+            .map_err(|e| e.to_string())
+    };
+    let refused =
+        Err("query processing would load too many samples into memory in query execution".to_owned());
+    for query in [
+        // No column of these could be had at all.
+        "m_total[100y:1s]",
+        "max_over_time(m_total[100y:1ms])",
+        "sum_over_time(vector(1)[100y:1s])",
+        "vector(time())[100y:1s]",
+        // A column each of 100 series would be too much, however few samples stand in it.
+        "max_over_time(m_total[1d:1s] offset 30m)",
+    ] {
+        assert_eq!(at(query), refused, "{query}");
+    }
+    // One series of as many steps, nearly all of them empty, is not.
+    assert!(at("max_over_time(m_total{i=\"7\"}[1d:1s] offset 30m)").is_ok());
+    assert!(at("max_over_time(m_total[1h:10s])").is_ok());
+}
+
+#[test]
 fn a_query_stops_at_its_deadline_and_when_cancelled() {
     let store = store(10);
     let engine = Engine::new(EngineOptions::default());

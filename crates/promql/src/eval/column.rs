@@ -180,6 +180,11 @@ impl Column {
         self.present.clear();
     }
 
+    /// Number of steps, with a value or without.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     /// Number of values.
     pub(crate) fn count(&self) -> usize {
         self.present.count()

@@ -49,6 +49,11 @@ pub(crate) use workers::Workers;
 use crate::engine::{EngineOptions, QueryError, QueryStats};
 use crate::plan::{Plan, Scalar, Stage, Vector};
 
+/// Steps without a sample take memory too: so many weigh as one sample against the limit of samples. Columns of
+/// half empty series pass, and a subquery of a year by the second over series that come and go is refused before
+/// it takes the machine's memory.
+const CELLS_PER_SAMPLE: u64 = 8;
+
 /// What is read once for several scans.
 type Shared = Option<Arc<Vec<RawSeries>>>;
 
@@ -64,6 +69,7 @@ pub(crate) struct Evaluator<'q> {
     notes: Mutex<Annotations>,
     shared: Vec<Mutex<Shared>>,
     held: AtomicU64,
+    cells: AtomicU64,
     peak: AtomicU64,
     samples: AtomicU64,
     series: AtomicU64,
@@ -89,6 +95,7 @@ impl<'q> Evaluator<'q> {
             notes: Mutex::default(),
             shared: plan.reads.iter().map(|_| Mutex::default()).collect(),
             held: AtomicU64::new(0),
+            cells: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             samples: AtomicU64::new(0),
             series: AtomicU64::new(0),
@@ -111,24 +118,41 @@ impl<'q> Evaluator<'q> {
 
     /// Accounts samples that are now held in memory.
     fn hold(&self, n: u64) -> Result<Hold<'_>, QueryError> {
-        let now = self.held.fetch_add(n, Ordering::Relaxed) + n;
+        self.hold_columns(n, 0)
+    }
+
+    /// Accounts samples that are now held in memory in columns of `cells` steps in all.
+    fn hold_columns(&self, samples: u64, cells: u64) -> Result<Hold<'_>, QueryError> {
+        let now = self.held.fetch_add(samples, Ordering::Relaxed) + samples;
+        let cells_now = self.cells.fetch_add(cells, Ordering::Relaxed) + cells;
         self.peak.fetch_max(now, Ordering::Relaxed);
-        let hold = Hold::new(self, n);
-        self.ctx.hold(n)?;
-        if self.max_samples > 0 && now > self.max_samples {
+        let hold = Hold::new(self, samples, cells);
+        self.ctx.hold(samples)?;
+        let too_many = now > self.max_samples || cells_now / CELLS_PER_SAMPLE > self.max_samples;
+        if self.max_samples > 0 && too_many {
             return Err(Interrupted::TooManySamples.into());
         }
         Ok(hold)
     }
 
-    fn release(&self, n: u64) {
-        self.held.fetch_sub(n, Ordering::Relaxed);
-        self.ctx.release(n);
+    fn release(&self, samples: u64, cells: u64) {
+        self.held.fetch_sub(samples, Ordering::Relaxed);
+        self.cells.fetch_sub(cells, Ordering::Relaxed);
+        self.ctx.release(samples);
+    }
+
+    /// Refuses steps of which a single full series would be too many samples, before memory is asked for them.
+    fn check_steps(&self, grid: Grid) -> Result<(), QueryError> {
+        if self.max_samples > 0 && grid.len() as u64 > self.max_samples {
+            return Err(Interrupted::TooManySamples.into());
+        }
+        Ok(())
     }
 
     fn rows(&self, series: Vec<Series>) -> Result<Rows<'_>, QueryError> {
         let samples = series.iter().map(|s| s.floats.count() as u64).sum();
-        Ok(Rows { series, hold: self.hold(samples)? })
+        let cells = series.iter().map(|s| s.floats.len() as u64).sum();
+        Ok(Rows { series, hold: self.hold_columns(samples, cells)? })
     }
 
     /// The series of a vector expression over the steps of `grid`.
@@ -137,6 +161,7 @@ impl<'q> Evaluator<'q> {
         if grid.len() == 0 {
             return self.rows(Vec::new());
         }
+        self.check_steps(grid)?;
         match vector {
             Vector::Scan(scan) => self.scan_rows(scan, grid),
             Vector::Subquery(subquery) => self.subquery(subquery, grid),
@@ -195,6 +220,7 @@ impl<'q> Evaluator<'q> {
 
     /// The values of a scalar expression over the steps of `grid`.
     fn scalar(&self, scalar: &Scalar, grid: Grid) -> Result<Scalars, QueryError> {
+        self.check_steps(grid)?;
         Ok(match scalar {
             Scalar::Const(v) => Scalars::Const(*v),
             Scalar::Time => Scalars::Steps((0..grid.len()).map(|i| grid.time(i) as f64 / 1000.0).collect()),

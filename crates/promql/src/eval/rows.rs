@@ -12,17 +12,18 @@ use model::Labels;
 pub(super) struct Hold<'e> {
     evaluator: &'e Evaluator<'e>,
     samples: u64,
+    cells: u64,
 }
 
 impl<'e> Hold<'e> {
-    pub(super) fn new(evaluator: &'e Evaluator<'_>, samples: u64) -> Self {
-        Hold { evaluator, samples }
+    pub(super) fn new(evaluator: &'e Evaluator<'_>, samples: u64, cells: u64) -> Self {
+        Hold { evaluator, samples, cells }
     }
 }
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        self.evaluator.release(self.samples);
+        self.evaluator.release(self.samples, self.cells);
     }
 }
 

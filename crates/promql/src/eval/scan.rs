@@ -22,6 +22,9 @@ const SERIES_FOR_THREADS: usize = 32;
 /// Series of shared reads that make one item of work.
 const SHARED_SERIES_PER_ITEM: usize = 16;
 
+/// With more steps than this, a look at the clock for each series costs nothing.
+const MANY_STEPS: usize = 10_000;
+
 /// A decoded series of a read that several scans use.
 #[derive(Debug)]
 pub(super) struct RawSeries {
@@ -260,6 +263,8 @@ impl Evaluator<'_> {
             return results.into_iter().collect();
         }
         let parts = self.select(read)?;
+        // Series of very many steps take long each.
+        let check_every = if grid.len() > MANY_STEPS { 1 } else { 64 };
         let heavy = parts.iter().map(|p| p.size_hint()).sum::<usize>() >= SERIES_FOR_THREADS;
         let results = self.workers.run(parts, heavy, |group| {
             let (mut worker, mut state) = (worker(), init());
@@ -268,7 +273,7 @@ impl Evaluator<'_> {
             for mut part in group {
                 while let Some(labels) = decode(&mut *part, read, &mut decoded)? {
                     series += 1;
-                    if series % 64 == 1 {
+                    if series % check_every == 1 % check_every {
                         self.ctx.check()?;
                     }
                     one(&mut worker, &mut state, Cow::Owned(labels), &decoded)?;
@@ -375,7 +380,7 @@ impl Evaluator<'_> {
             grid,
             || (Vec::new(), Vec::new()),
             |(series, holds), found| {
-                holds.push(self.hold(found.column.count() as u64)?);
+                holds.push(self.hold_columns(found.column.count() as u64, found.column.len() as u64)?);
                 series.push(Series {
                     labels: found.labels,
                     drop_name: found.drop_name,
