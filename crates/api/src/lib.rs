@@ -104,8 +104,10 @@ pub struct RuntimeInfo {
     pub last_config_time: i64,
     /// Repairs of the log so far.
     pub corruption_count: u64,
-    /// Worker threads.
+    /// Threads of the process.
     pub threads: usize,
+    /// Cores that it may use.
+    pub cores: usize,
     /// How long samples are kept, as a Prometheus duration.
     pub storage_retention: String,
 }

@@ -66,7 +66,7 @@ pub(crate) async fn runtime_info(api: Arc<Api>, _: Request) -> Answer {
     json::raw_field(&mut out, "corruptionCount", info.corruption_count);
     // The names are those of Go's runtime; clients read the fields, so they carry the nearest thing there is here.
     json::raw_field(&mut out, "goroutineCount", info.threads);
-    json::raw_field(&mut out, "GOMAXPROCS", info.threads);
+    json::raw_field(&mut out, "GOMAXPROCS", info.cores);
     json::raw_field(&mut out, "GOMEMLIMIT", i64::MAX);
     json::field(&mut out, "GOGC", "");
     json::field(&mut out, "GODEBUG", "");

@@ -41,6 +41,11 @@ pub(crate) fn now_millis() -> i64 {
     millis_since_epoch(SystemTime::now())
 }
 
+/// Threads of this process, by the kernel's count; 0 where it does not say.
+fn own_threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
+}
+
 fn millis_since_epoch(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
@@ -150,7 +155,8 @@ impl api::Runtime for Runtime {
             reload_config_success: self.last_reload_ok.load(Ordering::Relaxed),
             last_config_time: self.last_config_time.load(Ordering::Relaxed),
             corruption_count: self.head.corruptions(),
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: own_threads(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
             storage_retention: model::duration::format(retention),
         }
     }
