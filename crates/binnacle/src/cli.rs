@@ -47,8 +47,17 @@ pub(crate) fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("{error:#}")),
+        Err(error) => fail(&with_causes(&error)),
     }
+}
+
+/// The error and its causes, each that the one before it does not tell already.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        _ if told.ends_with(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
 }
 
 fn fail(message: &str) -> ExitCode {
@@ -70,6 +79,18 @@ fn with_default_role(mut args: Vec<String>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let taken = std::io::Error::other("Address already in use");
+        let quoting = anyhow::Error::from(taken).context("cannot listen on :80: Address already in use");
+        assert_eq!(
+            with_causes(&quoting.context("starting")),
+            "starting: cannot listen on :80: Address already in use"
+        );
+        let plain = anyhow::anyhow!("no space").context("closing the storage");
+        assert_eq!(with_causes(&plain), "closing the storage: no space");
+    }
 
     fn role_of(args: &[&str]) -> String {
         with_default_role(args.iter().map(ToString::to_string).collect()).join(" ")

@@ -163,8 +163,12 @@ impl api::Runtime for Runtime {
 
     fn reload(&self) -> Result<(), String> {
         let began = std::time::Instant::now();
+        let mut report = String::new();
         let reloaded = load(&self.source, self.options.retention)
-            .map_err(|e| e.to_string())
+            .map_err(|e| {
+                report.clone_from(&e.report);
+                e.to_string()
+            })
             .and_then(|loaded| self.apply(loaded).map_err(|e| e.to_string()));
         match &reloaded {
             Ok(()) => {
@@ -173,7 +177,11 @@ impl api::Runtime for Runtime {
             }
             Err(error) => {
                 self.note_reload(false);
-                tracing::error!(err = error.as_str(), "Error reloading config; the old one goes on running");
+                tracing::error!(
+                    err = error.as_str(),
+                    report = report.trim_end(),
+                    "Error reloading config; the old one goes on running"
+                );
             }
         }
         reloaded
