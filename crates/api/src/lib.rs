@@ -14,6 +14,7 @@ mod routes;
 mod self_metrics;
 mod series;
 mod server;
+mod starting;
 mod status;
 mod targets;
 
@@ -29,6 +30,7 @@ use tokio::sync::Semaphore;
 use crate::metrics::Metrics;
 
 pub use server::{ServeError, listen, serve};
+pub use starting::serve_starting;
 
 /// What the server is told by flags.
 #[derive(Debug, Clone)]

@@ -84,13 +84,22 @@ async fn serve(
     let stop = CancellationToken::new();
 
     // The addresses first: one that is taken is worth knowing before a long replay.
-    let mut listeners = Vec::new();
+    let opened = CancellationToken::new();
+    let mut waiting = Vec::new();
     for address in &options.listen {
-        listeners.push(api::listen(address).await?);
+        let listener = api::listen(address).await?;
+        let (prefix, opened) = (options.route_prefix.clone(), opened.clone());
+        waiting.push(tokio::spawn(async move { api::serve_starting(listener, &prefix, opened).await }));
     }
 
     let head = open_head(options, &registry).await?;
     let blocks = open_blocks(options, &registry).await?;
+    // From here on requests wait the moment until they can be answered in full.
+    opened.cancel();
+    let mut listeners = Vec::new();
+    for listener in waiting {
+        listeners.push(listener.await?);
+    }
     let discovery_metrics = discovery::Metrics::register(&registry);
     let discovery = discovery::Manager::new("scrape", &discovery_metrics, options.discovery_interval);
     let scrape = Arc::new(scrape::Manager::new(
