@@ -220,7 +220,7 @@ impl Section for FileSd {
 fn is_list_of_targets(path: &str) -> bool {
     let Some((stem, extension)) = path.rsplit_once('.') else { return false };
     let known = ["json", "yml", "yaml", "JSON", "YML", "YAML"].contains(&extension);
-    known && stem.split_once('*').is_none_or(|(_, after)| !after.contains(['*', '/']))
+    known && stem.split_once('*').is_none_or(|(_, after)| !after.contains('/'))
 }
 
 section! {
@@ -565,5 +565,18 @@ impl KubernetesSd {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_stand_in_the_last_element_of_a_path_to_targets() {
+        let names =
+            ["a.json", "d/*.yml", "d/a*b*.yaml", "a*.JSON", "*/a.json", "a*/b*.yml", "a.txt", "json", "a*"];
+        let listed: Vec<bool> = names.iter().map(|name| is_list_of_targets(name)).collect();
+        assert_eq!(listed, [true, true, true, true, false, false, false, false, false]);
     }
 }
