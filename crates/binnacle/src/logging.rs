@@ -74,7 +74,10 @@ where
             meta.file().unwrap_or("").rsplit('/').next().unwrap_or(""),
             meta.line().unwrap_or(0)
         );
-        let component = meta.target().split("::").next().unwrap_or("").to_owned();
+        let component = fields.take("component").unwrap_or_else(|| {
+            // The crate's name, where the event does not say more.
+            meta.target().split("::").next().unwrap_or("").to_owned()
+        });
         let head = [
             ("time", model::timestamp::format_rfc3339(now)),
             ("level", meta.level().as_str().to_owned()),
@@ -106,6 +109,13 @@ where
 struct Fields {
     message: String,
     others: Vec<(&'static str, String)>,
+}
+
+impl Fields {
+    fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.others.iter().position(|(n, _)| *n == name)?;
+        Some(self.others.remove(at).1)
+    }
 }
 
 impl Visit for Fields {
