@@ -3,6 +3,7 @@
 //! Nothing here does I/O, spawns a thread or knows an async runtime.
 
 pub mod duration;
+pub mod histogram;
 mod labels;
 mod letter_case;
 mod matcher;
@@ -15,6 +16,7 @@ mod sample;
 pub mod size;
 pub mod timestamp;
 
+pub use histogram::FloatHistogram;
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};
 pub use matcher::{MatchOp, Matcher};
 pub use names::ValidationScheme;
