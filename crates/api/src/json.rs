@@ -1,6 +1,6 @@
 //! A writer of JSON text: no tree is built, large results are written piece by piece.
 
-use model::Labels;
+use model::{FloatHistogram, Labels};
 
 /// Appends a string with quotes.
 pub(crate) fn string(out: &mut String, text: &str) {
@@ -101,6 +101,40 @@ pub(crate) fn point(out: &mut String, t: i64, v: f64) {
     out.push_str("\"]");
 }
 
+/// Appends `[seconds,{histogram}]`: count, sum and the populated buckets, each as whether its bounds belong to it
+/// (0: the upper, 1: the lower, 2: neither, 3: both), lower bound, upper bound and population.
+pub(crate) fn histogram_point(out: &mut String, t: i64, h: &FloatHistogram) {
+    let number = |out: &mut String, v: f64| {
+        out.push('"');
+        model::number::push_api_value(out, v);
+        out.push('"');
+    };
+    out.push('[');
+    timestamp(out, t);
+    out.push_str(",{\"count\":");
+    number(out, h.count);
+    out.push_str(",\"sum\":");
+    number(out, h.sum);
+    let mut open = false;
+    for bucket in h.buckets().filter(|b| b.count != 0.0) {
+        out.push_str(if open { "," } else { ",\"buckets\":[" });
+        open = true;
+        out.push_str(match (bucket.lower_inclusive, bucket.upper_inclusive) {
+            (false, true) => "[0,",
+            (true, false) => "[1,",
+            (false, false) => "[2,",
+            (true, true) => "[3,",
+        });
+        number(out, bucket.lower);
+        out.push(',');
+        number(out, bucket.upper);
+        out.push(',');
+        number(out, bucket.count);
+        out.push(']');
+    }
+    out.push_str(if open { "]}]" } else { "}]" });
+}
+
 fn itoa(mut n: u64, buf: &mut [u8; 20]) -> &str {
     let mut at = buf.len();
     loop {
@@ -133,6 +167,26 @@ mod tests {
             timestamp(&mut out, millis);
             assert_eq!(out, want);
         }
+    }
+
+    #[test]
+    fn histograms_list_their_populated_buckets() {
+        let h = FloatHistogram {
+            zero_threshold: 0.5,
+            zero_count: 2.0,
+            count: 6.0,
+            sum: 4.5,
+            positive: vec![(1, 3.0), (2, 0.0)],
+            negative: vec![(1, 1.0)],
+            ..FloatHistogram::default()
+        };
+        let mut out = String::new();
+        histogram_point(&mut out, 1_500, &h);
+        let buckets = r#"[[1,"-2","-1","1"],[3,"-0.5","0.5","2"],[0,"1","2","3"]]"#;
+        assert_eq!(out, format!(r#"[1.500,{{"count":"6","sum":"4.5","buckets":{buckets}}}]"#));
+        out.clear();
+        histogram_point(&mut out, 0, &FloatHistogram::default());
+        assert_eq!(out, r#"[0,{"count":"0","sum":"0"}]"#);
     }
 
     #[test]

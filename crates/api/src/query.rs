@@ -287,8 +287,13 @@ fn write_vector(out: &mut Output<'_>, samples: &[VectorSample]) -> Result<(), Go
         }
         out.text.push_str(r#"{"metric":"#);
         json::labels(&mut out.text, &sample.labels);
-        out.text.push_str(r#","value":"#);
-        json::point(&mut out.text, sample.t, sample.v);
+        if let Some(histogram) = &sample.histogram {
+            out.text.push_str(r#","histogram":"#);
+            json::histogram_point(&mut out.text, sample.t, histogram);
+        } else {
+            out.text.push_str(r#","value":"#);
+            json::point(&mut out.text, sample.t, sample.v);
+        }
         out.text.push('}');
     }
     out.text.push(']');
@@ -303,14 +308,27 @@ fn write_matrix(out: &mut Output<'_>, series: &[MatrixSeries]) -> Result<(), Gon
         }
         out.text.push_str(r#"{"metric":"#);
         json::labels(&mut out.text, &series.labels);
-        out.text.push_str(r#","values":["#);
-        for (i, (&t, &v)) in series.times.iter().zip(&series.values).enumerate() {
-            if i > 0 {
-                out.text.push(',');
+        if !series.values.is_empty() {
+            out.text.push_str(r#","values":["#);
+            for (i, (&t, &v)) in series.times.iter().zip(&series.values).enumerate() {
+                if i > 0 {
+                    out.text.push(',');
+                }
+                json::point(&mut out.text, t, v);
             }
-            json::point(&mut out.text, t, v);
+            out.text.push(']');
         }
-        out.text.push_str("]}");
+        if !series.histograms.is_empty() {
+            out.text.push_str(r#","histograms":["#);
+            for (i, sample) in series.histograms.iter().enumerate() {
+                if i > 0 {
+                    out.text.push(',');
+                }
+                json::histogram_point(&mut out.text, sample.t, &sample.histogram);
+            }
+            out.text.push(']');
+        }
+        out.text.push('}');
     }
     out.text.push(']');
     Ok(())

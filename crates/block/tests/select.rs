@@ -112,6 +112,9 @@ fn the_newest_sample_is_delivered() {
                     let mut times = Vec::new();
                     for chunk in series.chunks.iter() {
                         match *chunk {
+                            storage::ChunkView::Histograms(_) => {
+                                panic!("histograms where floats were written")
+                            }
                             storage::ChunkView::Samples(list) => times.extend(list.iter().map(|s| s.t)),
                             storage::ChunkView::Encoded { encoding, samples, bytes, .. } => {
                                 let mut out = chunk::Columns::default();

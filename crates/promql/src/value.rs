@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use model::Labels;
+use model::histogram::HistogramSample;
+use model::{FloatHistogram, Labels};
 
 /// The value of an expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,8 +35,10 @@ pub struct VectorSample {
     pub labels: Labels,
     /// Time of evaluation, in milliseconds.
     pub t: i64,
-    /// The value.
+    /// The value; 0 where it is a histogram.
     pub v: f64,
+    /// The value, where it is a histogram.
+    pub histogram: Option<Arc<FloatHistogram>>,
 }
 
 /// A series' samples.
@@ -43,8 +46,10 @@ pub struct VectorSample {
 pub struct MatrixSeries {
     /// Whose.
     pub labels: Labels,
-    /// In milliseconds, ascending. Series with a sample at every step share one list.
+    /// Of the floats: in milliseconds, ascending. Series with a sample at every step share one list.
     pub times: Arc<[i64]>,
     /// One value for each time.
     pub values: Vec<f64>,
+    /// Histograms, in order of time.
+    pub histograms: Vec<HistogramSample>,
 }

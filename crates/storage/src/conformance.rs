@@ -82,6 +82,7 @@ fn read<S: Select>(store: &S, request: &Request<'_>) -> Result<Vec<(Labels, Vec<
             for chunk in series.chunks.iter() {
                 match chunk {
                     ChunkView::Samples(s) => samples.extend_from_slice(s),
+                    ChunkView::Histograms(_) => return Err("histograms where floats were written".to_owned()),
                     ChunkView::Encoded { encoding, samples: count, bytes, min_time, max_time } => {
                         let mut columns = Columns::default();
                         chunk::decode(*encoding, bytes, *count, &mut columns).map_err(text)?;
@@ -262,6 +263,7 @@ fn snapshot<S: Append + Select>(store: &S) -> Case {
             for chunk in series.chunks.iter() {
                 count += match chunk {
                     ChunkView::Samples(s) => s.len(),
+                    ChunkView::Histograms(h) => h.len(),
                     ChunkView::Encoded { encoding, samples, bytes, .. } => {
                         let mut columns = Columns::default();
                         chunk::decode(*encoding, bytes, *samples, &mut columns).map_err(text)?;

@@ -1,7 +1,9 @@
 //! A store in plain memory: for tests, rule unit tests and small tools.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use model::histogram::{FloatHistogram, HistogramSample};
 use model::{Labels, Matcher, Sample};
 use parking_lot::RwLock;
 
@@ -29,6 +31,14 @@ struct Inner {
 struct Stored {
     labels: Labels,
     samples: Vec<Sample>,
+    histograms: Vec<HistogramSample>,
+}
+
+/// What a part delivers of a series.
+#[derive(Default)]
+struct Delivered {
+    samples: Vec<Sample>,
+    histograms: Vec<HistogramSample>,
 }
 
 impl MemoryStore {
@@ -55,6 +65,24 @@ impl MemoryStore {
         Ok(())
     }
 
+    /// Stores native histograms of one series, as [`insert`](Self::insert) stores floats. What is known about counter
+    /// resets is noted as a block does.
+    ///
+    /// # Errors
+    /// Time and reason of the first sample that was refused; those before it are stored.
+    pub fn insert_histograms(
+        &self,
+        labels: &Labels,
+        samples: impl IntoIterator<Item = (i64, FloatHistogram)>,
+    ) -> Result<(), (i64, Rejection)> {
+        let mut inner = self.inner.write();
+        let (at, _) = inner.resolve(labels);
+        for (t, histogram) in samples {
+            inner.push_histogram(at, t, histogram).map_err(|rejection| (t, rejection))?;
+        }
+        Ok(())
+    }
+
     /// Number of series.
     #[must_use]
     pub fn series_count(&self) -> usize {
@@ -73,7 +101,7 @@ impl Inner {
             return (at, false);
         }
         let at = self.series.len();
-        self.series.push(Stored { labels: labels.clone(), samples: Vec::new() });
+        self.series.push(Stored { labels: labels.clone(), samples: Vec::new(), histograms: Vec::new() });
         self.by_labels.insert(labels.clone(), at);
         (at, true)
     }
@@ -92,6 +120,22 @@ impl Inner {
         }
     }
 
+    fn push_histogram(&mut self, at: usize, t: i64, mut histogram: FloatHistogram) -> Result<(), Rejection> {
+        let Some(series) = self.series.get_mut(at) else { return Err(Rejection::UnknownSeries) };
+        let previous = series.histograms.last();
+        match previous {
+            Some(last) if t < last.t => return Err(Rejection::OutOfOrder),
+            Some(last) if t == last.t => return Err(Rejection::Duplicate),
+            _ => {}
+        }
+        // A marker or a float in between begins a new chunk.
+        let floats_before = |t: i64| series.samples.partition_point(|s| s.t <= t);
+        let adjacent = previous.filter(|p| floats_before(p.t) == floats_before(t));
+        histogram.reset = histogram.stored_reset(adjacent.map(|p| &*p.histogram));
+        series.histograms.push(HistogramSample { t, histogram: Arc::new(histogram) });
+        Ok(())
+    }
+
     /// Series that match, in order of labels.
     fn matching<'a>(&'a self, matchers: &'a [Matcher]) -> impl Iterator<Item = &'a Stored> {
         self.by_labels
@@ -106,6 +150,17 @@ impl Stored {
         let from = self.samples.partition_point(|s| s.t < min_time);
         let to = self.samples.partition_point(|s| s.t <= max_time);
         self.samples.get(from..to).unwrap_or_default()
+    }
+
+    fn histograms_between(&self, min_time: i64, max_time: i64) -> &[HistogramSample] {
+        let from = self.histograms.partition_point(|s| s.t < min_time);
+        let to = self.histograms.partition_point(|s| s.t <= max_time);
+        self.histograms.get(from..to).unwrap_or_default()
+    }
+
+    fn has_any(&self, min_time: i64, max_time: i64) -> bool {
+        !self.between(min_time, max_time).is_empty()
+            || !self.histograms_between(min_time, max_time).is_empty()
     }
 }
 
@@ -132,15 +187,22 @@ impl Append for MemoryStore {
 
 /// A copy of what a part delivers: the view is fixed when `select` returns.
 struct MemoryPart {
-    series: std::vec::IntoIter<(Labels, Vec<Sample>)>,
-    current: Vec<Sample>,
+    series: std::vec::IntoIter<(Labels, Delivered)>,
+    current: Delivered,
 }
 
 impl SeriesPart for MemoryPart {
     fn next(&mut self) -> Result<Option<SeriesView<'_>>, SelectError> {
-        let Some((labels, samples)) = self.series.next() else { return Ok(None) };
-        self.current = samples;
-        Ok(Some(SeriesView::new(labels, vec![ChunkView::Samples(&self.current)])))
+        let Some((labels, delivered)) = self.series.next() else { return Ok(None) };
+        self.current = delivered;
+        let mut chunks = Vec::with_capacity(2);
+        if !self.current.samples.is_empty() {
+            chunks.push(ChunkView::Samples(&self.current.samples));
+        }
+        if !self.current.histograms.is_empty() {
+            chunks.push(ChunkView::Histograms(&self.current.histograms));
+        }
+        Ok(Some(SeriesView::new(labels, chunks)))
     }
 
     fn size_hint(&self) -> usize {
@@ -164,20 +226,25 @@ impl Select for MemoryStore {
     ) -> Result<Vec<Box<dyn SeriesPart + '_>>, SelectError> {
         ctx.check()?;
         let inner = self.inner.read();
-        let mut answer: Vec<(Labels, Vec<Sample>)> = Vec::new();
+        let mut answer: Vec<(Labels, Delivered)> = Vec::new();
         for series in inner.matching(request.matchers) {
             let mut samples = series.between(request.min_time, request.max_time);
             if request.newest_only && samples.len() > 1 {
                 samples = samples.get(samples.len() - 1..).unwrap_or_default();
             }
-            if !samples.is_empty() {
-                answer.push((project(&series.labels, request.labels), samples.to_vec()));
+            let mut histograms = series.histograms_between(request.min_time, request.max_time);
+            if request.newest_only && histograms.len() > 1 {
+                histograms = histograms.get(histograms.len() - 1..).unwrap_or_default();
+            }
+            if !samples.is_empty() || !histograms.is_empty() {
+                let delivered = Delivered { samples: samples.to_vec(), histograms: histograms.to_vec() };
+                answer.push((project(&series.labels, request.labels), delivered));
             }
         }
         let mut parts: Vec<Box<dyn SeriesPart + '_>> = Vec::new();
         while !answer.is_empty() {
             let rest = answer.split_off(answer.len().min(SERIES_PER_PART));
-            parts.push(Box::new(MemoryPart { series: answer.into_iter(), current: Vec::new() }));
+            parts.push(Box::new(MemoryPart { series: answer.into_iter(), current: Delivered::default() }));
             answer = rest;
         }
         Ok(parts)
@@ -194,7 +261,7 @@ impl Select for MemoryStore {
         let inner = self.inner.read();
         let mut names: Vec<String> = inner
             .matching(matchers)
-            .filter(|series| !series.between(min_time, max_time).is_empty())
+            .filter(|series| series.has_any(min_time, max_time))
             .flat_map(|series| series.labels.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>())
             .collect();
         names.sort_unstable();
@@ -214,7 +281,7 @@ impl Select for MemoryStore {
         let inner = self.inner.read();
         let mut values: Vec<String> = inner
             .matching(matchers)
-            .filter(|series| !series.between(min_time, max_time).is_empty())
+            .filter(|series| series.has_any(min_time, max_time))
             .filter_map(|series| series.labels.get(name).map(str::to_owned))
             .collect();
         values.sort_unstable();

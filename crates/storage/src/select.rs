@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use chunk::Encoding;
+use model::histogram::HistogramSample;
 use model::{Labels, Matcher, Sample};
 
 use crate::{Interrupted, QueryContext};
@@ -52,6 +53,8 @@ pub enum ChunkView<'a> {
     },
     /// Already decoded, in order of time.
     Samples(&'a [Sample]),
+    /// Native histograms, already decoded, in order of time.
+    Histograms(&'a [HistogramSample]),
 }
 
 /// A series and its data, valid until the next call of [`SeriesPart::next`].
@@ -59,7 +62,7 @@ pub enum ChunkView<'a> {
 pub struct SeriesView<'a> {
     /// As projected.
     pub labels: Labels,
-    /// In order of time, not overlapping. Borrowed from a part that holds views of its store's data, owned where
+    /// In order of time, not overlapping within floats and within histograms. Borrowed from a part that holds views of its store's data, owned where
     /// the views point into the part itself (which cannot keep views of its own buffers).
     pub chunks: Cow<'a, [ChunkView<'a>]>,
 }

@@ -4,4 +4,4 @@ pub mod promqltest;
 mod recordings;
 pub mod reference;
 
-pub use recordings::{HistogramNames, gunzip, load_dataset, shared};
+pub use recordings::{gunzip, load_dataset, shared};

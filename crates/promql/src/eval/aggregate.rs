@@ -1,16 +1,22 @@
 //! Aggregations that accumulate: `sum`, `avg`, `count`, `min`, `max`, `group`, `stddev`, `stdvar`; and `quantile`
 //! and `count_values`.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use model::{Labels, LabelsBuilder, METRIC_NAME, number};
+use parking_lot::Mutex;
 
-use super::column::{Bitmap, Column, Grid, Scalars, Series};
+use super::annotations::Annotations;
+use super::column::{Bitmap, Column, Grid, Point, Scalars, Series};
+use super::mixed::HistogramMean;
+use super::native_rate::Remarks;
 use super::order::{nan_first, quantile_of_sorted};
 use super::over_time::{Mean, add_compensated};
 use super::rows::{LabelMap, Rows};
 use super::{Evaluator, max_of, min_of};
-use crate::ast::AggregateOp;
+use crate::ast::{AggregateOp, Span};
 use crate::engine::QueryError;
 use crate::plan::{Aggregation, Vector};
 
@@ -68,7 +74,7 @@ impl Accumulator {
         }
     }
 
-    /// Takes in a series.
+    /// Takes in the floats of a series, and what histograms count the same.
     fn add(&mut self, column: &Column) {
         match self {
             Accumulator::Sum { sum, compensation } => {
@@ -234,36 +240,133 @@ impl Accumulator {
     }
 }
 
+/// Whether the operation does anything with histograms.
+fn takes_histograms(op: AggregateOp) -> bool {
+    matches!(op, AggregateOp::Sum | AggregateOp::Avg | AggregateOp::Count | AggregateOp::Group)
+}
+
+/// Sums or means of histograms, for each step.
+struct HistogramAccumulator {
+    means: Vec<Option<HistogramMean>>,
+    /// Steps at which schemas did not fit: there is no result.
+    misfit: Bitmap,
+    /// The metrics of those that did not fit.
+    misfits: BTreeSet<String>,
+}
+
+impl HistogramAccumulator {
+    fn new(len: usize) -> Self {
+        HistogramAccumulator { means: vec![None; len], misfit: Bitmap::new(len), misfits: BTreeSet::new() }
+    }
+
+    fn add(&mut self, average: bool, column: &Column, name: &str) {
+        for (i, h) in column.histograms() {
+            let Some(slot) = self.means.get_mut(i) else { continue };
+            match slot {
+                _ if self.misfit.get(i) => {}
+                None => *slot = Some(HistogramMean::new(h)),
+                Some(mean) => {
+                    let added = if average { mean.add(h) } else { mean.add_to_sum(h) };
+                    if added.is_err() {
+                        self.misfit.set(i);
+                        self.misfits.insert(name.to_owned());
+                    }
+                }
+            }
+        }
+    }
+
+    fn merge(&mut self, average: bool, other: &HistogramAccumulator) {
+        self.misfit.union(&other.misfit);
+        self.misfits.extend(other.misfits.iter().cloned());
+        for (i, (mine, theirs)) in self.means.iter_mut().zip(&other.means).enumerate() {
+            match (mine, theirs) {
+                (mine @ None, theirs) => mine.clone_from(theirs),
+                (Some(mine), Some(theirs)) => {
+                    if mine.merge(theirs, average).is_err() {
+                        self.misfit.set(i);
+                    }
+                }
+                (Some(_), None) => {}
+            }
+        }
+    }
+
+    /// Sets the results in a column that has those of the floats.
+    fn finish(self, average: bool, span: Span, notes: &Mutex<Annotations>, out: &mut Column) {
+        for name in &self.misfits {
+            notes.lock().mixed_schemas(name, span);
+        }
+        for (i, mean) in self.means.into_iter().enumerate() {
+            let Some(mean) = mean else { continue };
+            if out.present.get(i) {
+                notes.lock().mixed_floats_histograms_in_aggregation(span);
+                out.unset(i);
+            } else if !self.misfit.get(i) {
+                mean.remark(Remarks { notes, name: "", span });
+                let mut value = if average { mean.mean() } else { mean.sum() };
+                value.compact();
+                out.set_histogram(i, Arc::new(value));
+            }
+        }
+    }
+}
+
 /// Groups in order of first appearance.
 struct Groups {
     op: AggregateOp,
     len: usize,
     index: LabelMap<Labels, usize>,
-    groups: Vec<(Labels, bool, Accumulator)>,
+    groups: Vec<Group>,
+    /// A histogram was there where the operation has no use for one.
+    ignored: bool,
+}
+
+/// What is known of a group.
+struct Group {
+    labels: Labels,
+    drop_name: bool,
+    floats: Accumulator,
+    /// Of `sum` and `avg`, where there are any.
+    histograms: Option<Box<HistogramAccumulator>>,
 }
 
 impl Groups {
     fn new(op: AggregateOp, len: usize) -> Self {
-        Groups { op, len, index: LabelMap::default(), groups: Vec::new() }
+        Groups { op, len, index: LabelMap::default(), groups: Vec::new(), ignored: false }
     }
 
-    fn group(&mut self, labels: Labels) -> Option<&mut (Labels, bool, Accumulator)> {
+    fn group(&mut self, labels: Labels) -> Option<&mut Group> {
         let at = match self.index.entry(labels) {
             Entry::Occupied(at) => *at.get(),
             Entry::Vacant(slot) => {
                 let labels = slot.key().clone();
                 slot.insert(self.groups.len());
-                self.groups.push((labels, false, Accumulator::new(self.op, self.len)));
+                let floats = Accumulator::new(self.op, self.len);
+                self.groups.push(Group { labels, drop_name: false, floats, histograms: None });
                 self.groups.len() - 1
             }
         };
         self.groups.get_mut(at)
     }
 
-    fn add(&mut self, labels: Labels, drop_name: bool, column: &Column) {
-        if let Some((_, drop, accumulator)) = self.group(labels) {
-            *drop |= drop_name;
-            accumulator.add(column);
+    fn add(&mut self, labels: Labels, drop_name: bool, column: &Column, name: &str) {
+        let (op, len) = (self.op, self.len);
+        let may_have_histograms = column.may_have_histograms();
+        if may_have_histograms && !takes_histograms(op) {
+            if column.histograms().next().is_some() {
+                self.ignored = true;
+            }
+            if column.iter().next().is_none() {
+                return;
+            }
+        }
+        let Some(group) = self.group(labels) else { return };
+        group.drop_name |= drop_name;
+        group.floats.add(column);
+        if may_have_histograms && matches!(op, AggregateOp::Sum | AggregateOp::Avg) {
+            let histograms = group.histograms.get_or_insert_with(|| Box::new(HistogramAccumulator::new(len)));
+            histograms.add(op == AggregateOp::Avg, column, name);
         }
     }
 
@@ -272,19 +375,32 @@ impl Groups {
             *self = other;
             return;
         }
-        for (labels, drop_name, accumulator) in other.groups {
-            if let Some((_, drop, mine)) = self.group(labels) {
-                *drop |= drop_name;
-                mine.merge(&accumulator);
+        self.ignored |= other.ignored;
+        let average = self.op == AggregateOp::Avg;
+        for theirs in other.groups {
+            if let Some(mine) = self.group(theirs.labels) {
+                mine.drop_name |= theirs.drop_name;
+                mine.floats.merge(&theirs.floats);
+                match (&mut mine.histograms, theirs.histograms) {
+                    (Some(mine), Some(theirs)) => mine.merge(average, &theirs),
+                    (mine @ None, theirs) => *mine = theirs,
+                    (Some(_), None) => {}
+                }
             }
         }
     }
 
-    fn finish(self) -> Vec<Series> {
-        let series = |(labels, drop_name, accumulator): (Labels, bool, Accumulator)| Series {
-            labels,
-            drop_name,
-            floats: accumulator.finish(),
+    fn finish(self, span: Span, notes: &Mutex<Annotations>) -> Vec<Series> {
+        if self.ignored {
+            notes.lock().histogram_ignored_in_aggregation(self.op.as_str(), span);
+        }
+        let average = self.op == AggregateOp::Avg;
+        let series = |group: Group| {
+            let mut floats = group.floats.finish();
+            if let Some(histograms) = group.histograms {
+                histograms.finish(average, span, notes, &mut floats);
+            }
+            Series { labels: group.labels, drop_name: group.drop_name, floats }
         };
         self.groups.into_iter().map(series).collect()
     }
@@ -343,7 +459,9 @@ impl Evaluator<'_> {
                     grid,
                     || Groups::new(a.op, len),
                     |groups, found| {
-                        groups.add(grouping.of(&found.labels), found.drop_name, found.column);
+                        let name = scan.name.as_deref().filter(|_| !scan.drops_name() || self.delayed_names);
+                        let name = name.unwrap_or_else(|| found.labels.value(METRIC_NAME));
+                        groups.add(grouping.of(&found.labels), found.drop_name, found.column, name);
                         Ok(())
                     },
                 )?;
@@ -353,11 +471,14 @@ impl Evaluator<'_> {
             }
             input => {
                 for series in &self.vector(input, grid)?.series {
-                    groups.add(grouping.of(&series.labels), series.drop_name, &series.floats);
+                    let name = series.labels.value(METRIC_NAME);
+                    groups.add(grouping.of(&series.labels), series.drop_name, &series.floats, name);
                 }
             }
         }
-        self.rows(groups.finish())
+        let mut series = groups.finish(a.input_span, &self.notes);
+        series.retain(|s| !s.floats.is_absent());
+        self.rows(series)
     }
 
     fn quantile(&self, a: &Aggregation, grouping: Grouping<'_>, grid: Grid) -> Result<Rows<'_>, QueryError> {
@@ -380,6 +501,9 @@ impl Evaluator<'_> {
             }
         }
         let rows = self.vector(&a.input, grid)?;
+        if rows.series.iter().any(|s| s.floats.histograms().next().is_some()) {
+            self.notes.lock().histogram_ignored_in_aggregation(a.op.as_str(), a.input_span);
+        }
         let (groups, members) = group_rows(&rows.series, grouping);
         let mut out = Vec::with_capacity(groups.len());
         let mut values = Vec::new();
@@ -395,7 +519,9 @@ impl Evaluator<'_> {
                     floats.set(i, quantile_of_sorted(q.get(i), &values));
                 }
             }
-            out.push(Series { labels, drop_name: columns.iter().any(|s| s.drop_name), floats });
+            if !floats.is_absent() {
+                out.push(Series { labels, drop_name: columns.iter().any(|s| s.drop_name), floats });
+            }
         }
         self.rows(out)
     }
@@ -417,19 +543,25 @@ impl Evaluator<'_> {
             self.ctx.check()?;
             of_value.clear();
             let mut labels = LabelsBuilder::new(&series.labels);
-            for (i, v) in series.floats.iter() {
-                let at = *of_value.entry(v.to_bits()).or_insert_with(|| {
-                    labels.set(&a.label, &number::format_f(v));
-                    let group = grouping.of(&labels.build());
-                    *index.entry(group).or_insert_with_key(|group| {
-                        out.push(Series {
-                            labels: group.clone(),
-                            drop_name: false,
-                            floats: Column::absent(grid.len()),
-                        });
-                        out.len() - 1
-                    })
-                });
+            let mut group_of = |text: &str, out: &mut Vec<Series>| {
+                labels.set(&a.label, text);
+                let group = grouping.of(&labels.build());
+                *index.entry(group).or_insert_with_key(|group| {
+                    out.push(Series {
+                        labels: group.clone(),
+                        drop_name: false,
+                        floats: Column::absent(grid.len()),
+                    });
+                    out.len() - 1
+                })
+            };
+            for (i, point) in series.floats.points() {
+                let at = match point {
+                    Point::Float(v) => *of_value
+                        .entry(v.to_bits())
+                        .or_insert_with(|| group_of(&number::format_f(v), &mut out)),
+                    Point::Histogram(h) => group_of(&h.to_string(), &mut out),
+                };
                 if let Some(group) = out.get_mut(at) {
                     group.floats.set(i, group.floats.get(i).unwrap_or(0.0) + 1.0);
                 }

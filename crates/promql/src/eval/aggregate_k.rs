@@ -1,11 +1,13 @@
 //! Aggregations that select series: `topk`, `bottomk`, `limitk`, `limit_ratio`.
 
+use std::sync::Arc;
+
 use model::Labels;
 use xxhash_rust::xxh64::xxh64;
 
 use super::Evaluator;
 use super::aggregate::{Grouping, ParamBounds, group_rows};
-use super::column::{Column, Grid, Scalars, Series};
+use super::column::{Column, Grid, Point, Scalars, Series};
 use super::rows::Rows;
 use crate::ast::AggregateOp;
 use crate::engine::QueryError;
@@ -171,6 +173,12 @@ impl Evaluator<'_> {
             }
         }
 
+        if matches!(a.op, AggregateOp::Topk | AggregateOp::Bottomk)
+            && rows.series.iter().any(|s| s.floats.histograms().any(|(i, _)| param.get(i) >= 1.0))
+        {
+            let op = if a.op == AggregateOp::Topk { "topk" } else { "bottomk" };
+            self.notes.lock().histogram_ignored_in_aggregation(op, a.span);
+        }
         let (_, members) = group_rows(&rows.series, grouping);
         let mut selected: Vec<Option<Column>> = vec![None; rows.series.len()];
         let mut order = Vec::new();
@@ -179,7 +187,11 @@ impl Evaluator<'_> {
             for i in 0..len {
                 for (at, v) in select(a.op, param.get(i), members, &rows.series, i) {
                     if let Some(column) = selected.get_mut(at) {
-                        column.get_or_insert_with(|| Column::absent(len)).set(i, v);
+                        let column = column.get_or_insert_with(|| Column::absent(len));
+                        match rows.series.get(at).and_then(|s| s.floats.histogram(i)) {
+                            Some(h) => column.set_histogram(i, Arc::clone(h)),
+                            None => column.set(i, v),
+                        }
                         if grid.is_instant() {
                             order.push(at);
                         }
@@ -204,9 +216,15 @@ impl Evaluator<'_> {
 
 /// The samples of one group that are selected at step `i`, in order.
 fn select(op: AggregateOp, param: f64, members: &[usize], series: &[Series], i: usize) -> Vec<Selected> {
+    let ordered = matches!(op, AggregateOp::Topk | AggregateOp::Bottomk);
     let present = members.iter().filter_map(|&at| {
         let s = series.get(at)?;
-        Some((at, s.floats.get(i)?, &s.labels))
+        let v = match s.floats.point(i)? {
+            Point::Float(v) => v,
+            Point::Histogram(_) if ordered => return None,
+            Point::Histogram(_) => 0.0,
+        };
+        Some((at, v, &s.labels))
     });
     if op == AggregateOp::LimitRatio {
         let ratio = param.clamp(-1.0, 1.0);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::histogram::QuantileNote;
 use model::number;
 
 use crate::ast::Span;
@@ -87,6 +88,79 @@ impl Annotations {
             number::quote(op)
         );
         self.info(text, span);
+    }
+
+    pub(crate) fn mixed_floats_histograms(&mut self, name: &str, span: Span) {
+        let name = number::quote(name);
+        self.warn(format!("encountered a mix of histograms and floats for metric name {name}"), span);
+    }
+
+    pub(crate) fn mixed_floats_histograms_in_aggregation(&mut self, span: Span) {
+        self.warn("encountered a mix of histograms and floats for aggregation".to_owned(), span);
+    }
+
+    pub(crate) fn mixed_classic_native(&mut self, name: &str, span: Span) {
+        let text = "vector contains a mix of classic and native histograms".to_owned();
+        self.warn(with_metric_name(text, name), span);
+    }
+
+    pub(crate) fn histogram_not_counter(&mut self, name: &str, span: Span) {
+        let name = number::quote(name);
+        self.warn(format!("this native histogram metric is not a counter: {name}"), span);
+    }
+
+    pub(crate) fn histogram_not_gauge(&mut self, name: &str, span: Span) {
+        let name = number::quote(name);
+        self.warn(format!("this native histogram metric is not a gauge: {name}"), span);
+    }
+
+    pub(crate) fn mixed_schemas(&mut self, name: &str, span: Span) {
+        let text = format!(
+            "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {}",
+            number::quote(name)
+        );
+        self.warn(text, span);
+    }
+
+    pub(crate) fn incompatible_buckets(&mut self, op: &str, span: Span) {
+        self.warn(format!("incompatible bucket layout encountered for binary operator {op}"), span);
+    }
+
+    pub(crate) fn histogram_ignored_in_aggregation(&mut self, op: &str, span: Span) {
+        self.info(format!("ignored histogram in {op} aggregation"), span);
+    }
+
+    pub(crate) fn histograms_ignored_in_range(&mut self, name: &str, span: Span) {
+        let text = format!(
+            "ignored histograms in a range containing both floats and histograms for metric name {}",
+            number::quote(name)
+        );
+        self.info(text, span);
+    }
+
+    /// `operation`: addition, subtraction or aggregation.
+    pub(crate) fn reset_collision(&mut self, operation: &str, span: Span) {
+        self.warn(format!("conflicting counter resets during histogram {operation}"), span);
+    }
+
+    /// `operation`: addition, subtraction or aggregation.
+    pub(crate) fn bounds_reconciled(&mut self, operation: &str, span: Span) {
+        self.info(format!("mismatched custom buckets were reconciled during {operation}"), span);
+    }
+
+    pub(crate) fn quantile_of_nans(&mut self, note: QuantileNote, name: &str, span: Span) {
+        let effect = match note {
+            QuantileNote::IsNan => "result is NaN",
+            QuantileNote::Skewed => "result is skewed higher",
+        };
+        let text = format!("input to histogram_quantile has NaN observations, {effect}");
+        self.info(with_metric_name(text, name), span);
+    }
+
+    pub(crate) fn fraction_of_nans(&mut self, name: &str, span: Span) {
+        let text = "input to histogram_fraction has NaN observations, which are excluded from all fractions"
+            .to_owned();
+        self.info(with_metric_name(text, name), span);
     }
 
     pub(crate) fn sort_in_range_query(&mut self, span: Span) {

@@ -1,8 +1,11 @@
 //! Arithmetic and comparison between vectors.
 
+use std::cell::RefCell;
+
 use model::{Labels, LabelsBuilder, METRIC_NAME};
 
-use super::column::{Bitmap, Column, Grid, Series};
+use super::column::{Bitmap, Column, Grid, Point, Series};
+use super::native::{self, Made, Misfit};
 use super::rows::{LabelMap, Rows, merge_equal};
 use super::{Evaluator, math};
 use crate::ast::{BinaryOp, Cardinality, VectorMatching};
@@ -63,7 +66,22 @@ struct Join<'a> {
     swapped: bool,
     /// Steps at which there is anything to match.
     active: &'a Bitmap,
+    remarks: &'a RefCell<Vec<Remark>>,
     len: usize,
+}
+
+/// What is to be said about a step: the last that came up.
+#[derive(Clone, Copy)]
+struct Remark {
+    rank: usize,
+    what: What,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    Nothing,
+    Misfit(Misfit),
+    Reconciled,
 }
 
 /// A series of the result before equal ones are merged.
@@ -82,6 +100,36 @@ impl Join<'_> {
         let (left, right) = if self.swapped { (one, many) } else { (many, one) };
         let (value, keep) = math::samples(self.b.op, left, right);
         if self.b.return_bool { (f64::from(u8::from(keep)), true) } else { (value, keep) }
+    }
+
+    /// The same where one of both is a histogram; `None` where the operator makes nothing of them.
+    fn compute_mixed(&self, i: usize, rank: usize, many: Point<'_>, one: Point<'_>) -> Option<(Made, bool)> {
+        let (left, right) = if self.swapped { (one, many) } else { (many, one) };
+        match native::samples(self.b.op, left, right) {
+            Ok((made, keep, reconciled)) => {
+                if reconciled {
+                    self.remark(i, rank, What::Reconciled);
+                }
+                let kept = self.b.return_bool.then(|| (Made::Float(f64::from(u8::from(keep))), true));
+                Some(kept.unwrap_or((made, keep)))
+            }
+            Err(misfit) => {
+                self.remark(i, rank, What::Misfit(misfit));
+                None
+            }
+        }
+    }
+
+    fn remark(&self, i: usize, rank: usize, what: What) {
+        let mut remarks = self.remarks.borrow_mut();
+        if remarks.is_empty() {
+            remarks.resize(self.len, Remark { rank: 0, what: What::Nothing });
+        }
+        if let Some(last) = remarks.get_mut(i)
+            && rank >= last.rank
+        {
+            *last = Remark { rank, what };
+        }
     }
 
     fn labels(&self, many: &Labels, one: &Labels) -> Labels {
@@ -106,10 +154,15 @@ impl Join<'_> {
         let mut joined: Vec<Joined> = Vec::new();
         let mut met = Bitmap::new(self.len);
         let one_to_one = matching.card == Cardinality::OneToOne;
-        let mut add = |rank, labels, pairs: &mut dyn Iterator<Item = (usize, f64, f64)>, met: &mut Bitmap| {
+        let trims = matches!(self.b.op, BinaryOp::TrimLower | BinaryOp::TrimUpper);
+        let mut add = |rank,
+                       labels,
+                       pairs: &mut dyn Iterator<Item = (usize, f64, f64)>,
+                       mixed: &mut dyn Iterator<Item = (usize, Point<'_>, Point<'_>)>,
+                       met: &mut Bitmap| {
             let mut new =
                 Joined { labels, floats: Column::absent(self.len), met: Bitmap::new(self.len), rank };
-            for (i, a, b) in pairs {
+            let mut meet = |i, new: &mut Joined| {
                 if one_to_one && met.get(i) {
                     note(failure, (i, 1, rank), || {
                         "multiple matches for labels: many-to-one matching must be explicit \
@@ -119,9 +172,25 @@ impl Join<'_> {
                 }
                 met.set(i);
                 new.met.set(i);
+            };
+            for (i, a, b) in pairs {
+                if trims {
+                    self.remark(i, rank, What::Misfit(Misfit::Types("float", "float")));
+                    continue;
+                }
+                meet(i, &mut new);
                 let (value, keep) = self.compute(a, b);
                 if keep {
                     new.floats.set(i, value);
+                }
+            }
+            for (i, a, b) in mixed {
+                let Some((made, keep)) = self.compute_mixed(i, rank, a, b) else { continue };
+                meet(i, &mut new);
+                match made {
+                    _ if !keep => {}
+                    Made::Float(v) => new.floats.set(i, v),
+                    Made::Histogram(h) => new.floats.set_histogram(i, h),
                 }
             }
             joined.push(new);
@@ -137,11 +206,19 @@ impl Join<'_> {
                     continue;
                 }
                 let mut pairs = a.floats.iter().filter_map(|(i, v)| Some((i, v, b.floats.get(i)?)));
-                add(m, self.labels(&a.labels, &b.labels), &mut pairs, &mut met);
+                let any = a.floats.may_have_histograms() || b.floats.may_have_histograms();
+                let both = any.then(|| a.floats.points()).into_iter().flatten();
+                let mut mixed = both
+                    .filter_map(|(i, p)| Some((i, p, b.floats.point(i)?)))
+                    .filter(|(_, a, b)| !matches!((a, b), (Point::Float(_), Point::Float(_))));
+                add(m, self.labels(&a.labels, &b.labels), &mut pairs, &mut mixed, &mut met);
             }
             if let Some(fill) = matching.fill_right {
                 let mut pairs = a.floats.iter().filter(|&(i, _)| !any_one.get(i)).map(|(i, v)| (i, v, fill));
-                add(m, self.labels(&a.labels, &matched(&a.labels, matching)), &mut pairs, &mut met);
+                let lonely = a.floats.histograms().filter(|&(i, _)| !any_one.get(i));
+                let mut mixed = lonely.map(|(i, h)| (i, Point::Histogram(h), Point::Float(fill)));
+                let labels = self.labels(&a.labels, &matched(&a.labels, matching));
+                add(m, labels, &mut pairs, &mut mixed, &mut met);
             }
         }
         if let Some(fill) = matching.fill_left {
@@ -150,7 +227,10 @@ impl Join<'_> {
                 let before = met.clone();
                 let mut pairs = b.floats.iter().filter(|&(i, _)| !before.get(i)).map(|(i, v)| (i, fill, v));
                 let rank = self.many.len() + o;
-                add(rank, self.labels(&matched(&b.labels, matching), &b.labels), &mut pairs, &mut met);
+                let lonely = b.floats.histograms().filter(|&(i, _)| !before.get(i));
+                let mut mixed = lonely.map(|(i, h)| (i, Point::Float(fill), Point::Histogram(h)));
+                let labels = self.labels(&matched(&b.labels, matching), &b.labels);
+                add(rank, labels, &mut pairs, &mut mixed, &mut met);
             }
         }
         if !one_to_one {
@@ -214,6 +294,20 @@ fn check_distinct(joined: &[Joined], failure: &mut Option<Failure>) {
 }
 
 impl Evaluator<'_> {
+    fn note_remarks(&self, b: &VectorBinary, remarks: &[Remark]) {
+        let mut notes = self.notes.lock();
+        let symbol = math::symbol(b.op);
+        for remark in remarks {
+            match remark.what {
+                What::Nothing => {}
+                What::Misfit(Misfit::Types(l, r)) => notes.incompatible_types(symbol, l, r, b.span),
+                What::Misfit(Misfit::Buckets) => notes.incompatible_buckets(symbol, b.span),
+                What::Misfit(Misfit::Resets(operation)) => notes.reset_collision(operation, b.span),
+                What::Reconciled => notes.bounds_reconciled(native::operation(b.op), b.span),
+            }
+        }
+    }
+
     pub(super) fn vector_binary(&self, b: &VectorBinary, grid: Grid) -> Result<Rows<'_>, QueryError> {
         let left = self.vector(&b.left, grid)?;
         let right = self.vector(&b.right, grid)?;
@@ -255,12 +349,9 @@ impl Evaluator<'_> {
             }
         }
         order.extend((0..members.len()).filter(|&s| members.get(s).is_some_and(|(many, _)| many.is_empty())));
-        if matches!(b.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) && active.any() {
-            let symbol = math::symbol(b.op);
-            self.notes.lock().incompatible_types(symbol, "float", "float", b.span);
-            return self.rows(Vec::new());
-        }
-        let join = Join { b, delayed_names: self.delayed_names, many, one, swapped, active: &active, len };
+        let remarks = RefCell::default();
+        let delayed_names = self.delayed_names;
+        let join = Join { b, delayed_names, many, one, swapped, active: &active, remarks: &remarks, len };
         let mut failure = None;
         let mut out = Vec::with_capacity(many.len());
         for signature in order {
@@ -269,6 +360,7 @@ impl Evaluator<'_> {
                 join.signature(many, one, &mut failure, &mut out);
             }
         }
+        self.note_remarks(b, &remarks.into_inner());
         if let Some(failure) = failure {
             return Err(QueryError::Execution(failure.text));
         }

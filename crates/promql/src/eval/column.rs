@@ -1,6 +1,8 @@
 //! Values of one series over all steps of an evaluation.
 
-use model::Labels;
+use std::sync::Arc;
+
+use model::{FloatHistogram, Labels};
 
 /// The steps at which an expression is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,24 +148,144 @@ impl Iterator for Ones {
     }
 }
 
-/// One float a step, where there is one. What stands at an absent step means nothing.
+/// One sample a step, where there is one: a float, or a histogram. What stands at an absent step means nothing.
+///
+/// Histograms stand in a column of their own that only series with histograms have, so that floats stay plain numbers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Column {
     values: Vec<f64>,
-    /// Which steps have a value.
+    /// Which steps have a sample of either kind.
     pub(crate) present: Bitmap,
+    histograms: Option<Box<Histograms>>,
+}
+
+/// The histograms of a column.
+#[derive(Debug, Clone)]
+struct Histograms {
+    /// Present steps that are set here have a histogram rather than a float.
+    steps: Bitmap,
+    values: Vec<Option<Arc<FloatHistogram>>>,
+}
+
+/// A sample at a step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Point<'a> {
+    Float(f64),
+    Histogram(&'a Arc<FloatHistogram>),
 }
 
 impl Column {
     /// No value at any of `len` steps.
     pub(crate) fn absent(len: usize) -> Self {
-        Column { values: vec![0.0; len], present: Bitmap::new(len) }
+        Column { values: vec![0.0; len], present: Bitmap::new(len), histograms: None }
     }
 
-    /// The value at step `i`.
+    /// The float at step `i`.
     #[inline]
     pub(crate) fn get(&self, i: usize) -> Option<f64> {
-        if self.present.get(i) { self.values.get(i).copied() } else { None }
+        if self.present.get(i) && !self.is_histogram(i) { self.values.get(i).copied() } else { None }
+    }
+
+    #[inline]
+    fn is_histogram(&self, i: usize) -> bool {
+        self.histograms.as_ref().is_some_and(|h| h.steps.get(i))
+    }
+
+    /// The histogram at step `i`.
+    pub(crate) fn histogram(&self, i: usize) -> Option<&Arc<FloatHistogram>> {
+        let histograms = self.histograms.as_ref()?;
+        if self.present.get(i) && histograms.steps.get(i) { histograms.values.get(i)?.as_ref() } else { None }
+    }
+
+    /// The sample at step `i`, of whichever kind.
+    pub(crate) fn point(&self, i: usize) -> Option<Point<'_>> {
+        match self.histogram(i) {
+            Some(histogram) => Some(Point::Histogram(histogram)),
+            None => self.get(i).map(Point::Float),
+        }
+    }
+
+    /// Whether any step may have a histogram.
+    #[inline]
+    pub(crate) fn may_have_histograms(&self) -> bool {
+        self.histograms.is_some()
+    }
+
+    /// The steps that have a histogram, with it, ascending.
+    pub(crate) fn histograms(&self) -> impl Iterator<Item = (usize, &Arc<FloatHistogram>)> + '_ {
+        let steps = self.histograms.iter().flat_map(|h| h.steps.ones());
+        steps.filter_map(|i| Some((i, self.histogram(i)?)))
+    }
+
+    /// The steps that have a sample, with it, ascending.
+    pub(crate) fn points(&self) -> impl Iterator<Item = (usize, Point<'_>)> + '_ {
+        self.present.ones().filter_map(|i| Some((i, self.point(i)?)))
+    }
+
+    /// Gives step `i` a histogram.
+    pub(crate) fn set_histogram(&mut self, i: usize, histogram: Arc<FloatHistogram>) {
+        let len = self.values.len();
+        let histograms = self
+            .histograms
+            .get_or_insert_with(|| Box::new(Histograms { steps: Bitmap::new(len), values: vec![None; len] }));
+        if let Some(slot) = histograms.values.get_mut(i) {
+            *slot = Some(histogram);
+            histograms.steps.set(i);
+            self.present.set(i);
+        }
+    }
+
+    /// Gives step `i` the sample that `other` has there, if any.
+    pub(crate) fn set_from(&mut self, i: usize, other: &Column) {
+        match other.point(i) {
+            Some(Point::Float(v)) => self.set(i, v),
+            Some(Point::Histogram(h)) => self.set_histogram(i, Arc::clone(h)),
+            None => {}
+        }
+    }
+
+    /// Makes step `i` absent.
+    pub(crate) fn unset(&mut self, i: usize) {
+        self.present.unset(i);
+    }
+
+    /// Makes the steps absent that have a histogram; whether there were any.
+    pub(crate) fn keep_floats(&mut self) -> bool {
+        let Some(histograms) = self.histograms.take() else { return false };
+        let any = self.present.intersects(&histograms.steps);
+        self.present.subtract(&histograms.steps);
+        any
+    }
+
+    /// Replaces each histogram by another; `None` makes the step absent.
+    pub(crate) fn replace_histograms(
+        &mut self,
+        mut f: impl FnMut(usize, &Arc<FloatHistogram>) -> Option<Arc<FloatHistogram>>,
+    ) {
+        let Some(histograms) = &mut self.histograms else { return };
+        for (i, slot) in histograms.values.iter_mut().enumerate() {
+            if !self.present.get(i) || !histograms.steps.get(i) {
+                continue;
+            }
+            *slot = slot.as_ref().and_then(|h| f(i, h));
+            if slot.is_none() {
+                self.present.unset(i);
+            }
+        }
+    }
+
+    /// Replaces each histogram by a float made from it and makes the floats absent; `None` makes the step absent.
+    pub(crate) fn map_histograms(&mut self, mut f: impl FnMut(usize, &Arc<FloatHistogram>) -> Option<f64>) {
+        let Some(histograms) = self.histograms.take() else { return self.present.clear() };
+        self.present.intersect(&histograms.steps);
+        for (i, histogram) in histograms.values.iter().enumerate() {
+            if let Some(histogram) = histogram.as_ref().filter(|_| self.present.get(i)) {
+                match f(i, histogram) {
+                    Some(v) => self.set(i, v),
+                    None => self.present.unset(i),
+                }
+            }
+        }
     }
 
     /// Gives step `i` a value.
@@ -172,12 +294,16 @@ impl Column {
         if let Some(slot) = self.values.get_mut(i) {
             *slot = v;
             self.present.set(i);
+            if let Some(histograms) = &mut self.histograms {
+                histograms.steps.unset(i);
+            }
         }
     }
 
     /// Makes all steps absent.
     pub(crate) fn clear(&mut self) {
         self.present.clear();
+        self.histograms = None;
     }
 
     /// Number of steps, with a value or without.
@@ -185,33 +311,35 @@ impl Column {
         self.values.len()
     }
 
-    /// Number of values.
+    /// Number of samples.
     pub(crate) fn count(&self) -> usize {
         self.present.count()
     }
 
-    /// Whether there is no value at all.
+    /// Whether there is no sample at all.
     pub(crate) fn is_absent(&self) -> bool {
         !self.present.any()
     }
 
-    /// The steps that have a value, with it, ascending.
+    /// The steps that have a float, with it, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
-        self.present.ones().filter_map(|i| Some((i, *self.values.get(i)?)))
+        let mixed = self.histograms.is_some();
+        let float = move |&i: &usize| !mixed || !self.is_histogram(i);
+        self.present.ones().filter(float).filter_map(|i| Some((i, *self.values.get(i)?)))
     }
 
-    /// Replaces each value by `f` of it.
+    /// Replaces each float by `f` of it.
     pub(crate) fn map(&mut self, f: impl Fn(f64) -> f64) {
         for v in &mut self.values {
             *v = f(*v);
         }
     }
 
-    /// Replaces each value by `f` of step and value; `None` makes the step absent.
+    /// Replaces each float by `f` of step and float; `None` makes the step absent.
     pub(crate) fn filter_map(&mut self, mut f: impl FnMut(usize, f64) -> Option<f64>) {
-        let Column { values, present } = self;
+        let Column { values, present, histograms } = self;
         for (i, value) in values.iter_mut().enumerate() {
-            if present.get(i) {
+            if present.get(i) && !histograms.as_ref().is_some_and(|h| h.steps.get(i)) {
                 match f(i, *value) {
                     Some(v) => *value = v,
                     None => present.unset(i),
@@ -220,19 +348,27 @@ impl Column {
         }
     }
 
-    /// Takes over the values of `other`.
+    /// Takes over the samples of `other`.
     pub(crate) fn fill_from(&mut self, other: &Column) {
         for (i, v) in other.iter() {
             self.set(i, v);
         }
+        for (i, h) in other.histograms() {
+            self.set_histogram(i, Arc::clone(h));
+        }
     }
 
-    /// One value repeated over `len` steps, or nothing.
+    /// One sample repeated over `len` steps, or nothing.
     pub(crate) fn broadcast(&self, len: usize) -> Column {
         let mut out = Column::absent(len);
         if let Some(v) = self.get(0) {
             for i in 0..len {
                 out.set(i, v);
+            }
+        }
+        if let Some(h) = self.histogram(0) {
+            for i in 0..len {
+                out.set_histogram(i, Arc::clone(h));
             }
         }
         out
@@ -244,15 +380,14 @@ impl Column {
     }
 }
 
-/// A series of an intermediate result. (Native histograms will stand beside the floats: at each step a series has
-/// a float or a histogram or nothing.)
+/// A series of an intermediate result.
 #[derive(Debug, Clone)]
 pub(crate) struct Series {
     /// Its labels.
     pub(crate) labels: Labels,
     /// With delayed name removal: the name goes when the query is done.
     pub(crate) drop_name: bool,
-    /// Its float samples.
+    /// Its samples.
     pub(crate) floats: Column,
 }
 

@@ -3,10 +3,11 @@
 use model::{Labels, LabelsBuilder, number};
 
 use super::Evaluator;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::annotations::{Forced, count_as_merged};
-use super::column::{Column, Grid, Scalars, Series, drop_reserved};
+use super::column::{Bitmap, Column, Grid, Scalars, Series, drop_reserved};
 use super::rows::{LabelMap, Rows, merge_equal};
 use crate::ast::Span;
 use crate::engine::QueryError;
@@ -24,6 +25,8 @@ type Bucket = (f64, f64);
 struct Histogram {
     labels: Labels,
     buckets: Vec<(f64, usize)>,
+    /// Steps at which a native histogram has the same labels.
+    conflicts: Bitmap,
 }
 
 /// Sums the counts of equal bounds.
@@ -202,19 +205,23 @@ impl Evaluator<'_> {
         grid: Grid,
     ) -> Result<Rows<'_>, QueryError> {
         let rows = self.vector(input, grid)?;
-        let histograms = self.histograms(&rows.series, span);
+        let mut histograms = self.histograms(&rows.series, span, grid.len());
+        let natives = self.natives(&rows.series, &mut histograms, span);
         let mut remarks = Remarks::default();
         let mut out = match call {
             BucketCall::Quantile(q, q_span) => {
                 let q = self.scalar(q, grid)?;
                 self.check_quantiles(&q, grid, *q_span);
-                self.quantiles(&histograms, &rows.series, &q, grid, None, &mut remarks)?
+                let mut out = self.native_quantiles(&natives, &q, grid, None, span);
+                out.extend(self.quantiles(&histograms, &rows.series, &q, grid, None, &mut remarks)?);
+                out
             }
             BucketCall::Quantiles(label, quantiles) => {
                 let mut out = Vec::new();
                 for (q, q_span) in quantiles {
                     let q = self.scalar(q, grid)?;
                     self.check_quantiles(&q, grid, *q_span);
+                    out.extend(self.native_quantiles(&natives, &q, grid, Some(label), span));
                     out.extend(self.quantiles(
                         &histograms,
                         &rows.series,
@@ -229,12 +236,24 @@ impl Evaluator<'_> {
             BucketCall::Fraction(lower, upper) => {
                 let (lower, upper) = (self.scalar(lower, grid)?, self.scalar(upper, grid)?);
                 let mut out = Vec::new();
+                for native in &natives {
+                    let mut floats = native.floats.clone();
+                    floats.map_histograms(|i, h| {
+                        let (fraction, nans) = h.fraction(lower.get(i), upper.get(i));
+                        if nans {
+                            let name = self.remark_name(&native.labels);
+                            self.notes.lock().fraction_of_nans(name, span);
+                        }
+                        Some(fraction)
+                    });
+                    out.push(self.named(&native.labels, floats));
+                }
                 for h in &histograms {
                     let mut floats = Column::absent(grid.len());
                     h.each_step(&rows.series, grid, |i, buckets| {
                         floats.set(i, fraction(lower.get(i), upper.get(i), buckets));
                     });
-                    out.push(self.named(h, floats));
+                    out.push(self.named(&h.labels, floats));
                 }
                 out
             }
@@ -247,8 +266,8 @@ impl Evaluator<'_> {
         self.rows(out)
     }
 
-    fn named(&self, h: &Histogram, floats: Column) -> Series {
-        let labels = if self.delayed_names { h.labels.clone() } else { drop_reserved(&h.labels) };
+    fn named(&self, labels: &Labels, floats: Column) -> Series {
+        let labels = if self.delayed_names { labels.clone() } else { drop_reserved(labels) };
         Series { labels, drop_name: true, floats }
     }
 
@@ -282,11 +301,80 @@ impl Evaluator<'_> {
         }
     }
 
+    /// The metric as remarks name it.
+    fn remark_name<'l>(&self, labels: &'l Labels) -> &'l str {
+        if self.delayed_names { labels.metric_name().unwrap_or("") } else { "" }
+    }
+
+    /// The native histograms. Steps at which classic ones of the same labels have buckets are taken out of both.
+    fn natives<'s>(
+        &self,
+        series: &'s [Series],
+        classic: &mut [Histogram],
+        span: Span,
+    ) -> Vec<Cow<'s, Series>> {
+        let mut natives = Vec::new();
+        for s in series.iter().filter(|s| s.floats.histograms().next().is_some()) {
+            let mut native = Cow::Borrowed(s);
+            for h in classic.iter_mut().filter(|h| h.labels == s.labels) {
+                for (i, _) in s.floats.histograms() {
+                    let columns = h.buckets.iter().filter_map(|&(_, at)| Some(&series.get(at)?.floats));
+                    if columns.into_iter().any(|c| c.get(i).is_some()) {
+                        h.conflicts.set(i);
+                        native.to_mut().floats.unset(i);
+                    }
+                }
+                if h.conflicts.any() {
+                    self.notes.lock().mixed_classic_native(self.remark_name(&s.labels), span);
+                }
+            }
+            natives.push(native);
+        }
+        natives
+    }
+
+    fn native_quantiles(
+        &self,
+        natives: &[Cow<'_, Series>],
+        q: &Scalars,
+        grid: Grid,
+        label: Option<&str>,
+        span: Span,
+    ) -> Vec<Series> {
+        let mut out = Vec::new();
+        for native in natives {
+            let mut by_quantile: Vec<(u64, Column)> = Vec::new();
+            for (i, h) in native.floats.histograms() {
+                let wanted = q.get(i);
+                let (value, note) = h.quantile(wanted);
+                if let Some(note) = note {
+                    self.notes.lock().quantile_of_nans(note, self.remark_name(&native.labels), span);
+                }
+                let key = if label.is_some() { wanted.to_bits() } else { 0 };
+                if let Some(column) = column_of(&mut by_quantile, key, grid) {
+                    column.set(i, value);
+                }
+            }
+            for (key, floats) in by_quantile {
+                let mut new = self.named(&native.labels, floats);
+                if let Some(label) = label {
+                    let text = open_metrics_float(f64::from_bits(key));
+                    new.labels = LabelsBuilder::new(&new.labels).set(label, &text).build();
+                }
+                out.push(new);
+            }
+        }
+        out
+    }
+
     /// Series grouped by their labels without `le`.
-    fn histograms(&self, series: &[Series], span: Span) -> Vec<Histogram> {
+    fn histograms(&self, series: &[Series], span: Span, len: usize) -> Vec<Histogram> {
         let mut index: LabelMap<Labels, usize> = LabelMap::default();
         let mut histograms: Vec<Histogram> = Vec::new();
         for (at, s) in series.iter().enumerate() {
+            if s.floats.may_have_histograms() && s.floats.iter().next().is_none() {
+                continue;
+            }
             let le = s.labels.value(LE);
             let Some(bound) = number::parse_float(le) else {
                 let name = if self.delayed_names { s.labels.metric_name().unwrap_or("") } else { "" };
@@ -295,7 +383,11 @@ impl Evaluator<'_> {
             };
             let labels = s.labels.filter(|name| name != LE);
             let of = *index.entry(labels).or_insert_with_key(|labels| {
-                histograms.push(Histogram { labels: labels.clone(), buckets: Vec::new() });
+                histograms.push(Histogram {
+                    labels: labels.clone(),
+                    buckets: Vec::new(),
+                    conflicts: Bitmap::new(len),
+                });
                 histograms.len() - 1
             });
             if let Some(h) = histograms.get_mut(of) {
@@ -330,16 +422,12 @@ impl Evaluator<'_> {
                     remarks.add(h, i, grid, forced);
                 }
                 let key = if label.is_some() { quantile_wanted.to_bits() } else { 0 };
-                let at = by_quantile.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {
-                    by_quantile.push((key, Column::absent(grid.len())));
-                    by_quantile.len() - 1
-                });
-                if let Some((_, column)) = by_quantile.get_mut(at) {
+                if let Some(column) = column_of(&mut by_quantile, key, grid) {
                     column.set(i, value);
                 }
             });
             for (key, floats) in by_quantile {
-                let mut new = self.named(h, floats);
+                let mut new = self.named(&h.labels, floats);
                 if let Some(label) = label {
                     let text = open_metrics_float(f64::from_bits(key));
                     new.labels = LabelsBuilder::new(&new.labels).set(label, &text).build();
@@ -351,6 +439,15 @@ impl Evaluator<'_> {
     }
 }
 
+/// The column of a quantile.
+fn column_of(by_quantile: &mut Vec<(u64, Column)>, key: u64, grid: Grid) -> Option<&mut Column> {
+    let at = by_quantile.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {
+        by_quantile.push((key, Column::absent(grid.len())));
+        by_quantile.len() - 1
+    });
+    by_quantile.get_mut(at).map(|(_, column)| column)
+}
+
 impl Histogram {
     /// Calls `f` with the buckets that are present at a step, for each step that has any.
     fn each_step(&self, series: &[Series], grid: Grid, mut f: impl FnMut(usize, &mut Vec<Bucket>)) {
@@ -360,7 +457,7 @@ impl Histogram {
         for i in 0..grid.len() {
             buckets.clear();
             buckets.extend(columns.iter().filter_map(|(bound, column)| Some((*bound, column.get(i)?))));
-            if !buckets.is_empty() {
+            if !buckets.is_empty() && !self.conflicts.get(i) {
                 f(i, &mut buckets);
             }
         }

@@ -83,9 +83,12 @@ impl Evaluator<'_> {
             }
             let metrics = by_identity.get(&identity(&base.labels)).unwrap_or(&empty);
             let mut enriched: LabelMap<Labels, Column> = LabelMap::default();
-            for (i, v) in base.floats.iter() {
+            for i in base.floats.present.ones() {
                 if let Some(labels) = enrich(&base.labels, metrics, &selection, i)? {
-                    enriched.entry(labels).or_insert_with(|| Column::absent(grid.len())).set(i, v);
+                    enriched
+                        .entry(labels)
+                        .or_insert_with(|| Column::absent(grid.len()))
+                        .set_from(i, &base.floats);
                 }
             }
             let series = |(labels, floats)| Series { labels, drop_name: base.drop_name, floats };
@@ -130,7 +133,15 @@ impl Evaluator<'_> {
             newest_only: false,
             uses: 1,
         };
-        let scan = Scan { read: 0, offset, at, source: Source::Timestamp, stages: Vec::new(), name: None };
+        let scan = Scan {
+            read: 0,
+            offset,
+            at,
+            source: Source::Timestamp,
+            stages: Vec::new(),
+            name: None,
+            counts_only: false,
+        };
         self.scan_named(&read, &scan, grid)
     }
 }

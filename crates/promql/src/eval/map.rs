@@ -3,15 +3,19 @@
 use super::annotations::Annotations;
 use super::column::{Column, Grid, Scalars, drop_reserved};
 use super::rows::{Rows, merge_equal};
-use super::{Evaluator, math};
+use super::{Evaluator, math, native};
 use crate::ast::{BinaryOp, Span};
 use crate::engine::QueryError;
 use crate::plan::{Scalar, Stage};
+use model::FloatHistogram;
 use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// A stage whose scalar arguments are known.
 pub(super) enum Ready {
     Math(fn(f64) -> f64),
+    Negate,
+    OfHistogram(fn(&FloatHistogram) -> f64),
     Clamp(Scalars, Scalars),
     Round(Scalars),
     WithScalar { op: BinaryOp, scalar: Scalars, scalar_left: bool, return_bool: bool, span: Span },
@@ -26,6 +30,8 @@ impl Ready {
         };
         Ok(match stage {
             Stage::Math(f) => Ready::Math(*f),
+            Stage::Negate => Ready::Negate,
+            Stage::OfHistogram(f) => Ready::OfHistogram(*f),
             Stage::Clamp(min, max) => {
                 Ready::Clamp(bound(min, f64::NEG_INFINITY)?, bound(max, f64::INFINITY)?)
             }
@@ -44,21 +50,49 @@ impl Ready {
     /// Computes on one series in place.
     pub(super) fn apply(&self, column: &mut Column, notes: &Mutex<Annotations>) {
         match self {
-            Ready::Math(f) => column.map(f),
-            Ready::Clamp(min, max) => column.filter_map(|i, v| {
-                let (min, max) = (min.get(i), max.get(i));
-                if max < min { None } else { Some(math::max(min, math::min(max, v))) }
-            }),
-            Ready::Round(to) => column.filter_map(|i, v| Some(math::round(v, to.get(i)))),
-            Ready::StepTime(grid) => column.filter_map(|i, _| Some(grid.time(i) as f64 / 1000.0)),
-            Ready::WithScalar { op: op @ (BinaryOp::TrimLower | BinaryOp::TrimUpper), span, .. } => {
-                if !column.is_absent() {
-                    notes.lock().incompatible_types(math::symbol(*op), "float", "float", *span);
-                    column.clear();
+            Ready::Math(f) => {
+                column.keep_floats();
+                column.map(f);
+            }
+            Ready::Negate => {
+                column.map(|v| -v);
+                column.replace_histograms(|_, h| {
+                    let mut h = FloatHistogram::clone(h);
+                    h.multiply(-1.0);
+                    Some(Arc::new(h))
+                });
+            }
+            Ready::OfHistogram(f) => column.map_histograms(|_, h| Some(f(h))),
+            Ready::Clamp(min, max) => {
+                column.keep_floats();
+                column.filter_map(|i, v| {
+                    let (min, max) = (min.get(i), max.get(i));
+                    if max < min { None } else { Some(math::max(min, math::min(max, v))) }
+                });
+            }
+            Ready::Round(to) => {
+                column.keep_floats();
+                column.filter_map(|i, v| Some(math::round(v, to.get(i))));
+            }
+            Ready::StepTime(grid) => {
+                for i in 0..grid.len() {
+                    if column.present.get(i) {
+                        column.set(i, grid.time(i) as f64 / 1000.0);
+                    }
                 }
             }
-            Ready::WithScalar { op, scalar, scalar_left, return_bool, .. } => {
+            Ready::WithScalar { op, scalar, scalar_left, return_bool, span } => {
                 let (op, scalar_left, return_bool) = (*op, *scalar_left, *return_bool);
+                if column.may_have_histograms() {
+                    with_scalar(op, scalar, scalar_left, return_bool, *span, column, notes);
+                }
+                if matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
+                    if column.iter().next().is_some() {
+                        notes.lock().incompatible_types(math::symbol(op), "float", "float", *span);
+                        column.filter_map(|_, _| None);
+                    }
+                    return;
+                }
                 column.filter_map(|i, v| {
                     let s = scalar.get(i);
                     let (value, keep) =
@@ -71,6 +105,33 @@ impl Ready {
                 });
             }
         }
+    }
+}
+
+/// An operator between the histograms of a column and a scalar.
+fn with_scalar(
+    op: BinaryOp,
+    scalar: &Scalars,
+    scalar_left: bool,
+    return_bool: bool,
+    span: Span,
+    column: &mut Column,
+    notes: &Mutex<Annotations>,
+) {
+    let mut incompatible = false;
+    column.replace_histograms(|i, h| {
+        let s = scalar.get(i);
+        let result = if scalar_left {
+            native::float_and_histogram(op, s, h)
+        } else {
+            native::histogram_and_float(op, h, s)
+        };
+        incompatible |= result.is_none();
+        result.filter(|_| !return_bool).map(Arc::new)
+    });
+    if incompatible {
+        let (left, right) = if scalar_left { ("float", "histogram") } else { ("histogram", "float") };
+        notes.lock().incompatible_types(math::symbol(op), left, right, span);
     }
 }
 

@@ -15,6 +15,9 @@ mod info;
 mod labels;
 mod map;
 mod math;
+mod mixed;
+mod native;
+mod native_rate;
 mod order;
 mod over_time;
 mod rate;
@@ -200,10 +203,6 @@ impl<'q> Evaluator<'q> {
             Vector::Info { input, matchers, offset, at } => {
                 let rows = self.vector(input, grid)?;
                 self.info(&rows, matchers.as_deref(), *offset, *at, grid)
-            }
-            Vector::NoFloats(input) => {
-                self.vector(input, grid)?;
-                self.rows(Vec::new())
             }
             Vector::Invariant(input) => {
                 let once = Grid { end: grid.start, ..grid };

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::Evaluator;
-use super::column::{Grid, Scalars, Series, drop_reserved};
+use super::column::{Grid, Point, Scalars, Series, drop_reserved};
 use super::rows::merge_equal;
 use crate::engine::QueryError;
 use crate::plan::Root;
 use crate::value::{MatrixSeries, Value, VectorSample};
 use model::Labels;
+use model::histogram::HistogramSample;
 
 impl Evaluator<'_> {
     /// The value of the plan.
@@ -41,8 +42,13 @@ impl Evaluator<'_> {
             }
             Root::Samples(scan) => {
                 let mut all = Vec::new();
-                self.raw_samples(scan, t, |labels, times, values| {
-                    all.push(MatrixSeries { labels, times: times.into(), values: values.to_vec() });
+                self.raw_samples(scan, t, |labels, times, values, histograms| {
+                    all.push(MatrixSeries {
+                        labels,
+                        times: times.into(),
+                        values: values.to_vec(),
+                        histograms: histograms.to_vec(),
+                    });
                     Ok(())
                 })?;
                 all.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -69,11 +75,17 @@ fn scalar_matrix(scalars: &Scalars, grid: Grid) -> Value {
     }
     let times = (0..grid.len()).map(|i| grid.time(i)).collect();
     let values = (0..grid.len()).map(|i| scalars.get(i)).collect();
-    Value::Matrix(vec![MatrixSeries { labels: Labels::empty(), times, values }])
+    Value::Matrix(vec![MatrixSeries { labels: Labels::empty(), times, values, histograms: Vec::new() }])
 }
 
 fn vector_of(series: Vec<Series>, t: i64) -> Value {
-    let sample = |s: Series| Some(VectorSample { v: s.floats.get(0)?, labels: s.labels, t });
+    let sample = |s: Series| {
+        let (v, histogram) = match s.floats.point(0)? {
+            Point::Float(v) => (v, None),
+            Point::Histogram(h) => (0.0, Some(Arc::clone(h))),
+        };
+        Some(VectorSample { labels: s.labels, t, v, histogram })
+    };
     Value::Vector(series.into_iter().filter_map(sample).collect())
 }
 
@@ -82,13 +94,16 @@ fn matrix_of(mut series: Vec<Series>, grid: Grid) -> Value {
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
     let all_times: Arc<[i64]> = (0..grid.len()).map(|i| grid.time(i)).collect();
     let rows = series.into_iter().map(|s| {
-        if s.floats.count() == grid.len() {
+        if s.floats.count() == grid.len() && !s.floats.may_have_histograms() {
             let times = Arc::clone(&all_times);
-            return MatrixSeries { labels: s.labels, times, values: s.floats.into_values() };
+            let values = s.floats.into_values();
+            return MatrixSeries { labels: s.labels, times, values, histograms: Vec::new() };
         }
-        let times = s.floats.present.ones().map(|i| grid.time(i)).collect();
+        let times = s.floats.iter().map(|(i, _)| grid.time(i)).collect();
         let values = s.floats.iter().map(|(_, v)| v).collect();
-        MatrixSeries { labels: s.labels, times, values }
+        let sample = |(i, h): (usize, &Arc<_>)| HistogramSample { t: grid.time(i), histogram: Arc::clone(h) };
+        let histograms = s.floats.histograms().map(sample).collect();
+        MatrixSeries { labels: s.labels, times, values, histograms }
     });
     Value::Matrix(rows.collect())
 }

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chunk::Columns;
+use model::histogram::HistogramSample;
 use model::{Labels, METRIC_NAME, is_stale};
 use storage::{ChunkView, Projection, Request, SelectError, SeriesPart};
 
 use super::column::{Column, Grid, Scalars, Series, drop_reserved};
 use super::map::Ready;
+use super::native_rate::Remarks;
 use super::rows::{Rows, has_equal, merge_equal};
 use super::window::{self, WindowFn, WindowScratch, Windows};
-use super::{Evaluator, rate, same_labelset};
+use super::{Evaluator, mixed, rate, same_labelset};
 use crate::engine::QueryError;
 use crate::plan::{Read, Scan, Source, Stage, Wanted, WindowCall};
 
@@ -29,7 +31,20 @@ const MANY_STEPS: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct RawSeries {
     labels: Labels,
-    samples: Columns,
+    samples: Samples,
+}
+
+/// What was read of a series.
+#[derive(Debug, Default)]
+struct Samples {
+    floats: Columns,
+    histograms: Vec<HistogramSample>,
+}
+
+impl Samples {
+    fn len(&self) -> usize {
+        self.floats.len() + self.histograms.len()
+    }
 }
 
 /// What a scan found: one series with its values.
@@ -54,24 +69,28 @@ struct Worker<'w> {
     scratch: WindowScratch,
     kept: Columns,
     noted: String,
+    counts_only: bool,
+    resets_known: Vec<HistogramSample>,
 }
 
-fn decode(part: &mut dyn SeriesPart, read: &Read, into: &mut Columns) -> Result<Option<Labels>, QueryError> {
+fn decode(part: &mut dyn SeriesPart, read: &Read, into: &mut Samples) -> Result<Option<Labels>, QueryError> {
     let Some(series) = part.next()? else { return Ok(None) };
-    into.clear();
+    into.floats.clear();
+    into.histograms.clear();
     for chunk in series.chunks.iter() {
         match *chunk {
             ChunkView::Encoded { encoding, min_time, max_time, samples, bytes } => {
                 if min_time <= read.max_time && max_time >= read.min_time {
-                    chunk::decode(encoding, bytes, samples, into).map_err(|e| {
+                    chunk::decode(encoding, bytes, samples, &mut into.floats).map_err(|e| {
                         QueryError::from(SelectError::Corrupt(format!("{}: {e}", series.labels)))
                     })?;
                 }
             }
             ChunkView::Samples(samples) => {
-                into.times.extend(samples.iter().map(|s| s.t));
-                into.values.extend(samples.iter().map(|s| s.v));
+                into.floats.times.extend(samples.iter().map(|s| s.t));
+                into.floats.values.extend(samples.iter().map(|s| s.v));
             }
+            ChunkView::Histograms(samples) => into.histograms.extend_from_slice(samples),
         }
     }
     Ok(Some(series.labels))
@@ -83,16 +102,80 @@ impl Worker<'_> {
         &mut self,
         evaluator: &Evaluator<'_>,
         labels: &Labels,
-        samples: &Columns,
+        samples: &Samples,
     ) -> Result<bool, QueryError> {
         self.column.clear();
+        if samples.histograms.is_empty() {
+            self.compute_floats(evaluator, labels, &samples.floats)?;
+        } else {
+            self.compute_mixed(evaluator, labels, samples)?;
+        }
+        for stage in self.stages {
+            stage.apply(&mut self.column, &evaluator.notes);
+        }
+        Ok(!self.column.is_absent())
+    }
+
+    /// The column of a series with histograms.
+    fn compute_mixed(
+        &mut self,
+        evaluator: &Evaluator<'_>,
+        labels: &Labels,
+        samples: &Samples,
+    ) -> Result<(), QueryError> {
+        let Samples { floats, histograms } = samples;
+        let mut histograms = histograms.as_slice();
+        if self.counts_only {
+            mixed::find_resets(histograms, &mut self.resets_known);
+            histograms = &self.resets_known;
+        }
+        let name = self.name.unwrap_or_else(|| labels.value(METRIC_NAME));
+        let remarks = |span| Remarks { notes: &evaluator.notes, name, span };
+        match self.source {
+            Source::Instant | Source::Timestamp => {
+                let want_time = matches!(self.source, Source::Timestamp);
+                mixed::newest(&self.windows, floats, histograms, want_time, &mut self.column);
+                self.scratch.samples += self.column.count() as u64;
+            }
+            Source::Smoothed(span) => {
+                let floats = without_stale(floats, &mut self.kept);
+                smoothed(&self.windows, &floats.times, &floats.values, &mut self.column);
+                mixed::smoothed(&self.windows, floats, histograms, remarks(*span), &mut self.column);
+                self.scratch.samples += self.column.count() as u64;
+            }
+            Source::Window(call) => {
+                let floats = without_stale(floats, &mut self.kept);
+                let (windows, scratch) = (&self.windows, &mut self.scratch);
+                let remarks = remarks(call.span);
+                mixed::apply(
+                    call,
+                    self.args,
+                    windows,
+                    floats,
+                    histograms,
+                    remarks,
+                    scratch,
+                    &mut self.column,
+                )?;
+                evaluator.note_window(name, self.args, &self.column, call);
+            }
+        }
+        Ok(())
+    }
+
+    fn compute_floats(
+        &mut self,
+        evaluator: &Evaluator<'_>,
+        labels: &Labels,
+        samples: &Columns,
+    ) -> Result<(), QueryError> {
         match self.source {
             Source::Instant | Source::Timestamp => {
                 let want_time = matches!(self.source, Source::Timestamp);
                 newest(&self.windows, &samples.times, &samples.values, want_time, &mut self.column);
                 self.scratch.samples += self.column.count() as u64;
             }
-            Source::Smoothed => {
+            Source::Smoothed(_) => {
                 let samples = without_stale(samples, &mut self.kept);
                 smoothed(&self.windows, &samples.times, &samples.values, &mut self.column);
                 self.scratch.samples += self.column.count() as u64;
@@ -120,10 +203,7 @@ impl Worker<'_> {
                 }
             }
         }
-        for stage in self.stages {
-            stage.apply(&mut self.column, &evaluator.notes);
-        }
-        Ok(!self.column.is_absent())
+        Ok(())
     }
 }
 
@@ -195,12 +275,12 @@ impl Evaluator<'_> {
     }
 
     /// What is to be remarked about a window function's result, for series in memory.
-    pub(super) fn note_window(&self, labels: &Labels, args: &[Scalars], column: &Column, call: &WindowCall) {
+    pub(super) fn note_window(&self, name: &str, args: &[Scalars], column: &Column, call: &WindowCall) {
         if call.function == WindowFn::Quantile {
             self.note_quantiles(args, column, call);
         }
-        if call.function.wants_counter() {
-            self.note_if_no_counter(labels.value(METRIC_NAME), call);
+        if call.function.wants_counter() && column.iter().next().is_some() {
+            self.note_if_no_counter(name, call);
         }
     }
 
@@ -234,8 +314,10 @@ impl Evaluator<'_> {
             scratch: WindowScratch::default(),
             kept: Columns::default(),
             noted: String::new(),
+            counts_only: scan.counts_only,
+            resets_known: Vec::new(),
         };
-        let one = |worker: &mut Worker<'_>, state: &mut S, labels: Cow<'_, Labels>, samples: &Columns| {
+        let one = |worker: &mut Worker<'_>, state: &mut S, labels: Cow<'_, Labels>, samples: &Samples| {
             if !worker.compute(self, &labels, samples)? {
                 return Ok(());
             }
@@ -268,7 +350,7 @@ impl Evaluator<'_> {
         let heavy = parts.iter().map(|p| p.size_hint()).sum::<usize>() >= SERIES_FOR_THREADS;
         let results = self.workers.run(parts, heavy, |group| {
             let (mut worker, mut state) = (worker(), init());
-            let mut decoded = Columns::default();
+            let mut decoded = Samples::default();
             let mut series = 0;
             for mut part in group {
                 while let Some(labels) = decode(&mut *part, read, &mut decoded)? {
@@ -285,23 +367,27 @@ impl Evaluator<'_> {
         results.into_iter().collect()
     }
 
-    /// The series of a read that is not in the plan, with each scan's labels as they are stored.
+    /// The float series of a read that is not in the plan, with each scan's labels as they are stored.
     pub(super) fn scan_named(&self, read: &Read, scan: &Scan, grid: Grid) -> Result<Vec<Series>, QueryError> {
         let windows =
             Windows { grid, range: 0, offset: scan.offset, at: scan.at, mode: None, lookback: self.lookback };
         let mut all = Vec::new();
-        let mut decoded = Columns::default();
+        let mut decoded = Samples::default();
         for mut part in self.select(read)? {
             while let Some(labels) = decode(&mut *part, read, &mut decoded)? {
                 self.ctx.check()?;
                 // A read of one time ends there, whatever the chunks hold beyond it.
-                let until = decoded.times.partition_point(|&t| t <= read.max_time);
-                let (Some(times), Some(values)) = (decoded.times.get(..until), decoded.values.get(..until))
-                else {
-                    continue;
-                };
+                let Samples { floats: samples, histograms } = &mut decoded;
+                let until = samples.times.partition_point(|&t| t <= read.max_time);
+                samples.times.truncate(until);
+                samples.values.truncate(until);
+                histograms.truncate(histograms.partition_point(|s| s.t <= read.max_time));
+                if !histograms.is_empty() {
+                    return Err(QueryError::Execution("info sample should be float".to_owned()));
+                }
                 let mut floats = Column::absent(grid.len());
-                newest(&windows, times, values, matches!(scan.source, Source::Timestamp), &mut floats);
+                let want_time = matches!(scan.source, Source::Timestamp);
+                mixed::newest(&windows, samples, histograms, want_time, &mut floats);
                 if !floats.is_absent() {
                     all.push(Series { labels, drop_name: false, floats });
                 }
@@ -342,7 +428,7 @@ impl Evaluator<'_> {
         let groups = self.workers.run(parts, heavy, |group| {
             let mut all = Vec::new();
             for mut part in group {
-                let mut samples = Columns::default();
+                let mut samples = Samples::default();
                 while let Some(labels) = decode(&mut *part, read, &mut samples)? {
                     self.ctx.check()?;
                     std::mem::forget(self.hold(samples.len() as u64)?);
@@ -414,35 +500,40 @@ impl Evaluator<'_> {
         &self,
         scan: &Scan,
         at: i64,
-        mut each: impl FnMut(Labels, &[i64], &[f64]) -> Result<(), QueryError>,
+        mut each: impl FnMut(Labels, &[i64], &[f64], &[HistogramSample]) -> Result<(), QueryError>,
     ) -> Result<(), QueryError> {
         let (Some(read), Source::Window(call)) = (self.plan.reads.get(scan.read), &scan.source) else {
             return Ok(());
         };
         let end = scan.at.unwrap_or(at) - scan.offset;
         let start = end - call.range;
-        let (mut decoded, mut kept) = (Columns::default(), Columns::default());
+        let (mut decoded, mut kept) = (Samples::default(), Columns::default());
         for mut part in self.select(read)? {
             while let Some(labels) = decode(&mut *part, read, &mut decoded)? {
                 self.ctx.check()?;
-                let samples = without_stale(&decoded, &mut kept);
+                let samples = without_stale(&decoded.floats, &mut kept);
+                let histograms = &decoded.histograms;
+                let from = histograms.partition_point(|s| s.t < read.min_time);
+                let to = histograms.partition_point(|s| s.t <= read.max_time);
+                let histograms = histograms.get(from..to).unwrap_or_default();
                 let Columns { times, values } = samples;
                 let from = times.partition_point(|&t| t < read.min_time);
                 let to = times.partition_point(|&t| t <= read.max_time);
                 let (Some(times), Some(values)) = (times.get(from..to), values.get(from..to)) else {
                     continue;
                 };
-                self.samples.fetch_add(times.len() as u64, Ordering::Relaxed);
+                let count = (times.len() + histograms.len()) as u64;
+                self.samples.fetch_add(count, Ordering::Relaxed);
                 self.series.fetch_add(1, Ordering::Relaxed);
-                std::mem::forget(self.hold(times.len() as u64)?);
+                std::mem::forget(self.hold(count)?);
                 match call.mode {
-                    _ if times.is_empty() => {}
-                    None => each(labels, times, values)?,
+                    _ if times.is_empty() && histograms.is_empty() => {}
+                    None => each(labels, times, values, histograms)?,
                     Some(mode) => {
                         let smoothed = mode == crate::ast::RangeMode::Smoothed;
                         let (times, values) = rate::extend(times, values, start, end, smoothed);
                         if !times.is_empty() {
-                            each(labels, &times, &values)?;
+                            each(labels, &times, &values, &[])?;
                         }
                     }
                 }

@@ -9,7 +9,13 @@ use crate::plan::SortBy;
 /// The rows in order of their (first) value or their labels.
 pub(super) fn sorted<'e>(mut rows: Rows<'e>, by: &SortBy, descending: bool) -> Rows<'e> {
     match by {
-        SortBy::Value => by_value(&mut rows.series, descending),
+        SortBy::Value => {
+            rows.series.retain_mut(|s| {
+                s.floats.keep_floats();
+                !s.floats.is_absent()
+            });
+            by_value(&mut rows.series, descending);
+        }
         SortBy::Labels(names) => rows.series.sort_by(|a, b| {
             let order = by_labels(a, b, names);
             if descending { order.reverse() } else { order }

@@ -1,11 +1,17 @@
 //! Window functions over the steps of an inner expression.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use chunk::Columns;
+use model::histogram::{CounterReset, HistogramSample};
+use model::{FloatHistogram, METRIC_NAME};
+
 use super::column::{Column, Grid, Series, drop_reserved};
+use super::native_rate::Remarks;
 use super::rows::{Rows, has_equal};
 use super::window::{self, WindowScratch, Windows};
-use super::{Evaluator, same_labelset};
+use super::{Evaluator, mixed, same_labelset};
 use crate::engine::QueryError;
 use crate::plan::SubqueryScan;
 
@@ -24,22 +30,45 @@ impl Evaluator<'_> {
         };
         let drops_name = call.function.drops_name();
         let mut scratch = WindowScratch::default();
-        let (mut times, mut values) = (Vec::new(), Vec::new());
+        let mut floats_inside = Columns::default();
+        let mut histograms = Vec::new();
         let mut out = Vec::with_capacity(rows.series.len());
         for series in &rows.series {
             self.ctx.check()?;
-            times.clear();
-            values.clear();
+            floats_inside.clear();
             for (i, v) in series.floats.iter() {
-                times.push(inner.time(i));
-                values.push(v);
+                floats_inside.times.push(inner.time(i));
+                floats_inside.values.push(v);
             }
+            histograms.clear();
+            histograms.extend(
+                series
+                    .floats
+                    .histograms()
+                    .map(|(i, h)| HistogramSample { t: inner.time(i), histogram: unhinted(h) }),
+            );
+            let name = series.labels.value(METRIC_NAME);
             let mut floats = Column::absent(grid.len());
-            window::apply(call.function, &args, &windows, &times, &values, &mut scratch, &mut floats)?;
+            if histograms.is_empty() {
+                let Columns { times, values } = &floats_inside;
+                window::apply(call.function, &args, &windows, times, values, &mut scratch, &mut floats)?;
+            } else {
+                let remarks = Remarks { notes: &self.notes, name, span: call.span };
+                mixed::apply(
+                    call,
+                    &args,
+                    &windows,
+                    &floats_inside,
+                    &histograms,
+                    remarks,
+                    &mut scratch,
+                    &mut floats,
+                )?;
+            }
             if floats.is_absent() {
                 continue;
             }
-            self.note_window(&series.labels, &args, &floats, call);
+            self.note_window(name, &args, &floats, call);
             let drop_name = drops_name || series.drop_name;
             let labels = if drop_name && !self.delayed_names {
                 drop_reserved(&series.labels)
@@ -53,5 +82,17 @@ impl Evaluator<'_> {
             return Err(same_labelset());
         }
         self.rows(out)
+    }
+}
+
+/// A histogram of which is not known whether a counter reset stands before it: samples between the steps are not seen.
+fn unhinted(histogram: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
+    match histogram.reset {
+        CounterReset::Gauge | CounterReset::Unknown => Arc::clone(histogram),
+        CounterReset::Reset | CounterReset::NotReset => {
+            let mut unhinted = FloatHistogram::clone(histogram);
+            unhinted.reset = CounterReset::Unknown;
+            Arc::new(unhinted)
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! The values of a series in the unit-test language. Repetitions are not written out: a short text can stand for
 //! billions of samples, and the caller knows how many it wants.
 
+use model::FloatHistogram;
+use model::histogram::CounterReset;
+
 use super::{Parsed, Parser, Place};
 use crate::ast::{BinaryOp, Span};
 use crate::lexer::{HistogramKey, Kind, ResetHint};
@@ -80,6 +83,28 @@ pub struct HistogramLiteral {
     pub custom_values: Vec<f64>,
     /// `counter_reset_hint`, if written.
     pub reset_hint: Option<ResetHint>,
+}
+
+impl From<&HistogramLiteral> for FloatHistogram {
+    fn from(literal: &HistogramLiteral) -> Self {
+        let side = |offset: i32, counts: &[f64]| (offset..).zip(counts.iter().copied()).collect();
+        FloatHistogram {
+            schema: literal.schema,
+            reset: match literal.reset_hint {
+                None | Some(ResetHint::Unknown) => CounterReset::Unknown,
+                Some(ResetHint::Reset) => CounterReset::Reset,
+                Some(ResetHint::NotReset) => CounterReset::NotReset,
+                Some(ResetHint::Gauge) => CounterReset::Gauge,
+            },
+            zero_threshold: literal.zero_threshold,
+            zero_count: literal.zero_count,
+            count: literal.count,
+            sum: literal.sum,
+            positive: side(literal.offset, &literal.buckets),
+            negative: side(literal.negative_offset, &literal.negative_buckets),
+            custom_values: literal.custom_values.clone(),
+        }
+    }
 }
 
 impl Parser<'_> {

@@ -20,6 +20,10 @@ pub(crate) struct Planner<'a> {
     pub(super) lookback: i64,
     pub(super) options: &'a EngineOptions,
     pub(super) reads: Vec<Read>,
+    /// How many calls around what is planned look at count and sum of histograms alone.
+    pub(super) counts_only: usize,
+    /// How many expressions around it need the buckets.
+    pub(super) buckets_needed: usize,
 }
 
 impl<'a> Planner<'a> {
@@ -30,7 +34,8 @@ impl<'a> Planner<'a> {
         lookback: i64,
         options: &'a EngineOptions,
     ) -> Result<Plan, QueryError> {
-        let mut planner = Planner { range, lookback, options, reads: Vec::new() };
+        let mut planner =
+            Planner { range, lookback, options, reads: Vec::new(), counts_only: 0, buckets_needed: 0 };
         let grid = Grid { start: range.start, end: range.end, step: range.step };
         let mut root = match (expr.value_type(), strip(expr)) {
             (ValueType::Scalar, e) => Root::Scalar(planner.scalar(e, grid)?),
@@ -79,14 +84,14 @@ impl<'a> Planner<'a> {
             Expr::Vector(selector) => {
                 let reach = self.instant_reach(selector)?;
                 let source = match selector.mode {
-                    Some(RangeMode::Smoothed) => Source::Smoothed,
+                    Some(RangeMode::Smoothed) => Source::Smoothed(selector.span),
                     _ => Source::Instant,
                 };
                 Ok(Vector::Scan(self.scan(selector, &reach, grid, source)))
             }
             Expr::Unary(e) if e.op == BinaryOp::Sub => {
                 let input = self.vector(&e.expr, grid)?;
-                Ok(input.then(Stage::Math(|v| -v)))
+                Ok(input.then(Stage::Negate))
             }
             Expr::Unary(e) => self.vector(&e.expr, grid),
             Expr::Aggregate(e) => self.aggregate(e, grid),
@@ -113,13 +118,20 @@ impl<'a> Planner<'a> {
         grid: Grid,
         source: Source,
     ) -> Scan {
+        let counts_only = self.counts_only > 0 && self.buckets_needed == 0;
+        let read = self.read(selector, reach, grid);
+        if let Some(read) = self.reads.get_mut(read).filter(|_| counts_only) {
+            // Whether there was a reset shows by the samples before.
+            read.newest_only = false;
+        }
         Scan {
-            read: self.read(selector, reach, grid),
+            read,
             offset: reach.offset,
             at: reach.at,
             source,
             stages: Vec::new(),
             name: fixed_name(selector),
+            counts_only,
         }
     }
 
@@ -155,10 +167,12 @@ impl<'a> Planner<'a> {
         span: Span,
     ) -> Result<Vector, QueryError> {
         let (grid, range, offset, at) = self.subquery_grid(subquery, outer)?;
+        self.buckets_needed += 1;
         let input = match subquery.expr.value_type() {
             ValueType::Scalar => Vector::FromScalar(self.scalar(&subquery.expr, grid)?),
             _ => self.vector(&subquery.expr, grid)?,
         };
+        self.buckets_needed -= 1;
         let call = WindowCall { function, range, mode: None, args, span };
         Ok(Vector::Subquery(SubqueryScan { input: Box::new(input), grid, offset, at, call }))
     }
@@ -206,6 +220,8 @@ impl<'a> Planner<'a> {
             grouping,
             without: e.without,
             input: Box::new(input),
+            input_span: strip(&e.expr).span(),
+            span: e.span,
         }))
     }
 
@@ -218,6 +234,14 @@ impl<'a> Planner<'a> {
     }
 
     fn binary(&mut self, e: &Binary, grid: Grid) -> Result<Vector, QueryError> {
+        let trims = usize::from(matches!(e.op, BinaryOp::TrimLower | BinaryOp::TrimUpper));
+        self.buckets_needed += trims;
+        let planned = self.operation(e, grid);
+        self.buckets_needed -= trims;
+        planned
+    }
+
+    fn operation(&mut self, e: &Binary, grid: Grid) -> Result<Vector, QueryError> {
         let (left, right) = (e.left.value_type(), e.right.value_type());
         let stage = |scalar, scalar_left| Stage::WithScalar {
             op: e.op,
@@ -329,7 +353,7 @@ impl Source {
     /// Whether the value is no longer that of the metric.
     pub(crate) fn drops_name(&self) -> bool {
         match self {
-            Source::Instant | Source::Smoothed => false,
+            Source::Instant | Source::Smoothed(_) => false,
             Source::Timestamp => true,
             Source::Window(call) => call.function.drops_name(),
         }
@@ -399,7 +423,6 @@ impl Vector {
             | Vector::LabelJoin { input, .. }
             | Vector::Sort { input, .. }
             | Vector::Info { input, .. }
-            | Vector::NoFloats(input)
             | Vector::Invariant(input) => input.each_scan(f),
         }
     }
@@ -408,7 +431,7 @@ impl Vector {
 impl Stage {
     fn each_scan(&mut self, f: &mut impl FnMut(&mut Scan)) {
         match self {
-            Stage::Math(_) | Stage::StepTime => {}
+            Stage::Math(_) | Stage::Negate | Stage::OfHistogram(_) | Stage::StepTime => {}
             Stage::Clamp(min, max) => {
                 for s in [min, max].into_iter().flatten() {
                     s.each_scan(f);

@@ -1,6 +1,6 @@
 //! Calls of functions that give a vector.
 
-use model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, Regex};
+use model::{FloatHistogram, Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, Regex};
 
 use super::build::Planner;
 use super::durations::millis;
@@ -45,6 +45,18 @@ impl Planner<'_> {
 
     pub(super) fn call(&mut self, e: &Call, grid: Grid) -> Result<Vector, QueryError> {
         let name = e.function.name;
+        let counts_only = usize::from(matches!(name, "histogram_count" | "histogram_sum" | "histogram_avg"));
+        let needs_buckets =
+            usize::from(matches!(name, "histogram_quantile" | "histogram_quantiles" | "histogram_fraction"));
+        self.counts_only += counts_only;
+        self.buckets_needed += needs_buckets;
+        let planned = self.function(e, name, grid);
+        self.counts_only -= counts_only;
+        self.buckets_needed -= needs_buckets;
+        planned
+    }
+
+    fn function(&mut self, e: &Call, name: &str, grid: Grid) -> Result<Vector, QueryError> {
         if let Some(function) = WindowFn::from_name(name) {
             return self.window_call(e, function, grid);
         }
@@ -122,11 +134,26 @@ impl Planner<'_> {
                 input: self.boxed_arg(e, 2, grid)?,
                 span: arg(e, 2)?.span(),
             },
-            "histogram_count" | "histogram_sum" | "histogram_avg" | "histogram_stddev"
-            | "histogram_stdvar" | "start_timestamp" => Vector::NoFloats(self.boxed_arg(e, 0, grid)?),
+            "histogram_count" => self.of_histogram(e, grid, |h| h.count)?,
+            "histogram_sum" => self.of_histogram(e, grid, |h| h.sum)?,
+            "histogram_avg" => self.of_histogram(e, grid, FloatHistogram::average)?,
+            "histogram_stddev" => self.of_histogram(e, grid, |h| h.variance().sqrt())?,
+            "histogram_stdvar" => self.of_histogram(e, grid, FloatHistogram::variance)?,
+            "start_timestamp" => self
+                .vector_arg(e, 0, grid)?
+                .then(Stage::Clamp(Some(Scalar::Const(1.0)), Some(Scalar::Const(0.0)))),
             "info" => self.info(e, grid)?,
             other => return Err(QueryError::Execution(format!("unknown function {other}"))),
         })
+    }
+
+    fn of_histogram(
+        &mut self,
+        e: &Call,
+        grid: Grid,
+        f: fn(&FloatHistogram) -> f64,
+    ) -> Result<Vector, QueryError> {
+        Ok(self.vector_arg(e, 0, grid)?.then(Stage::OfHistogram(f)))
     }
 
     fn window_call(&mut self, e: &Call, function: WindowFn, grid: Grid) -> Result<Vector, QueryError> {

@@ -9,7 +9,7 @@ mod durations;
 mod invariant;
 mod selectors;
 
-use model::{Labels, Matcher};
+use model::{FloatHistogram, Labels, Matcher};
 
 pub(crate) use build::Planner;
 
@@ -112,6 +112,10 @@ pub(crate) enum Scalar {
 pub(crate) enum Stage {
     /// A function of the value.
     Math(fn(f64) -> f64),
+    /// `-v`
+    Negate,
+    /// A function of native histograms; floats are left out.
+    OfHistogram(fn(&FloatHistogram) -> f64),
     /// `clamp`, `clamp_min`, `clamp_max`
     Clamp(Option<Scalar>, Option<Scalar>),
     /// `round(v, nearest)`
@@ -136,7 +140,9 @@ pub(crate) enum Stage {
 impl Stage {
     /// Whether the result is no longer the metric that was measured.
     pub(crate) fn drops_name(&self) -> bool {
-        !matches!(self, Stage::WithScalar { op, return_bool: false, .. } if op.is_comparison())
+        let keeps =
+            |op: &BinaryOp| op.is_comparison() || matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper);
+        !matches!(self, Stage::WithScalar { op, return_bool: false, .. } if keeps(op))
     }
 }
 
@@ -147,8 +153,8 @@ pub(crate) enum Source {
     Instant,
     /// That sample's time, in seconds.
     Timestamp,
-    /// Interpolated between the samples around.
-    Smoothed,
+    /// Interpolated between the samples around; where the selector stands.
+    Smoothed(Span),
     /// A function of a window.
     Window(WindowCall),
 }
@@ -183,6 +189,8 @@ pub(crate) struct Scan {
     pub(crate) stages: Vec<Stage>,
     /// The metric's name where the matchers fix it: such series stay distinct without their name.
     pub(crate) name: Option<String>,
+    /// Of histograms only count and sum will be looked at; then resets are found while reading.
+    pub(crate) counts_only: bool,
 }
 
 /// A window function over the steps of a subquery.
@@ -219,6 +227,10 @@ pub(crate) struct Aggregation {
     pub(crate) without: bool,
     /// What is aggregated.
     pub(crate) input: Box<Vector>,
+    /// Place of what is aggregated.
+    pub(crate) input_span: Span,
+    /// Place of the aggregation.
+    pub(crate) span: Span,
 }
 
 /// An operator between vectors.
@@ -310,7 +322,7 @@ pub(crate) enum Vector {
         /// The call's place.
         span: Span,
     },
-    /// Functions of classic histograms.
+    /// Functions of histograms, classic and native.
     Buckets {
         /// The series with the label `le`.
         input: Box<Vector>,
@@ -330,8 +342,6 @@ pub(crate) enum Vector {
         /// Fixed time of the first selector inside.
         at: Option<i64>,
     },
-    /// Functions of native histograms: float samples are left out.
-    NoFloats(Box<Vector>),
     /// Does not depend on the step.
     Invariant(Box<Vector>),
 }

@@ -2,6 +2,7 @@
 
 use chunk::Columns;
 use model::Sample;
+use model::histogram::HistogramSample;
 
 use crate::{ChunkView, SelectError};
 
@@ -13,6 +14,7 @@ pub struct Joiner {
     /// Samples of chunks that overlap, with the chunk's place in the input.
     mixed: Vec<(Sample, usize)>,
     samples: Vec<Sample>,
+    histograms: Vec<HistogramSample>,
 }
 
 /// Time of the oldest and newest sample; `None` for no samples.
@@ -20,6 +22,7 @@ fn bounds(chunk: &ChunkView<'_>) -> Option<(i64, i64)> {
     match chunk {
         ChunkView::Encoded { min_time, max_time, .. } => Some((*min_time, *max_time)),
         ChunkView::Samples(samples) => Some((samples.first()?.t, samples.last()?.t)),
+        ChunkView::Histograms(samples) => Some((samples.first()?.t, samples.last()?.t)),
     }
 }
 
@@ -31,45 +34,83 @@ impl Joiner {
     /// # Errors
     /// When a chunk that overlaps another does not decode.
     pub fn join<'a>(&'a mut self, chunks: Vec<ChunkView<'a>>) -> Result<Vec<ChunkView<'a>>, SelectError> {
-        let apart = |a: &ChunkView<'_>, b: &ChunkView<'_>| matches!((bounds(a), bounds(b)), (Some((_, end)), Some((start, _))) if end < start);
-        if chunks.is_sorted_by(apart) && chunks.iter().all(|chunk| bounds(chunk).is_some()) {
-            return Ok(chunks);
+        let is_histograms = |chunk: &ChunkView<'_>| matches!(chunk, ChunkView::Histograms(_));
+        if !chunks.iter().any(is_histograms) {
+            let Joiner { columns, mixed, samples, .. } = self;
+            return join_floats(columns, mixed, samples, chunks);
         }
-        let mut ordered: Vec<(i64, i64, usize, ChunkView<'a>)> = chunks
-            .into_iter()
-            .enumerate()
-            .filter_map(|(i, chunk)| bounds(&chunk).map(|(start, end)| (start, end, i, chunk)))
-            .collect();
-        ordered.sort_by_key(|&(start, _, i, _)| (start, i));
-        ordered.dedup_by(|b, a| same(&a.3, &b.3));
-
-        // Groups of chunks that overlap; those of more than one are decoded into `samples`.
-        self.samples.clear();
-        let mut joined: Vec<Result<ChunkView<'a>, std::ops::Range<usize>>> =
-            Vec::with_capacity(ordered.len());
-        let mut rest = &ordered[..];
-        while let Some((first, after)) = rest.split_first() {
-            let mut end = first.1;
-            let more = after.iter().take_while(|next| {
-                let overlaps = next.0 <= end;
-                end = end.max(next.1);
-                overlaps
-            });
-            let count = 1 + more.count();
-            let (group, after) = rest.split_at(count);
-            rest = after;
-            joined.push(match group {
-                [(_, _, _, chunk)] => Ok(*chunk),
-                _ => Err(mix(group, &mut self.columns, &mut self.mixed, &mut self.samples)?),
-            });
-        }
-        let samples = &self.samples;
-        let views = joined.into_iter().map(|piece| match piece {
-            Ok(chunk) => chunk,
-            Err(range) => ChunkView::Samples(samples.get(range).unwrap_or_default()),
-        });
-        Ok(views.collect())
+        let (histograms, floats) = chunks.into_iter().partition(is_histograms);
+        let Joiner { columns, mixed, samples, histograms: joined } = self;
+        let mut all = join_floats(columns, mixed, samples, floats)?;
+        all.extend(join_histograms(joined, histograms));
+        Ok(all)
     }
+}
+
+/// The chunks of histograms in order of time; all in one if any overlap.
+fn join_histograms<'a>(
+    joined: &'a mut Vec<HistogramSample>,
+    mut chunks: Vec<ChunkView<'a>>,
+) -> Vec<ChunkView<'a>> {
+    chunks.retain(|chunk| bounds(chunk).is_some());
+    if chunks.is_sorted_by(|a, b| bounds(a).map(|a| a.1) < bounds(b).map(|b| b.0)) {
+        return chunks;
+    }
+    joined.clear();
+    for chunk in chunks {
+        if let ChunkView::Histograms(samples) = chunk {
+            joined.extend_from_slice(samples);
+        }
+    }
+    joined.sort_by_key(|sample| sample.t);
+    joined.dedup_by_key(|sample| sample.t);
+    vec![ChunkView::Histograms(joined)]
+}
+
+/// The chunks of floats.
+fn join_floats<'a>(
+    columns: &mut Columns,
+    mixed: &mut Vec<(Sample, usize)>,
+    decoded: &'a mut Vec<Sample>,
+    chunks: Vec<ChunkView<'a>>,
+) -> Result<Vec<ChunkView<'a>>, SelectError> {
+    let apart = |a: &ChunkView<'_>, b: &ChunkView<'_>| matches!((bounds(a), bounds(b)), (Some((_, end)), Some((start, _))) if end < start);
+    if chunks.is_sorted_by(apart) && chunks.iter().all(|chunk| bounds(chunk).is_some()) {
+        return Ok(chunks);
+    }
+    let mut ordered: Vec<(i64, i64, usize, ChunkView<'a>)> = chunks
+        .into_iter()
+        .enumerate()
+        .filter_map(|(i, chunk)| bounds(&chunk).map(|(start, end)| (start, end, i, chunk)))
+        .collect();
+    ordered.sort_by_key(|&(start, _, i, _)| (start, i));
+    ordered.dedup_by(|b, a| same(&a.3, &b.3));
+
+    // Groups of chunks that overlap; those of more than one are decoded into `samples`.
+    decoded.clear();
+    let mut joined: Vec<Result<ChunkView<'a>, std::ops::Range<usize>>> = Vec::with_capacity(ordered.len());
+    let mut rest = &ordered[..];
+    while let Some((first, after)) = rest.split_first() {
+        let mut end = first.1;
+        let more = after.iter().take_while(|next| {
+            let overlaps = next.0 <= end;
+            end = end.max(next.1);
+            overlaps
+        });
+        let count = 1 + more.count();
+        let (group, after) = rest.split_at(count);
+        rest = after;
+        joined.push(match group {
+            [(_, _, _, chunk)] => Ok(*chunk),
+            _ => Err(mix(group, columns, mixed, decoded)?),
+        });
+    }
+    let samples = &*decoded;
+    let views = joined.into_iter().map(|piece| match piece {
+        Ok(chunk) => chunk,
+        Err(range) => ChunkView::Samples(samples.get(range).unwrap_or_default()),
+    });
+    Ok(views.collect())
 }
 
 /// Whether two chunks are the same bytes.
@@ -93,6 +134,7 @@ fn mix(
     mixed.clear();
     for (_, _, place, chunk) in group {
         match *chunk {
+            ChunkView::Histograms(_) => {}
             ChunkView::Samples(samples) => mixed.extend(samples.iter().map(|&s| (s, *place))),
             ChunkView::Encoded { encoding, samples, bytes, min_time, .. } => {
                 columns.clear();
@@ -126,7 +168,7 @@ mod tests {
             .iter()
             .map(|piece| match piece {
                 ChunkView::Samples(samples) => samples.iter().map(|s| (s.t, s.v)).collect(),
-                ChunkView::Encoded { .. } => Vec::new(),
+                ChunkView::Encoded { .. } | ChunkView::Histograms(_) => Vec::new(),
             })
             .collect()
     }

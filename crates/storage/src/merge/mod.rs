@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use chunk::Encoding;
+use model::histogram::HistogramSample;
 use model::{Labels, Matcher, Sample};
 
 pub use self::join::Joiner;
@@ -145,12 +146,14 @@ impl SeriesPart for Projected<'_> {
 struct Taken {
     bytes: Vec<u8>,
     samples: Vec<Sample>,
+    histograms: Vec<HistogramSample>,
     chunks: Vec<TakenChunk>,
 }
 
 enum TakenChunk {
     Encoded { encoding: Encoding, min_time: i64, max_time: i64, samples: u16, bytes: Range<usize> },
     Samples(Range<usize>),
+    Histograms(Range<usize>),
 }
 
 impl Taken {
@@ -174,6 +177,11 @@ impl Taken {
                     self.samples.extend_from_slice(samples);
                     TakenChunk::Samples(from..self.samples.len())
                 }
+                ChunkView::Histograms(samples) => {
+                    let from = self.histograms.len();
+                    self.histograms.extend_from_slice(samples);
+                    TakenChunk::Histograms(from..self.histograms.len())
+                }
             });
         }
         start..self.chunks.len()
@@ -190,6 +198,9 @@ impl Taken {
             },
             TakenChunk::Samples(range) => {
                 ChunkView::Samples(self.samples.get(range.clone()).unwrap_or_default())
+            }
+            TakenChunk::Histograms(range) => {
+                ChunkView::Histograms(self.histograms.get(range.clone()).unwrap_or_default())
             }
         })
     }
@@ -371,7 +382,7 @@ mod tests {
                     .iter()
                     .flat_map(|chunk| match chunk {
                         ChunkView::Samples(samples) => samples.to_vec(),
-                        ChunkView::Encoded { .. } => Vec::new(),
+                        ChunkView::Encoded { .. } | ChunkView::Histograms(_) => Vec::new(),
                     })
                     .collect();
                 assert!(values.is_sorted_by(|a, b| a.t < b.t));

@@ -1,12 +1,14 @@
 //! Results against expectations.
 
-use model::{Labels, is_stale};
-use promql::{QueryError, QueryResult, Value};
+use std::sync::Arc;
 
-use super::script::{Eval, EvalTime, Text};
+use model::{FloatHistogram, Labels, is_stale};
+use promql::{QueryError, QueryResult, Value, VectorSample};
+
+use super::script::{Eval, EvalTime, Point, Text};
 
 /// A series of the result or of the expectation: its points in order of time.
-type Points = (Labels, Vec<(i64, f64)>);
+type Points = (Labels, Vec<(i64, Point)>);
 
 pub(super) fn check_failure(eval: &Eval, error: &QueryError) -> Result<(), String> {
     let text = error.to_string();
@@ -36,6 +38,37 @@ fn equal(a: f64, b: f64) -> bool {
     difference / sum.min(f64::MAX) < 1e-6
 }
 
+fn histogram(value: &Arc<FloatHistogram>) -> Point {
+    Point::Histogram { value: Arc::clone(value), hinted: true }
+}
+
+fn equal_points(want: &Point, got: &Point) -> bool {
+    match (want, got) {
+        (Point::Float(want), Point::Float(got)) => equal(*want, *got),
+        (Point::Histogram { value: want, hinted }, Point::Histogram { value: got, .. }) => {
+            (!hinted || want.reset == got.reset) && equal_histograms(want, got)
+        }
+        _ => false,
+    }
+}
+
+fn equal_histograms(want: &FloatHistogram, got: &FloatHistogram) -> bool {
+    let (mut want, mut got) = (want.clone(), got.clone());
+    want.compact();
+    got.compact();
+    let sides = |a: &[(i32, f64)], b: &[(i32, f64)]| {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && equal(a.1, b.1))
+    };
+    want.schema == got.schema
+        && want.zero_threshold == got.zero_threshold
+        && equal(want.count, got.count)
+        && equal(want.sum, got.sum)
+        && equal(want.zero_count, got.zero_count)
+        && sides(&want.positive, &got.positive)
+        && sides(&want.negative, &got.negative)
+        && want.custom_values == got.custom_values
+}
+
 pub(super) fn check_result(eval: &Eval, result: &QueryResult) -> Result<(), String> {
     annotations("warnings", &eval.warn, eval.no_warn, &result.warnings)?;
     annotations("infos", &eval.info, eval.no_info, &result.infos)?;
@@ -47,7 +80,7 @@ pub(super) fn check_result(eval: &Eval, result: &QueryResult) -> Result<(), Stri
         (_, Some(want), _) => return Err(format!("no string, expected {want:?}")),
         _ => {}
     }
-    compare(&expected(eval)?, &points(&result.value), eval.ordered)
+    compare(&expected(eval), &points(&result.value), eval.ordered)
 }
 
 /// Compares the step at `t` of a range query with what an instant query should give.
@@ -58,8 +91,8 @@ pub(super) fn check_middle(eval: &Eval, result: &QueryResult, t: i64) -> Result<
     }
     got.retain(|(_, points)| !points.is_empty());
     let want = match eval.scalar {
-        Some(v) => vec![(Labels::empty(), vec![(t, v)])],
-        None => expected(eval)?,
+        Some(v) => vec![(Labels::empty(), vec![(t, Point::Float(v))])],
+        None => expected(eval),
     };
     compare(&want, &got, false)
 }
@@ -70,7 +103,7 @@ fn annotations(kind: &str, want: &[Text], none: bool, got: &[String]) -> Result<
     if unwanted || missing { Err(format!("{kind} {got:?}, expected {want:?}")) } else { Ok(()) }
 }
 
-fn expected(eval: &Eval) -> Result<Vec<Points>, String> {
+fn expected(eval: &Eval) -> Vec<Points> {
     let (start, step) = match (&eval.time, eval.range_vector) {
         (_, Some((start, _, step))) => (start, step),
         (EvalTime::Instant(t), None) => (*t, 0),
@@ -80,25 +113,32 @@ fn expected(eval: &Eval) -> Result<Vec<Points>, String> {
     for (labels, values) in &eval.series {
         let mut points = Vec::new();
         for (i, value) in values.iter().enumerate() {
-            match value {
-                None => {}
-                Some(Ok(v)) => points.push((start + i as i64 * step, *v)),
-                Some(Err(())) => return Err("a native histogram is expected".to_owned()),
+            if let Some(point) = value {
+                points.push((start + i as i64 * step, point.clone()));
             }
         }
         all.push((labels.clone(), points));
     }
-    Ok(all)
+    all
 }
 
 fn points(value: &Value) -> Vec<Points> {
     match value {
-        Value::Vector(samples) => samples.iter().map(|s| (s.labels.clone(), vec![(s.t, s.v)])).collect(),
+        Value::Vector(samples) => {
+            let point = |s: &VectorSample| s.histogram.as_ref().map_or(Point::Float(s.v), histogram);
+            samples.iter().map(|s| (s.labels.clone(), vec![(s.t, point(s))])).collect()
+        }
         Value::Matrix(series) => series
             .iter()
-            .map(|s| (s.labels.clone(), s.times.iter().copied().zip(s.values.iter().copied()).collect()))
+            .map(|s| {
+                let floats = s.times.iter().zip(&s.values).map(|(&t, &v)| (t, Point::Float(v)));
+                let histograms = s.histograms.iter().map(|h| (h.t, histogram(&h.histogram)));
+                let mut points: Vec<(i64, Point)> = floats.chain(histograms).collect();
+                points.sort_by_key(|p| p.0);
+                (s.labels.clone(), points)
+            })
             .collect(),
-        Value::Scalar { t, v } => vec![(Labels::empty(), vec![(*t, *v)])],
+        Value::Scalar { t, v } => vec![(Labels::empty(), vec![(*t, Point::Float(*v))])],
         Value::String { .. } => Vec::new(),
     }
 }
@@ -113,7 +153,7 @@ fn compare(want: &[Points], got: &[Points], ordered: bool) -> Result<(), String>
         && want.iter().zip(&got).all(|(w, g)| {
             w.0 == g.0
                 && w.1.len() == g.1.len()
-                && w.1.iter().zip(&g.1).all(|(w, g)| w.0 == g.0 && equal(w.1, g.1))
+                && w.1.iter().zip(&g.1).all(|(w, g)| w.0 == g.0 && equal_points(&w.1, &g.1))
         });
     if same { Ok(()) } else { Err(format!("got {got:?}, expected {want:?}")) }
 }

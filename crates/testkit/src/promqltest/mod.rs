@@ -1,9 +1,10 @@
 //! The promqltest language: load series, evaluate queries, compare.
 //!
-//! `load`, `clear`, `eval instant`, `eval range` and the `expect` lines, as the scripts of Prometheus use them. Native
-//! histograms and start timestamps are read and left out, so evaluations that need them fail.
+//! `load`, `clear`, `eval instant`, `eval range` and the `expect` lines, as the scripts of Prometheus use them. Start
+//! timestamps are read and left out, so evaluations that need them fail.
 
 mod compare;
+mod custom_buckets;
 mod script;
 
 use model::duration;
@@ -48,10 +49,10 @@ pub fn run_script(text: &str) -> Result<Vec<Outcome>, String> {
         match command {
             Command::Clear => store.clear(),
             Command::Load(series) => {
-                for (labels, samples) in series {
-                    store
-                        .insert(&labels, samples)
-                        .map_err(|(s, why)| format!("load {labels} at {}: {why:?}", s.t))?;
+                for s in series {
+                    let fail = |t: i64, why| format!("load {} at {t}: {why:?}", s.labels);
+                    store.insert(&s.labels, s.floats).map_err(|(sample, why)| fail(sample.t, why))?;
+                    store.insert_histograms(&s.labels, s.histograms).map_err(|(t, why)| fail(t, why))?;
                 }
             }
             Command::Eval(eval) => {

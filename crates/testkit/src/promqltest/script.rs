@@ -1,10 +1,32 @@
 //! Scripts as commands.
 
-use model::{Labels, Sample, duration};
+use std::sync::Arc;
+
+use model::{FloatHistogram, Labels, Sample, duration};
 use promql::{SeriesItem, parse_series_desc};
 
-/// Series with their samples.
-pub(super) type Loaded = Vec<(Labels, Vec<Sample>)>;
+use super::custom_buckets;
+
+/// A series with its samples of both kinds.
+#[derive(Debug, Default)]
+pub(super) struct LoadedSeries {
+    pub(super) labels: Labels,
+    pub(super) floats: Vec<Sample>,
+    pub(super) histograms: Vec<(i64, FloatHistogram)>,
+}
+
+pub(super) type Loaded = Vec<LoadedSeries>;
+
+/// A value as written.
+#[derive(Debug, Clone)]
+pub(super) enum Point {
+    Float(f64),
+    Histogram {
+        value: Arc<FloatHistogram>,
+        /// What is said about a counter reset counts.
+        hinted: bool,
+    },
+}
 
 pub(super) enum Command {
     Clear,
@@ -38,8 +60,8 @@ impl Text {
     }
 }
 
-/// An expected series: its labels and, position by position, its values. A histogram is `Err`.
-pub(super) type Expected = (Labels, Vec<Option<Result<f64, ()>>>);
+/// An expected series: its labels and, position by position, its values.
+pub(super) type Expected = (Labels, Vec<Option<Point>>);
 
 /// One `eval` command.
 #[derive(Debug)]
@@ -102,18 +124,28 @@ fn load(line: &str, block: &[&str]) -> Result<Loaded, String> {
             continue;
         }
         let (labels, items) = parse_series_desc(text).map_err(|e| e.to_string())?;
-        let samples = positions(&items)
-            .into_iter()
-            .enumerate()
-            .filter_map(|(i, v)| Some(Sample { t: i as i64 * step, v: v?.ok()? }))
-            .collect();
-        loaded.retain(|(l, _)| *l != labels);
-        loaded.push((labels, samples));
+        let mut series = LoadedSeries { labels, ..LoadedSeries::default() };
+        for (i, point) in positions(&items)?.into_iter().enumerate() {
+            let t = i as i64 * step;
+            match point {
+                Some(Point::Float(v)) => series.floats.push(Sample { t, v }),
+                Some(Point::Histogram { value, .. }) => {
+                    series.histograms.push((t, Arc::unwrap_or_clone(value)));
+                }
+                None => {}
+            }
+        }
+        loaded.retain(|s| s.labels != series.labels);
+        loaded.push(series);
+    }
+    if line.starts_with("load_with_nhcb") {
+        let converted = custom_buckets::from_classic(&loaded);
+        loaded.extend(converted);
     }
     Ok(loaded)
 }
 
-fn positions(items: &[SeriesItem]) -> Vec<Option<Result<f64, ()>>> {
+fn positions(items: &[SeriesItem]) -> Result<Vec<Option<Point>>, String> {
     let mut all = Vec::new();
     for item in items {
         match item {
@@ -121,17 +153,28 @@ fn positions(items: &[SeriesItem]) -> Vec<Option<Result<f64, ()>>> {
             SeriesItem::Float { value, step, times } => {
                 let mut v = *value;
                 for _ in 0..=*times {
-                    all.push(Some(Ok(v)));
+                    all.push(Some(Point::Float(v)));
                     // Staleness markers are not numbers to be added to.
                     if !model::is_stale(v) {
                         v += step;
                     }
                 }
             }
-            SeriesItem::Histogram { times, .. } => all.extend((0..=*times).map(|_| Some(Err(())))),
+            SeriesItem::Histogram { value, step, subtract, times } => {
+                let hinted = value.reset_hint.is_some();
+                let mut current = FloatHistogram::from(&**value);
+                let step = step.as_ref().map(|s| FloatHistogram::from(&**s));
+                for _ in 0..=*times {
+                    all.push(Some(Point::Histogram { value: Arc::new(current.clone()), hinted }));
+                    if let Some(step) = &step {
+                        let combined = if *subtract { current.subtract(step) } else { current.add(step) };
+                        combined.map_err(|e| e.to_string())?;
+                    }
+                }
+            }
         }
     }
-    all
+    Ok(all)
 }
 
 fn eval(line: &str, number: usize, block: &[&str]) -> Result<Eval, String> {
@@ -187,7 +230,7 @@ fn eval(line: &str, number: usize, block: &[&str]) -> Result<Eval, String> {
             break;
         } else {
             let (labels, items) = parse_series_desc(line).map_err(|e| e.to_string())?;
-            eval.series.push((labels, positions(&items)));
+            eval.series.push((labels, positions(&items)?));
         }
     }
     Ok(eval)

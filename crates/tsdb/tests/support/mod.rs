@@ -72,6 +72,7 @@ pub(crate) fn read(
                         assert_eq!(out.times.last(), Some(&max_time));
                         samples.extend(out.times.iter().copied().zip(out.values.iter().map(|v| v.to_bits())));
                     }
+                    ChunkView::Histograms(_) => panic!("histograms where floats were written"),
                     ChunkView::Samples(list) => samples.extend(list.iter().map(|s| (s.t, s.v.to_bits()))),
                 }
             }
