@@ -20,6 +20,7 @@ pub(super) enum Ready {
     Round(Scalars),
     WithScalar { op: BinaryOp, scalar: Scalars, scalar_left: bool, return_bool: bool, span: Span },
     StepTime(Grid),
+    StartTime,
 }
 
 impl Ready {
@@ -44,6 +45,7 @@ impl Ready {
                 span: *span,
             },
             Stage::StepTime => Ready::StepTime(grid),
+            Stage::StartTime => Ready::StartTime,
         })
     }
 
@@ -73,6 +75,10 @@ impl Ready {
             Ready::Round(to) => {
                 column.keep_floats();
                 column.filter_map(|i, v| Some(math::round(v, to.get(i))));
+            }
+            Ready::StartTime => {
+                column.keep_floats();
+                column.filter_map(|_, _| None);
             }
             Ready::StepTime(grid) => {
                 for i in 0..grid.len() {

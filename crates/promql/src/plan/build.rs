@@ -431,7 +431,7 @@ impl Vector {
 impl Stage {
     fn each_scan(&mut self, f: &mut impl FnMut(&mut Scan)) {
         match self {
-            Stage::Math(_) | Stage::Negate | Stage::OfHistogram(_) | Stage::StepTime => {}
+            Stage::Math(_) | Stage::Negate | Stage::OfHistogram(_) | Stage::StepTime | Stage::StartTime => {}
             Stage::Clamp(min, max) => {
                 for s in [min, max].into_iter().flatten() {
                     s.each_scan(f);

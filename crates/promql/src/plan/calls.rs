@@ -139,9 +139,7 @@ impl Planner<'_> {
             "histogram_avg" => self.of_histogram(e, grid, FloatHistogram::average)?,
             "histogram_stddev" => self.of_histogram(e, grid, |h| h.variance().sqrt())?,
             "histogram_stdvar" => self.of_histogram(e, grid, FloatHistogram::variance)?,
-            "start_timestamp" => self
-                .vector_arg(e, 0, grid)?
-                .then(Stage::Clamp(Some(Scalar::Const(1.0)), Some(Scalar::Const(0.0)))),
+            "start_timestamp" => self.vector_arg(e, 0, grid)?.then(Stage::StartTime),
             "info" => self.info(e, grid)?,
             other => return Err(QueryError::Execution(format!("unknown function {other}"))),
         })

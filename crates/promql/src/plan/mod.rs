@@ -135,6 +135,8 @@ pub(crate) enum Stage {
     },
     /// The step's time in place of each value.
     StepTime,
+    /// The start timestamp of each sample; samples without one are left out, and no store keeps any yet.
+    StartTime,
 }
 
 impl Stage {
