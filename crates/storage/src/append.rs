@@ -1,6 +1,7 @@
 //! Writing samples.
 
 use model::Labels;
+use model::histogram::HistogramValue;
 
 /// A store's handle of a series: what a writer keeps instead of labels.
 ///
@@ -35,17 +36,85 @@ pub struct BatchSample {
     pub v: f64,
 }
 
-/// Samples that become visible together. Reused by its owner: `clear` keeps the memory.
+/// A native histogram of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchHistogram {
+    /// Whose.
+    pub series: SeriesRef,
+    /// Milliseconds since the Unix epoch.
+    pub t: i64,
+    /// When the counting began, in milliseconds since the Unix epoch; 0 when that is not known.
+    pub start_time: i64,
+    /// The value.
+    pub value: HistogramValue,
+}
+
+/// An exemplar of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchExemplar {
+    /// The series that it is an example of.
+    pub series: SeriesRef,
+    /// The exemplar's own labels.
+    pub labels: Labels,
+    /// Milliseconds since the Unix epoch.
+    pub t: i64,
+    /// The value.
+    pub v: f64,
+}
+
+/// What a series' metric is, as its source says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchMetadata {
+    /// Whose.
+    pub series: SeriesRef,
+    /// What is said.
+    pub metadata: Metadata,
+}
+
+/// What is said about a metric besides its values.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Metadata {
+    /// `counter`, `gauge`, `histogram`, …; empty or `unknown` when that is not known.
+    pub kind: String,
+    /// The unit; often empty.
+    pub unit: String,
+    /// The help text; often empty.
+    pub help: String,
+}
+
+/// What becomes visible together. Reused by its owner: `clear` keeps the memory.
 #[derive(Debug, Default, Clone)]
 pub struct Batch {
     /// In any order of series; samples of one series in order of time.
     pub samples: Vec<BatchSample>,
+    /// When the counting of each of `samples` began, in milliseconds since the Unix epoch, 0 where that is not known.
+    /// Empty, or as long as `samples`.
+    pub start_times: Vec<i64>,
+    /// Native histograms, as `samples`. Of a series that has both in one batch, floats count as the older ones.
+    pub histograms: Vec<BatchHistogram>,
+    /// Examples, stored after the samples.
+    pub exemplars: Vec<BatchExemplar>,
+    /// News about what the metrics are.
+    pub metadata: Vec<BatchMetadata>,
 }
 
 impl Batch {
     /// Empties the batch and keeps its memory.
     pub fn clear(&mut self) {
         self.samples.clear();
+        self.start_times.clear();
+        self.histograms.clear();
+        self.exemplars.clear();
+        self.metadata.clear();
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+            && self.histograms.is_empty()
+            && self.exemplars.is_empty()
+            && self.metadata.is_empty()
     }
 }
 
@@ -54,11 +123,11 @@ impl Batch {
 pub enum Rejection {
     /// The handle is not, or no longer, known.
     UnknownSeries,
-    /// Older than the series' newest sample.
+    /// Older than the series' newest sample, and samples out of order are not taken.
     OutOfOrder,
     /// The series has another value at that time. (The same value again is no error.)
     Duplicate,
-    /// Older than everything the store still accepts.
+    /// Older than the window in which samples out of order are taken.
     TooOld,
     /// Outside of the time range that the store accepts.
     OutOfBounds,
@@ -69,8 +138,29 @@ pub enum Rejection {
 pub struct Outcome {
     /// How many samples were stored.
     pub appended: usize,
-    /// Index into the batch and reason of each sample that was not.
+    /// Index into the batch's samples and reason of each that was not.
     pub rejected: Vec<(u32, Rejection)>,
+    /// How many native histograms were stored.
+    pub appended_histograms: usize,
+    /// Index into the batch's histograms and reason of each that was not.
+    pub rejected_histograms: Vec<(u32, Rejection)>,
+    /// How many exemplars were stored.
+    pub appended_exemplars: usize,
+    /// Index into the batch's exemplars and reason of each that was not. An exemplar that the series has already is
+    /// not stored again and not rejected.
+    pub rejected_exemplars: Vec<(u32, Rejection)>,
+}
+
+impl Outcome {
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        self.appended = 0;
+        self.rejected.clear();
+        self.appended_histograms = 0;
+        self.rejected_histograms.clear();
+        self.appended_exemplars = 0;
+        self.rejected_exemplars.clear();
+    }
 }
 
 /// Why a whole call failed.

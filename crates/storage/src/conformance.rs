@@ -61,7 +61,10 @@ fn name_is(name: &str) -> Matcher {
 /// Appends one batch that must be stored whole.
 fn append<S: Append>(store: &S, series: &Labels, samples: &[(i64, f64)]) -> Case {
     let series = store.resolve(Affinity(1), series).map_err(text)?.series;
-    let batch = Batch { samples: samples.iter().map(|&(t, v)| BatchSample { series, t, v }).collect() };
+    let batch = Batch {
+        samples: samples.iter().map(|&(t, v)| BatchSample { series, t, v }).collect(),
+        ..Batch::default()
+    };
     let mut outcome = Outcome::default();
     store.append(&batch, &mut outcome).map_err(text)?;
     equal(&outcome.rejected, &Vec::new())?;
@@ -157,8 +160,9 @@ fn refusals<S: Append + Select>(store: &S) -> Case {
             sample(SeriesRef(u64::MAX), 3_000, 1.0),
             sample(series, 3_000, 3.0),
         ],
+        ..Batch::default()
     };
-    let mut outcome = Outcome { appended: 99, rejected: vec![(9, Rejection::TooOld)] };
+    let mut outcome = Outcome { appended: 99, rejected: vec![(9, Rejection::TooOld)], ..Outcome::default() };
     store.append(&batch, &mut outcome).map_err(text)?;
     let mut rejected = outcome.rejected;
     rejected.sort_by_key(|r| r.0);

@@ -12,7 +12,8 @@ pub mod merge;
 mod select;
 
 pub use append::{
-    Affinity, Append, AppendError, Batch, BatchSample, Outcome, Rejection, Resolved, SeriesRef,
+    Affinity, Append, AppendError, Batch, BatchExemplar, BatchHistogram, BatchMetadata, BatchSample,
+    Metadata, Outcome, Rejection, Resolved, SeriesRef,
 };
 pub use context::{Interrupted, QueryContext};
 pub use memory::MemoryStore;

@@ -60,7 +60,7 @@ fn refusals_name_their_reason_and_keep_nothing_else_out() {
         BatchSample { series, t: START + 1, v: 4.0 }, // clashes within the batch
     ];
     let mut outcome = Outcome::default();
-    head.append(&Batch { samples }, &mut outcome).unwrap();
+    head.append(&Batch { samples, ..Batch::default() }, &mut outcome).unwrap();
     assert_eq!(outcome.appended, 1);
     assert_eq!(
         outcome.rejected,
@@ -257,7 +257,7 @@ fn a_series_that_came_back_is_one_series_after_a_restart() {
     let again = head.resolve(Affinity(99), &a).unwrap();
     assert!(again.created && again.series != first.series);
     let samples = vec![BatchSample { series: again.series, t: START + 5, v: 3.0 }];
-    head.append(&Batch { samples }, &mut Outcome::default()).unwrap();
+    head.append(&Batch { samples, ..Batch::default() }, &mut Outcome::default()).unwrap();
     drop(head);
     let want = [(START, 1f64.to_bits()), (START + 1, 2f64.to_bits()), (START + 5, 3f64.to_bits())];
     for _ in 0..3 {
@@ -313,7 +313,7 @@ fn a_batch_is_seen_whole_or_not_at_all() {
                     .iter()
                     .map(|&series| BatchSample { series, t: START + round, v: round as f64 })
                     .collect();
-                head.append(&Batch { samples }, &mut outcome).unwrap();
+                head.append(&Batch { samples, ..Batch::default() }, &mut outcome).unwrap();
                 assert_eq!(outcome.appended, 64);
             }
             done.store(true, std::sync::atomic::Ordering::SeqCst);

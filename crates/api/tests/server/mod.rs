@@ -110,7 +110,7 @@ impl Server {
         samples.sort_by_key(|s| s.t);
         let mut outcome = Outcome::default();
         for scrape in samples.chunk_by(|a, b| a.t == b.t) {
-            self.head.append(&Batch { samples: scrape.to_vec() }, &mut outcome).unwrap();
+            self.head.append(&Batch { samples: scrape.to_vec(), ..Batch::default() }, &mut outcome).unwrap();
             assert!(outcome.rejected.is_empty(), "{:?}", outcome.rejected);
         }
     }

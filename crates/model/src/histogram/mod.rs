@@ -109,6 +109,44 @@ pub struct IntegerHistogram {
     pub custom_values: Vec<f64>,
 }
 
+/// A native histogram as it is stored: integer populations stay integers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HistogramValue {
+    /// With integer populations.
+    Integer(Box<IntegerHistogram>),
+    /// With float populations.
+    Float(Box<FloatHistogram>),
+}
+
+impl HistogramValue {
+    /// What is known about a counter reset before it.
+    #[must_use]
+    pub fn reset(&self) -> CounterReset {
+        match self {
+            HistogramValue::Integer(h) => h.reset,
+            HistogramValue::Float(h) => h.reset,
+        }
+    }
+
+    /// Sum of the observations; the staleness marker marks the end of the series.
+    #[must_use]
+    pub fn sum(&self) -> f64 {
+        match self {
+            HistogramValue::Integer(h) => h.sum,
+            HistogramValue::Float(h) => h.sum,
+        }
+    }
+
+    /// As queries see it.
+    #[must_use]
+    pub fn to_float(&self) -> FloatHistogram {
+        match self {
+            HistogramValue::Integer(h) => FloatHistogram::from(&**h),
+            HistogramValue::Float(h) => (**h).clone(),
+        }
+    }
+}
+
 impl From<&IntegerHistogram> for FloatHistogram {
     fn from(h: &IntegerHistogram) -> Self {
         let counts = |deltas: &[i64]| {

@@ -308,7 +308,10 @@ mod tests {
             self.main.append(batch, outcome)?;
             let accepted =
                 batch.samples.iter().zip(0..).filter(|(_, i)| !outcome.rejected.iter().any(|r| r.0 == *i));
-            let half = Batch { samples: accepted.step_by(2).map(|(sample, _)| *sample).collect() };
+            let half = Batch {
+                samples: accepted.step_by(2).map(|(sample, _)| *sample).collect(),
+                ..Batch::default()
+            };
             self.other.append(&half, &mut Outcome::default())
         }
     }
