@@ -123,7 +123,7 @@ impl Part {
         for planned in &self.planned {
             let Some(block) = self.blocks.get(planned.member.block as usize) else { continue };
             let Some((number, bytes)) = block.chunk(planned.chunk.reference) else { continue };
-            let Ok(encoding) = Encoding::try_from(number) else {
+            let Some(encoding) = Encoding::try_from(number).ok().filter(|e| e.is_float()) else {
                 block.note_skipped(number);
                 continue;
             };
@@ -158,7 +158,7 @@ impl Part {
                 encoding,
                 min_time,
                 max_time,
-                samples: chunk::sample_count(bytes),
+                samples: chunk::sample_count(encoding, bytes),
                 bytes,
             });
         }

@@ -152,7 +152,7 @@ impl<'a> Decoder<'a> {
 }
 
 pub(crate) fn decode(bytes: &[u8], limit: u16, out: &mut Columns) -> Result<(), ChunkError> {
-    let total = crate::sample_count(bytes).min(limit) as usize;
+    let total = crate::sample_count(crate::Encoding::Xor, bytes).min(limit) as usize;
     if bytes.len() < 2 && limit > 0 {
         return Err(ChunkError::Truncated(0));
     }
@@ -203,11 +203,11 @@ pub(crate) fn decode(bytes: &[u8], limit: u16, out: &mut Columns) -> Result<(), 
 }
 
 pub(crate) fn first_time(bytes: &[u8]) -> Option<i64> {
-    (crate::sample_count(bytes) > 0).then(|| Decoder::start(bytes).ok().map(|d| d.t)).flatten()
+    (crate::sample_count(crate::Encoding::Xor, bytes) > 0).then(|| Decoder::start(bytes).ok().map(|d| d.t)).flatten()
 }
 
 pub(crate) fn resume(bytes: &[u8]) -> Result<XorAppender, ChunkError> {
-    let total = crate::sample_count(bytes);
+    let total = crate::sample_count(crate::Encoding::Xor, bytes);
     if total == 0 {
         return Ok(XorAppender::new());
     }

@@ -341,8 +341,8 @@ fn scan_file(reader: &mut impl Read, file: u32, scan: &mut Scan) -> io::Result<(
             offset: at,
         };
         match Encoding::try_from(data[CHUNK_HEADER - 1]) {
-            Ok(_) => scan.chunks.push(found),
-            Err(_) => scan.skipped += 1,
+            Ok(encoding) if encoding.is_float() => scan.chunks.push(found),
+            _ => scan.skipped += 1,
         }
     }
 }

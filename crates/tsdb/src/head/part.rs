@@ -194,7 +194,7 @@ impl<'a> Part<'a> {
                 chunk_at(file, offset).map_err(corrupt)?
             }
         };
-        let samples = chunk::sample_count(bytes);
+        let samples = chunk::sample_count(encoding, bytes);
         let (min_time, max_time) = (piece.min_time, piece.max_time);
         Ok(ChunkView::Encoded { encoding, min_time, max_time, samples, bytes })
     }
