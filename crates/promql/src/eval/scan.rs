@@ -516,7 +516,7 @@ impl Evaluator<'_> {
                 let from = histograms.partition_point(|s| s.t < read.min_time);
                 let to = histograms.partition_point(|s| s.t <= read.max_time);
                 let histograms = histograms.get(from..to).unwrap_or_default();
-                let Columns { times, values } = samples;
+                let Columns { times, values, .. } = samples;
                 let from = times.partition_point(|&t| t < read.min_time);
                 let to = times.partition_point(|&t| t <= read.max_time);
                 let (Some(times), Some(values)) = (times.get(from..to), values.get(from..to)) else {

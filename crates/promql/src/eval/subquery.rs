@@ -50,7 +50,7 @@ impl Evaluator<'_> {
             let name = series.labels.value(METRIC_NAME);
             let mut floats = Column::absent(grid.len());
             if histograms.is_empty() {
-                let Columns { times, values } = &floats_inside;
+                let Columns { times, values, .. } = &floats_inside;
                 window::apply(call.function, &args, &windows, times, values, &mut scratch, &mut floats)?;
             } else {
                 let remarks = Remarks { notes: &self.notes, name, span: call.span };
