@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use model::Matcher;
+use storage::{QueryContext, SelectError};
+
 use crate::index::{Index, SeriesEntry};
 use crate::mapped::MappedFile;
 use crate::segments::Segments;
-use crate::{BlockError, Damage, Meta, Metrics, Tombstones};
+use crate::{BlockError, Damage, Meta, Metrics, Tombstones, matching};
 
 /// A block directory, open for reading: its files are mapped.
 pub struct Block {
@@ -86,6 +89,29 @@ impl Block {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// The series that match all matchers, by number, in order of their labels.
+    ///
+    /// # Errors
+    /// When the query is interrupted.
+    pub fn matching(&self, ctx: &QueryContext, matchers: &[Matcher]) -> Result<Vec<u32>, SelectError> {
+        matching::matching(ctx, self, matchers)
+    }
+
+    /// A chunk as it is stored: its encoding's number and its content.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn stored_chunk(&self, reference: u64) -> Result<(u8, &[u8]), BlockError> {
+        self.segments.chunk(reference).map_err(|damage| {
+            let file = self.dir.join("chunks").join(format!("{:06}", (reference >> 32).saturating_add(1)));
+            BlockError::damaged(&file, damage)
+        })
+    }
+
+    pub(crate) fn index_damaged(&self, damage: Damage) -> BlockError {
+        BlockError::damaged(&self.dir.join("index"), damage)
     }
 
     /// A chunk, unless it is damaged (which is counted and logged): its encoding's number and its content.

@@ -3,6 +3,7 @@
 //! [`Block`] is one directory, mapped; [`Blocks`] are those of a data directory, read as one store. Nothing here
 //! spawns a thread or writes to a block. README.md beside this crate draws the bytes.
 
+mod analysis;
 mod block;
 mod blocks;
 mod cursor;
@@ -18,6 +19,7 @@ mod select;
 mod tombstones;
 mod ulid;
 
+pub use analysis::{Analysis, ChunkShapes, Distribution, Ranking};
 pub use block::Block;
 pub use blocks::{Blocks, Damaged};
 pub use error::{BlockError, Damage};
