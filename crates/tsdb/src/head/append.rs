@@ -197,7 +197,7 @@ impl Head {
                     Err(reason) => outcome.rejected.push((i, reason)),
                     Ok(Appended::Unchanged) => {}
                     Ok(_) => {
-                        scratch.record.push(sample.series.0, sample.t, sample.v);
+                        scratch.record.push(sample.series.0, 0, sample.t, sample.v);
                         scratch.accepted.push((i, slot));
                     }
                 }

@@ -103,7 +103,7 @@ impl Head {
                     }
                     Some(&record::SAMPLES) => {
                         samples.clear();
-                        let _ = record::read_samples(&unpacked, |reference, t, v| {
+                        let _ = record::read_samples(&unpacked, |reference, start_time, t, v| {
                             let from = *decided.entry(reference).or_insert_with(|| {
                                 match self.keep(reference, upto) {
                                     Keep::From(from) => from.max(oldest),
@@ -111,7 +111,7 @@ impl Head {
                                 }
                             });
                             if t >= from {
-                                samples.push(reference, t, v);
+                                samples.push(reference, start_time, t, v);
                             }
                         });
                         &samples.buf

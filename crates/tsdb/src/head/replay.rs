@@ -279,8 +279,10 @@ fn read_segment(path: &Path, dealer: &mut Dealer) -> io::Result<ReadSegment> {
             Ok(()) => match unpacked.first() {
                 Some(&record::SERIES) => record::read_series(&unpacked, |r, labels| dealer.series(r, labels))
                     .map_err(|_| "bad record"),
-                Some(&record::SAMPLES) => record::read_samples(&unpacked, |r, t, v| dealer.sample(r, t, v))
-                    .map_err(|_| "bad record"),
+                Some(&record::SAMPLES) => {
+                    record::read_samples(&unpacked, |r, _, t, v| dealer.sample(r, t, v))
+                        .map_err(|_| "bad record")
+                }
                 _ => {
                     skipped += 1;
                     Ok(())
