@@ -13,7 +13,7 @@ pub struct Damage {
     pub what: &'static str,
 }
 
-/// Why a block cannot be served.
+/// Why a block cannot be served or written.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockError {
     /// The file system refused.
@@ -40,9 +40,29 @@ pub enum BlockError {
         /// Line, column and what was expected.
         source: serde_json::Error,
     },
+    /// What was to be written does not come in the order that the format needs.
+    #[error("{path}: {what}")]
+    Order {
+        /// The file.
+        path: PathBuf,
+        /// What came too late, or twice.
+        what: String,
+    },
+    /// What was to be written does not fit the format.
+    #[error("{path}: {what}")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What there is too much of.
+        what: &'static str,
+    },
 }
 
 impl BlockError {
+    pub(crate) fn too_large(path: &Path, what: &'static str) -> Self {
+        BlockError::TooLarge { path: path.to_owned(), what }
+    }
+
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
         BlockError::Io { path: path.to_owned(), source }
     }

@@ -4,7 +4,15 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BlockError, Damage};
+use crate::files::replace_file;
+use crate::{BlockError, Damage, Ulid};
+
+/// Hint of a block all of whose samples came out of order.
+pub const FROM_OUT_OF_ORDER: &str = "from-out-of-order";
+/// Hint of a block made early, of series that went stale.
+pub const FROM_STALE_SERIES: &str = "from-stale-series";
+/// Hint of a block made early, of chosen series.
+pub const FROM_SELECTED_SERIES: &str = "from-selected-series";
 
 /// What a block says about itself. Field order is that of the file and of `/api/v1/status/tsdb/blocks`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,11 +86,92 @@ pub struct Parent {
     pub max_time: i64,
 }
 
+impl From<&Meta> for Parent {
+    fn from(meta: &Meta) -> Parent {
+        Parent { ulid: meta.ulid.clone(), min_time: meta.min_time, max_time: meta.max_time }
+    }
+}
+
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
+impl Compaction {
+    /// Whether it has a hint.
+    #[must_use]
+    pub fn has_hint(&self, hint: &str) -> bool {
+        self.hints.iter().any(|h| h == hint)
+    }
+
+    fn add_hint(&mut self, hint: &str) {
+        if !self.has_hint(hint) {
+            self.hints.push(hint.to_owned());
+            self.hints.sort();
+        }
+    }
+}
+
 impl Meta {
+    /// Of a block that is new and not made of others: one that is cut from the head. Sizes are yet to be filled in.
+    #[must_use]
+    pub fn new(ulid: Ulid, min_time: i64, max_time: i64) -> Meta {
+        let ulid = ulid.to_string();
+        let compaction = Compaction { level: 1, sources: vec![ulid.clone()], ..Compaction::default() };
+        Meta { ulid, min_time, max_time, stats: Stats::default(), compaction, version: 1 }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn with_hint(mut self, hint: &str) -> Meta {
+        self.compaction.add_hint(hint);
+        self
+    }
+
+    /// Of a block that is made of these, which are in order of time.
+    ///
+    /// A block is out of order when all that it was made of were; it is of stale or selected series when any was.
+    #[must_use]
+    pub fn compacted(ulid: Ulid, parents: &[&Meta]) -> Meta {
+        let times = |get: fn(&Meta) -> i64| parents.iter().map(move |m| get(m));
+        let mut compaction = Compaction {
+            level: parents.iter().map(|m| m.compaction.level).max().unwrap_or(0) + 1,
+            sources: parents.iter().flat_map(|m| m.compaction.sources.iter().cloned()).collect(),
+            parents: parents.iter().map(|m| Parent::from(*m)).collect(),
+            ..Compaction::default()
+        };
+        compaction.sources.sort();
+        compaction.sources.dedup();
+        for hint in [FROM_STALE_SERIES, FROM_SELECTED_SERIES] {
+            if parents.iter().any(|m| m.compaction.has_hint(hint)) {
+                compaction.add_hint(hint);
+            }
+        }
+        if parents.iter().all(|m| m.compaction.has_hint(FROM_OUT_OF_ORDER)) {
+            compaction.add_hint(FROM_OUT_OF_ORDER);
+        }
+        Meta {
+            ulid: ulid.to_string(),
+            min_time: times(|m| m.min_time).min().unwrap_or(0),
+            max_time: times(|m| m.max_time).max().unwrap_or(0),
+            stats: Stats::default(),
+            compaction,
+            version: 1,
+        }
+    }
+
+    /// Of a block that replaces this one without what was deleted from it: it counts as new, of level 1.
+    #[must_use]
+    pub fn cleaned(&self, ulid: Ulid) -> Meta {
+        let mut meta = Meta::new(ulid, self.min_time, self.max_time);
+        meta.compaction.parents = vec![Parent::from(self)];
+        for hint in [FROM_OUT_OF_ORDER, FROM_STALE_SERIES, FROM_SELECTED_SERIES] {
+            if self.compaction.has_hint(hint) {
+                meta.compaction.add_hint(hint);
+            }
+        }
+        meta
+    }
+
     /// Reads `meta.json` of a block's directory.
     ///
     /// Version 2 differs in nothing that is read: a release of Prometheus wrote it by mistake.
@@ -98,6 +187,21 @@ impl Meta {
             1 | 2 => Ok(meta),
             _ => Err(BlockError::damaged(&path, Damage { offset: 0, what: "the version is not known" })),
         }
+    }
+
+    /// Writes `meta.json` of a block's directory, so that at any moment the old or the new one is there. Returns its
+    /// length.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old one is still there.
+    pub fn write(&self, dir: &Path) -> Result<u64, BlockError> {
+        let path = dir.join("meta.json");
+        let mut bytes = Vec::new();
+        let layout = serde_json::ser::PrettyFormatter::with_indent(b"\t");
+        let mut out = serde_json::Serializer::with_formatter(&mut bytes, layout);
+        self.serialize(&mut out).map_err(|source| BlockError::Meta { path: path.clone(), source })?;
+        replace_file(&path, &bytes)?;
+        Ok(bytes.len() as u64)
     }
 
     /// As JSON, one line.

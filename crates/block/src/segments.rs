@@ -7,9 +7,9 @@ use crate::cursor::{Cursor, crc32c};
 use crate::mapped::MappedFile;
 use crate::{BlockError, Damage};
 
-const MAGIC: u32 = 0x85bd_40dd;
-const VERSION: u8 = 1;
-const HEADER: usize = 8;
+pub(crate) const MAGIC: u32 = 0x85bd_40dd;
+pub(crate) const VERSION: u8 = 1;
+pub(crate) const HEADER: usize = 8;
 
 /// The segments of a block, mapped.
 #[derive(Debug)]

@@ -11,12 +11,15 @@ use crate::cursor::Cursor;
 use crate::mapped::MappedFile;
 
 pub use postings::Postings;
+pub(crate) use series::ALIGNMENT as SERIES_ALIGNMENT;
 pub use series::{ChunkMeta, SeriesEntry};
 use symbols::Symbols;
 use table::{Entry, Table};
 pub use toc::Toc;
 
-const MAGIC: u32 = 0xbaaa_d700;
+pub(crate) const MAGIC: u32 = 0xbaaa_d700;
+/// The version that is written.
+pub(crate) const VERSION_2: u8 = 2;
 /// Length of the file's header.
 const HEADER: usize = 5;
 
@@ -49,7 +52,7 @@ impl Index {
         }
         let version = match cursor.u8()? {
             1 => Version::V1,
-            2 => Version::V2,
+            VERSION_2 => Version::V2,
             _ => return Err(Damage { offset: 4, what: "the version is not known" }),
         };
         let toc = Toc::parse(bytes)?;

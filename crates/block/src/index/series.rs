@@ -8,7 +8,7 @@ use crate::Damage;
 use crate::cursor::Cursor;
 
 /// Entries begin at multiples of this.
-pub(super) const ALIGNMENT: usize = 16;
+pub(crate) const ALIGNMENT: usize = 16;
 
 /// Where a chunk is and what time it covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

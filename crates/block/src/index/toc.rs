@@ -4,7 +4,7 @@ use crate::Damage;
 use crate::cursor::Cursor;
 
 /// Places of an index's sections, in bytes from the start of the file; 0 for one that is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // the format's names
 pub struct Toc {
     pub symbols: u64,
@@ -30,6 +30,18 @@ impl Toc {
             postings: toc.u64()?,
             postings_offset_table: toc.u64()?,
         })
+    }
+
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let places = [
+            self.symbols,
+            self.series,
+            self.label_indices,
+            self.label_offset_table,
+            self.postings,
+            self.postings_offset_table,
+        ];
+        places.into_iter().flat_map(u64::to_be_bytes).collect()
     }
 
     /// Where the section that begins at `start` ends at the latest.
