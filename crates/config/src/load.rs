@@ -209,6 +209,13 @@ impl Config {
         tsdb.and_then(|tsdb| tsdb.retention.as_ref()).map_or_else(Default::default, |r| r.time.into())
     }
 
+    /// How long and how much is kept: by the file, or else by the default given to [`load`].
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        let tsdb = self.document.storage.tsdb.as_ref();
+        tsdb.and_then(|tsdb| tsdb.retention.clone()).unwrap_or_default()
+    }
+
     /// The configuration with everything filled in and secrets hidden, as `/api/v1/status/config` shows it.
     #[must_use]
     pub fn effective_yaml(&self) -> String {

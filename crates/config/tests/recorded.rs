@@ -286,3 +286,52 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn retention_rules_are_read_and_refused_with_their_place() {
+    let flags = Retention { time: Millis(15 * 86_400_000), ..Retention::default() };
+    let load = |text: &str| {
+        let options = LoadOptions {
+            environment: &|_| None,
+            directory: Path::new(""),
+            default_retention: flags.clone(),
+        };
+        load(text, &options)
+    };
+    let text = "
+storage:
+  tsdb:
+    retention:
+      rules:
+      - match: '{job=\"debug\"}'
+        time: 6h
+";
+    let config = load(text).unwrap();
+    let retention = config.retention();
+    assert_eq!(retention.time, flags.time, "what the flags say holds beside rules alone");
+    assert_eq!(retention.rules.len(), 1);
+    assert_eq!(retention.rules[0].time, Millis(6 * 3_600_000));
+    assert_eq!(&*retention.rules[0].selector.matchers[0].name, "job");
+    assert!(
+        config
+            .effective_yaml()
+            .contains("      rules:\n      - match: '{job=\"debug\"}'\n        time: 6h\n")
+    );
+    let printed = config.effective_yaml();
+    assert_eq!(load(&printed).unwrap().effective_yaml(), printed);
+
+    for (rule, want, line) in [
+        ("{match: '{job=', time: 6h}", "invalid series selector \"{job=\": ", 6),
+        ("{match: '{job=\"\"}', time: 6h}", "it must contain at least one non-empty matcher", 6),
+        ("{match: up}", "'time' of a rule in 'storage.tsdb.retention.rules' must be set", 6),
+        ("{time: 6h}", "'match' of a rule in 'storage.tsdb.retention.rules' must be set", 6),
+        ("", "empty or null rule in 'storage.tsdb.retention.rules'", 6),
+        ("{mtach: up}", "field mtach not found", 6),
+    ] {
+        let text =
+            format!("storage:\n  tsdb:\n    retention:\n      time: 1d\n      rules:\n      - {rule}\n");
+        let err = load(&text).expect_err(rule);
+        assert!(err.to_string().contains(want), "{rule}: {err}");
+        assert_eq!(err.problems()[0].span.unwrap().start.line, line, "{rule}");
+    }
+}

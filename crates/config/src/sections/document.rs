@@ -78,7 +78,7 @@ impl Document {
         if self.global.all_empty() {
             self.global = Global::standard();
         }
-        self.storage.tsdb.get_or_insert_default().retention.get_or_insert_with(|| retention.clone());
+        self.storage.tsdb.get_or_insert_default().complete_retention(retention);
         check_patterns(root, "rule_files", &self.rule_files, "invalid rule file path")?;
         check_patterns(
             root,

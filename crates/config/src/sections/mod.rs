@@ -27,5 +27,6 @@ pub use remote::{GoogleIam, MessageType, Metadata, Queue, RemoteRead, RemoteWrit
 pub(crate) use scrape::Step;
 pub use scrape::{Params, Protocol, ScrapeConfig};
 pub use storage::{
-    ChunkEncoding, Exemplars, Otlp, Retention, Storage, Tracing, TracingClient, TranslationStrategy, Tsdb,
+    ChunkEncoding, Exemplars, Otlp, Retention, RetentionRule, SeriesSelector, Storage, Tracing,
+    TracingClient, TranslationStrategy, Tsdb,
 };

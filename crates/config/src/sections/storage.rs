@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use model::Matcher;
 use model::number::{format_g, quote};
 use model::size;
 
 use super::http_client::{TlsConfig, is_reserved_for_remote};
-use crate::decode::{Invalid, Section, invalid, invalid_at, section};
+use crate::decode::{Field, Invalid, Issues, Section, Stop, invalid, invalid_at, section};
 use crate::kinds::{Bytes, Millis, Word, named_text, word};
+use crate::yaml::{Node, Out};
 
 section! {
     /// How samples are kept.
@@ -36,6 +38,25 @@ section! {
     }
 }
 
+impl Tsdb {
+    /// What the flags say holds where nothing is written, and where rules alone are.
+    pub(crate) fn complete_retention(&mut self, flags: &Retention) {
+        match &mut self.retention {
+            None => self.retention = Some(flags.clone()),
+            Some(own) if !own.rules.is_empty() && own.limits_nothing() => {
+                *own = Retention { rules: std::mem::take(&mut own.rules), ..flags.clone() };
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+impl Retention {
+    fn limits_nothing(&self) -> bool {
+        self.time.0 == 0 && self.size.0 == 0 && self.percentage == 0.0
+    }
+}
+
 section! {
     /// How chunks are encoded.
     ChunkEncoding "config.ChunkEncodingConfig" "config.ChunkEncodingConfig" {
@@ -54,6 +75,69 @@ section! {
         size: Bytes = "size",
         /// Which share of the disk.
         percentage: f64 = "percentage",
+        /// What is kept for a shorter time than the rest. Prometheus has no such thing.
+        rules: Vec<RetentionRule> = "rules",
+    }
+}
+
+section! {
+    /// How long some series are kept.
+    RetentionRule "config.TSDBRetentionRule" "config.plain" {
+        /// Which.
+        selector: SeriesSelector = "match",
+        /// How long.
+        time: Millis = "time",
+    }
+}
+
+impl Section for RetentionRule {
+    fn check(&mut self) -> Result<(), Invalid> {
+        if self.selector.matchers.is_empty() {
+            return invalid("'match' of a rule in 'storage.tsdb.retention.rules' must be set");
+        }
+        if self.time.0 <= 0 {
+            return invalid_at("time", "'time' of a rule in 'storage.tsdb.retention.rules' must be set");
+        }
+        Ok(())
+    }
+}
+
+/// A series selector of PromQL.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SeriesSelector {
+    /// As written.
+    pub text: String,
+    /// What it says; at least one does not match the empty string.
+    pub matchers: Vec<Matcher>,
+}
+
+impl Field for SeriesSelector {
+    fn go_type() -> String {
+        "string".into()
+    }
+
+    fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop> {
+        let Some(text) = node.text() else {
+            issues.mismatch(node, "string");
+            return Ok(None);
+        };
+        let refused = |why: String| {
+            let line = format!("invalid series selector {}: {why}", quote(text));
+            Stop::at(node.span, line).help("write it as in a query: {job=\"debug\"}")
+        };
+        let matchers = promql::parse_metric_selector(text).map_err(|e| refused(e.to_string()))?;
+        if matchers.iter().all(Matcher::matches_empty) {
+            return Err(refused("it must contain at least one non-empty matcher".into()));
+        }
+        Ok(Some(SeriesSelector { text: text.into(), matchers }))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    fn encode(&self) -> Out {
+        Out::Text(self.text.clone())
     }
 }
 
@@ -84,6 +168,9 @@ impl Section for Tsdb {
 
 impl Section for Retention {
     fn check(&mut self) -> Result<(), Invalid> {
+        if self.rules.iter().any(|rule| rule.selector.matchers.is_empty()) {
+            return invalid_at("rules", "empty or null rule in 'storage.tsdb.retention.rules'");
+        }
         if self.size.0 < 0 {
             let size = size::format(self.size.0);
             return invalid_at(
