@@ -1,8 +1,9 @@
 //! Reading series.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use chunk::Encoding;
+use chunk::{ChunkError, Encoding};
 use model::histogram::HistogramSample;
 use model::{Labels, Matcher, Sample};
 
@@ -38,9 +39,9 @@ pub enum Projection<'a> {
 /// A piece of a series' data, valid until the next call of [`SeriesPart::next`].
 #[derive(Debug, Clone, Copy)]
 pub enum ChunkView<'a> {
-    /// As stored. `bytes` is what [`chunk`] decodes.
+    /// As stored: what [`chunk`] decodes.
     Encoded {
-        /// How.
+        /// How: floats or native histograms.
         encoding: Encoding,
         /// Time of the oldest sample, in milliseconds.
         min_time: i64,
@@ -55,6 +56,42 @@ pub enum ChunkView<'a> {
     Samples(&'a [Sample]),
     /// Native histograms, already decoded, in order of time.
     Histograms(&'a [HistogramSample]),
+}
+
+impl ChunkView<'_> {
+    /// Whether it holds native histograms rather than floats.
+    #[must_use]
+    pub fn is_histograms(&self) -> bool {
+        match self {
+            ChunkView::Encoded { encoding, .. } => !encoding.is_float(),
+            ChunkView::Samples(_) => false,
+            ChunkView::Histograms(_) => true,
+        }
+    }
+
+    /// Appends its native histograms as queries see them. One of floats has none.
+    ///
+    /// # Errors
+    /// When it does not decode; what was decoded before the damage is in `out`.
+    pub fn histograms(&self, out: &mut Vec<HistogramSample>) -> Result<(), ChunkError> {
+        match *self {
+            ChunkView::Encoded { encoding, samples, bytes, .. } if !encoding.is_float() => {
+                let mut points = Vec::new();
+                let decoded = chunk::decode_histograms(encoding, bytes, samples, &mut points);
+                let sample = |p: chunk::HistogramPoint| HistogramSample {
+                    t: p.t,
+                    histogram: Arc::new(p.value.to_float()),
+                };
+                out.extend(points.into_iter().map(sample));
+                decoded
+            }
+            ChunkView::Histograms(samples) => {
+                out.extend_from_slice(samples);
+                Ok(())
+            }
+            ChunkView::Encoded { .. } | ChunkView::Samples(_) => Ok(()),
+        }
+    }
 }
 
 /// A series and its data, valid until the next call of [`SeriesPart::next`].

@@ -81,7 +81,12 @@ fn decode(part: &mut dyn SeriesPart, read: &Read, into: &mut Samples) -> Result<
         match *chunk {
             ChunkView::Encoded { encoding, min_time, max_time, samples, bytes } => {
                 if min_time <= read.max_time && max_time >= read.min_time {
-                    chunk::decode(encoding, bytes, samples, &mut into.floats).map_err(|e| {
+                    let decoded = if encoding.is_float() {
+                        chunk::decode(encoding, bytes, samples, &mut into.floats)
+                    } else {
+                        chunk.histograms(&mut into.histograms)
+                    };
+                    decoded.map_err(|e| {
                         QueryError::from(SelectError::Corrupt(format!("{}: {e}", series.labels)))
                     })?;
                 }

@@ -1,8 +1,11 @@
 //! One series' chunks from several places.
 
-use chunk::Columns;
+use std::ops::Range;
+use std::sync::Arc;
+
+use chunk::{ChunkError, Columns};
 use model::Sample;
-use model::histogram::HistogramSample;
+use model::histogram::{CounterReset, HistogramSample};
 
 use crate::{ChunkView, SelectError};
 
@@ -14,6 +17,8 @@ pub struct Joiner {
     /// Samples of chunks that overlap, with the chunk's place in the input.
     mixed: Vec<(Sample, usize)>,
     samples: Vec<Sample>,
+    /// As `mixed`, and as `samples`.
+    mixed_histograms: Vec<(HistogramSample, usize)>,
     histograms: Vec<HistogramSample>,
 }
 
@@ -27,69 +32,50 @@ fn bounds(chunk: &ChunkView<'_>) -> Option<(i64, i64)> {
 }
 
 impl Joiner {
-    /// The chunks in order of time, without overlaps and empty ones. Chunks that overlap none come back as they are;
-    /// of equal ones only one is left, without being decoded. Of samples with the same time that of the chunk named
-    /// first is taken.
+    /// The chunks in order of time, without overlaps and empty ones: first those of floats, then those of native
+    /// histograms. Chunks that overlap none come back as they are; of equal ones only one is left, without being
+    /// decoded. Of samples with the same time that of the chunk named first is taken.
     ///
     /// # Errors
     /// When a chunk that overlaps another does not decode.
     pub fn join<'a>(&'a mut self, chunks: Vec<ChunkView<'a>>) -> Result<Vec<ChunkView<'a>>, SelectError> {
-        let is_histograms = |chunk: &ChunkView<'_>| matches!(chunk, ChunkView::Histograms(_));
-        if !chunks.iter().any(is_histograms) {
-            let Joiner { columns, mixed, samples, .. } = self;
+        let Joiner { columns, mixed, samples, mixed_histograms, histograms } = self;
+        if !chunks.iter().any(ChunkView::is_histograms) {
             return join_floats(columns, mixed, samples, chunks);
         }
-        let (histograms, floats) = chunks.into_iter().partition(is_histograms);
-        let Joiner { columns, mixed, samples, histograms: joined } = self;
-        let mut all = join_floats(columns, mixed, samples, floats)?;
-        all.extend(join_histograms(joined, histograms));
+        let (of_histograms, of_floats) = chunks.into_iter().partition(ChunkView::is_histograms);
+        let mut all = join_floats(columns, mixed, samples, of_floats)?;
+        all.extend(join_histograms(mixed_histograms, histograms, of_histograms)?);
         Ok(all)
     }
 }
 
-/// The chunks of histograms in order of time; all in one if any overlap.
-fn join_histograms<'a>(
-    joined: &'a mut Vec<HistogramSample>,
-    mut chunks: Vec<ChunkView<'a>>,
-) -> Vec<ChunkView<'a>> {
-    chunks.retain(|chunk| bounds(chunk).is_some());
-    if chunks.is_sorted_by(|a, b| bounds(a).map(|a| a.1) < bounds(b).map(|b| b.0)) {
-        return chunks;
-    }
-    joined.clear();
-    for chunk in chunks {
-        if let ChunkView::Histograms(samples) = chunk {
-            joined.extend_from_slice(samples);
-        }
-    }
-    joined.sort_by_key(|sample| sample.t);
-    joined.dedup_by_key(|sample| sample.t);
-    vec![ChunkView::Histograms(joined)]
-}
+/// A chunk, its times and its place in the input.
+type Placed<'a> = (i64, i64, usize, ChunkView<'a>);
 
-/// The chunks of floats.
-fn join_floats<'a>(
-    columns: &mut Columns,
-    mixed: &mut Vec<(Sample, usize)>,
-    decoded: &'a mut Vec<Sample>,
-    chunks: Vec<ChunkView<'a>>,
-) -> Result<Vec<ChunkView<'a>>, SelectError> {
+/// The chunks that have samples, in order of time, equal ones once; `Err` when they are that already.
+fn ordered(chunks: Vec<ChunkView<'_>>) -> Result<Vec<Placed<'_>>, Vec<ChunkView<'_>>> {
     let apart = |a: &ChunkView<'_>, b: &ChunkView<'_>| matches!((bounds(a), bounds(b)), (Some((_, end)), Some((start, _))) if end < start);
     if chunks.is_sorted_by(apart) && chunks.iter().all(|chunk| bounds(chunk).is_some()) {
-        return Ok(chunks);
+        return Err(chunks);
     }
-    let mut ordered: Vec<(i64, i64, usize, ChunkView<'a>)> = chunks
+    let mut ordered: Vec<Placed<'_>> = chunks
         .into_iter()
         .enumerate()
         .filter_map(|(i, chunk)| bounds(&chunk).map(|(start, end)| (start, end, i, chunk)))
         .collect();
     ordered.sort_by_key(|&(start, _, i, _)| (start, i));
     ordered.dedup_by(|b, a| same(&a.3, &b.3));
+    Ok(ordered)
+}
 
-    // Groups of chunks that overlap; those of more than one are decoded into `samples`.
-    decoded.clear();
-    let mut joined: Vec<Result<ChunkView<'a>, std::ops::Range<usize>>> = Vec::with_capacity(ordered.len());
-    let mut rest = &ordered[..];
+/// Groups of chunks that overlap, handed to `mix` when they are more than one; the ranges that it returns are those of
+/// one buffer, which can be pointed into when all are there.
+fn join_groups<'a>(
+    mut rest: &[Placed<'a>],
+    mut mix: impl FnMut(&[Placed<'a>]) -> Result<Range<usize>, SelectError>,
+) -> Result<Vec<Result<ChunkView<'a>, Range<usize>>>, SelectError> {
+    let mut joined = Vec::with_capacity(rest.len());
     while let Some((first, after)) = rest.split_first() {
         let mut end = first.1;
         let more = after.iter().take_while(|next| {
@@ -102,9 +88,43 @@ fn join_floats<'a>(
         rest = after;
         joined.push(match group {
             [(_, _, _, chunk)] => Ok(*chunk),
-            _ => Err(mix(group, columns, mixed, decoded)?),
+            _ => Err(mix(group)?),
         });
     }
+    Ok(joined)
+}
+
+fn join_histograms<'a>(
+    mixed: &mut Vec<(HistogramSample, usize)>,
+    decoded: &'a mut Vec<HistogramSample>,
+    chunks: Vec<ChunkView<'a>>,
+) -> Result<Vec<ChunkView<'a>>, SelectError> {
+    let ordered = match ordered(chunks) {
+        Ok(ordered) => ordered,
+        Err(chunks) => return Ok(chunks),
+    };
+    decoded.clear();
+    let joined = join_groups(&ordered, |group| mix_histograms(group, mixed, decoded))?;
+    let samples = &*decoded;
+    let views = joined.into_iter().map(|piece| match piece {
+        Ok(chunk) => chunk,
+        Err(range) => ChunkView::Histograms(samples.get(range).unwrap_or_default()),
+    });
+    Ok(views.collect())
+}
+
+fn join_floats<'a>(
+    columns: &mut Columns,
+    mixed: &mut Vec<(Sample, usize)>,
+    decoded: &'a mut Vec<Sample>,
+    chunks: Vec<ChunkView<'a>>,
+) -> Result<Vec<ChunkView<'a>>, SelectError> {
+    let ordered = match ordered(chunks) {
+        Ok(ordered) => ordered,
+        Err(chunks) => return Ok(chunks),
+    };
+    decoded.clear();
+    let joined = join_groups(&ordered, |group| mix(group, columns, mixed, decoded))?;
     let samples = &*decoded;
     let views = joined.into_iter().map(|piece| match piece {
         Ok(chunk) => chunk,
@@ -124,22 +144,25 @@ fn same(a: &ChunkView<'_>, b: &ChunkView<'_>) -> bool {
     }
 }
 
+fn corrupt(min_time: i64, error: &ChunkError) -> SelectError {
+    SelectError::Corrupt(format!("a chunk that begins at {min_time}: {error}"))
+}
+
 /// Appends the samples of all chunks to `out`, in order of time, each time once.
 fn mix(
-    group: &[(i64, i64, usize, ChunkView<'_>)],
+    group: &[Placed<'_>],
     columns: &mut Columns,
     mixed: &mut Vec<(Sample, usize)>,
     out: &mut Vec<Sample>,
-) -> Result<std::ops::Range<usize>, SelectError> {
+) -> Result<Range<usize>, SelectError> {
     mixed.clear();
-    for (_, _, place, chunk) in group {
+    for (start, _, place, chunk) in group {
         match *chunk {
             ChunkView::Histograms(_) => {}
             ChunkView::Samples(samples) => mixed.extend(samples.iter().map(|&s| (s, *place))),
-            ChunkView::Encoded { encoding, samples, bytes, min_time, .. } => {
+            ChunkView::Encoded { encoding, samples, bytes, .. } => {
                 columns.clear();
-                chunk::decode(encoding, bytes, samples, columns)
-                    .map_err(|e| SelectError::Corrupt(format!("a chunk that begins at {min_time}: {e}")))?;
+                chunk::decode(encoding, bytes, samples, columns).map_err(|e| corrupt(*start, &e))?;
                 let samples = columns.times.iter().zip(&columns.values);
                 mixed.extend(samples.map(|(&t, &v)| (Sample { t, v }, *place)));
             }
@@ -149,6 +172,33 @@ fn mix(
     mixed.dedup_by_key(|(sample, _)| sample.t);
     let start = out.len();
     out.extend(mixed.iter().map(|(sample, _)| *sample));
+    Ok(start..out.len())
+}
+
+/// As [`mix`], of histograms. What a chunk knows about counter resets holds between its own samples only: about a
+/// sample that follows one of another chunk nothing is known.
+fn mix_histograms(
+    group: &[Placed<'_>],
+    mixed: &mut Vec<(HistogramSample, usize)>,
+    out: &mut Vec<HistogramSample>,
+) -> Result<Range<usize>, SelectError> {
+    mixed.clear();
+    let start = out.len();
+    for (begin, _, place, chunk) in group {
+        chunk.histograms(out).map_err(|e| corrupt(*begin, &e))?;
+        mixed.extend(out.drain(start..).map(|sample| (sample, *place)));
+    }
+    mixed.sort_by_key(|(sample, place)| (sample.t, *place));
+    mixed.dedup_by_key(|(sample, _)| sample.t);
+    let mut before = None;
+    for (mut sample, place) in mixed.drain(..) {
+        let known = sample.histogram.reset;
+        let moved = before.replace(place) != Some(place);
+        if moved && !matches!(known, CounterReset::Gauge | CounterReset::Unknown) {
+            Arc::make_mut(&mut sample.histogram).reset = CounterReset::Unknown;
+        }
+        out.push(sample);
+    }
     Ok(start..out.len())
 }
 
