@@ -193,12 +193,8 @@ pub fn first_time(encoding: Encoding, bytes: &[u8]) -> Option<i64> {
 #[must_use]
 pub fn last_time(encoding: Encoding, bytes: &[u8]) -> Option<i64> {
     match encoding {
-        Encoding::Xor => {
-            XorAppender::resume(bytes).ok().filter(|a| a.samples() > 0).map(|a| a.last_time())
-        }
-        Encoding::Xor2 => {
-            Xor2Appender::resume(bytes).ok().filter(|a| a.samples() > 0).map(|a| a.last_time())
-        }
+        Encoding::Xor => XorAppender::resume(bytes).ok().filter(|a| a.samples() > 0).map(|a| a.last_time()),
+        Encoding::Xor2 => Xor2Appender::resume(bytes).ok().filter(|a| a.samples() > 0).map(|a| a.last_time()),
         _ => HistogramWriter::resume(encoding, bytes).ok()?.last().map(|(t, _)| t),
     }
 }

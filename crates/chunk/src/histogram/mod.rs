@@ -1,11 +1,26 @@
-//! Chunks of native histograms.
+//! Chunks of native histograms: integer or float populations, with or without start times.
+
+mod buckets;
+mod fit;
+mod float;
+mod integer;
+mod layout;
+mod read;
+mod resolution;
+mod write;
 
 use model::histogram::{CounterReset, HistogramValue};
 
 use crate::{ChunkError, Encoding};
+use read::Reader;
+pub use write::{HistogramAppended, HistogramWriter};
 
 /// The most samples that a chunk with start times can count.
 pub(crate) const MAX_SAMPLES_ST: u16 = 0x3fff;
+
+/// Every chunk begins with so many bytes: the sample count, what is known about a counter reset, and with start times
+/// [their byte](crate::start_times).
+const HEADER_LEN: usize = 3;
 
 /// A native histogram at a time.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,100 +33,48 @@ pub struct HistogramPoint {
     pub value: HistogramValue,
 }
 
-/// What became of a histogram that was to be appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HistogramAppended {
-    /// It is in the chunk; what was there before is as it was.
-    Appended,
-    /// It is in the chunk, all of which was written anew with more buckets.
-    Recoded,
-    /// Nothing was done: it does not go together with what the chunk holds. A new chunk has to begin with it, by
-    /// [`HistogramWriter::with_header`] with what is here.
-    Incompatible(CounterReset),
-    /// Nothing was done: the chunk can count no more samples.
-    Full,
-}
-
-/// Builds a chunk of native histograms.
-#[derive(Debug, Clone)]
-pub struct HistogramWriter {
-    encoding: Encoding,
-    bytes: Vec<u8>,
-    last: Option<(i64, HistogramValue)>,
-}
-
-impl HistogramWriter {
-    /// An empty chunk about whose beginning nothing is known. With an encoding of floats it takes nothing.
-    #[must_use]
-    pub fn new(encoding: Encoding) -> Self {
-        Self::with_header(encoding, CounterReset::Unknown)
-    }
-
-    /// An empty chunk whose header will tell this about a counter reset before its first sample, unless that sample
-    /// knows better (being a gauge, or known to follow a reset).
-    #[must_use]
-    pub fn with_header(encoding: Encoding, _header: CounterReset) -> Self {
-        HistogramWriter { encoding, bytes: Vec::new(), last: None }
-    }
-
-    /// Goes on with a chunk.
-    ///
-    /// # Errors
-    /// When `bytes` is damaged, or `encoding` one of floats.
-    pub fn resume(encoding: Encoding, _bytes: &[u8]) -> Result<Self, ChunkError> {
-        Err(ChunkError::WrongKind(encoding))
-    }
-
-    /// What the header of a chunk that begins with `value` says when it follows this one because it was cut for its
-    /// size or time, rather than because `value` does not fit.
-    #[must_use]
-    pub fn header_after(&self, _value: &HistogramValue) -> CounterReset {
-        CounterReset::Unknown
-    }
-
-    /// Appends a histogram, whose spans and populations must agree in number.
-    pub fn append(&mut self, _point: &HistogramPoint) -> HistogramAppended {
-        HistogramAppended::Full
-    }
-
-    /// The chunk as it is now.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Its encoding.
-    #[must_use]
-    pub fn encoding(&self) -> Encoding {
-        self.encoding
-    }
-
-    /// Number of samples.
-    #[must_use]
-    pub fn samples(&self) -> u16 {
-        0
-    }
-
-    /// The newest sample as it was written: with the empty buckets that the chunk has besides its own.
-    #[must_use]
-    pub fn last(&self) -> Option<(i64, &HistogramValue)> {
-        self.last.as_ref().map(|(t, value)| (*t, value))
-    }
-}
-
 pub(crate) fn decode(
     encoding: Encoding,
-    _bytes: &[u8],
-    _limit: u16,
-    _out: &mut Vec<HistogramPoint>,
+    bytes: &[u8],
+    limit: u16,
+    out: &mut Vec<HistogramPoint>,
 ) -> Result<(), ChunkError> {
-    Err(ChunkError::WrongKind(encoding))
+    let mut reader = Reader::new(encoding, bytes)?;
+    let total = usize::from(reader.total.min(limit));
+    // A sample takes at least four bits: a damaged count cannot make us reserve more than the bytes can hold.
+    out.reserve(total.min(bytes.len() * 2));
+    for _ in 0..total {
+        reader.advance()?;
+        out.push(reader.point()?);
+    }
+    Ok(())
 }
 
-pub(crate) fn first_time(_encoding: Encoding, _bytes: &[u8]) -> Option<i64> {
-    None
+pub(crate) fn first_time(encoding: Encoding, bytes: &[u8]) -> Option<i64> {
+    let mut reader = Reader::new(encoding, bytes).ok()?;
+    (reader.total > 0 && reader.advance().is_ok()).then_some(reader.t)
 }
 
-pub(crate) fn counter_reset_header(_encoding: Encoding, _bytes: &[u8]) -> CounterReset {
-    CounterReset::Unknown
+pub(crate) fn counter_reset_header(encoding: Encoding, bytes: &[u8]) -> CounterReset {
+    let byte = if encoding.is_float() { None } else { bytes.get(header_byte(encoding)) };
+    match byte.map_or(0, |byte| byte >> 6) {
+        0b00 => CounterReset::Unknown,
+        0b01 => CounterReset::NotReset,
+        0b10 => CounterReset::Reset,
+        _ => CounterReset::Gauge,
+    }
+}
+
+fn header_bits(header: CounterReset) -> u8 {
+    match header {
+        CounterReset::Unknown => 0b00,
+        CounterReset::NotReset => 0b01,
+        CounterReset::Reset => 0b10,
+        CounterReset::Gauge => 0b11,
+    }
+}
+
+/// Which byte of the header has the two bits about a counter reset.
+fn header_byte(encoding: Encoding) -> usize {
+    if encoding.has_start_times() { 0 } else { 2 }
 }
