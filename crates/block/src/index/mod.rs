@@ -61,7 +61,7 @@ impl Index {
         Ok(Index { version, toc, symbols, table, file })
     }
 
-    fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         self.file.bytes()
     }
 
