@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::server_flags::ServerFlags;
+use crate::tool::{self, ToolCommand};
 use crate::up::UpFlags;
 use crate::{logging, server_flags, unsupported, up};
 
@@ -27,11 +28,17 @@ enum Role {
     Up(UpFlags),
     /// Stands in for Prometheus: runs your prometheus.yml
     Server(ServerFlags),
+    /// Stands in for promtool: looks into data directories
+    #[command(subcommand, arg_required_else_help = false)]
+    Tool(ToolCommand),
 }
 
 /// Parses the command line and runs the role until it ends.
 pub(crate) fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
+    if args.get(1).is_some_and(|role| role == "tool") {
+        return run_tool(args);
+    }
     if let Some(refusal) = unsupported::refused_flag(&args) {
         return fail(&refusal);
     }
@@ -44,10 +51,20 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match role {
         Role::Up(flags) => up::run(&flags),
         Role::Server(flags) => server_flags::run(&flags),
+        Role::Tool(command) => return tool::run(&command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&with_causes(&error)),
+    }
+}
+
+/// A tool has the arguments, messages and exit codes of promtool, not those of a server.
+fn run_tool(args: Vec<String>) -> ExitCode {
+    match Cli::try_parse_from(args) {
+        Ok(Cli { role: Role::Tool(command) }) => tool::run(&command),
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => tool::refuse_arguments(&error),
     }
 }
 

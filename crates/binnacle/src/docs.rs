@@ -1,6 +1,6 @@
 //! `docs/flags.md`, written from the command line's own definition so that it cannot go stale.
 
-use clap::CommandFactory as _;
+use clap::{Arg, Command, CommandFactory as _};
 
 use crate::cli::Cli;
 
@@ -12,19 +12,44 @@ fn rendered() -> String {
          A flag of Prometheus that is not listed is refused by name.\n",
     );
     for role in Cli::command().get_subcommands().filter(|c| c.get_name() != "help") {
-        out.push_str(&format!("\n## binnacle {}\n\n", role.get_name()));
-        out.push_str(&format!("{}.\n\n| flag | default | |\n| --- | --- | --- |\n", text(role.get_about())));
-        for flag in role.get_arguments().filter(|a| !a.is_hide_set()) {
-            let Some(name) = flag.get_long() else { continue };
-            let default: Vec<_> = flag.get_default_values().iter().map(|v| v.to_string_lossy()).collect();
-            let default = match default.join(",") {
-                none if none.is_empty() => String::new(),
-                some => format!("`{some}`"),
-            };
-            out.push_str(&format!("| `--{name}` | {default} | {} |\n", text(flag.get_help())));
-        }
+        push_command(&mut out, "binnacle", role);
     }
     out
+}
+
+fn push_command(out: &mut String, parent: &str, command: &Command) {
+    let name = format!("{parent} {}", command.get_name());
+    let subcommands: Vec<_> =
+        command.get_subcommands().filter(|c| c.get_name() != "help" && !c.is_hide_set()).collect();
+    if subcommands.is_empty() {
+        push_flags(out, &name, command);
+    }
+    for subcommand in subcommands {
+        push_command(out, &name, subcommand);
+    }
+}
+
+fn push_flags(out: &mut String, name: &str, command: &Command) {
+    let arguments: String = command.get_positionals().map(|a| format!(" [{}]", value_name(a))).collect();
+    out.push_str(&format!("\n## {name}{arguments}\n\n{}.\n\n", text(command.get_about())));
+    let flags: Vec<_> =
+        command.get_arguments().filter(|a| !a.is_hide_set() && a.get_long().is_some()).collect();
+    if flags.is_empty() {
+        return;
+    }
+    out.push_str("| flag | default | |\n| --- | --- | --- |\n");
+    for flag in flags {
+        let default: Vec<_> = flag.get_default_values().iter().map(|v| v.to_string_lossy()).collect();
+        let shown = default.iter().any(|v| !v.is_empty()) && !flag.is_hide_default_value_set();
+        let takes_value = flag.get_action().takes_values();
+        let default = if shown && takes_value { format!("`{}`", default.join(",")) } else { String::new() };
+        let name = flag.get_long().unwrap_or_default();
+        out.push_str(&format!("| `--{name}` | {default} | {} |\n", text(flag.get_help())));
+    }
+}
+
+fn value_name(argument: &Arg) -> String {
+    argument.get_value_names().unwrap_or_default().iter().map(|name| name.to_string()).collect()
 }
 
 fn text(styled: Option<&clap::builder::StyledStr>) -> String {

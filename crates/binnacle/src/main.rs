@@ -10,6 +10,7 @@ mod logging;
 mod runtime;
 mod server_flags;
 mod signals;
+mod tool;
 mod unsupported;
 mod up;
 mod wiring;

@@ -1,0 +1,177 @@
+//! `dump` and `dump-openmetrics`: samples as text.
+//!
+//! promtool loses the first samples of native histograms here, and what follows a change of kind in a series: it reads
+//! all floats, then all float histograms, then all integer ones, and each change swallows a sample. We print all of
+//! them.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use block::Block;
+use model::number::push_g;
+use model::{Labels, Matcher};
+
+use super::sandbox::Sandbox;
+use super::series_in_order::{InOrder, Series, Wanted};
+use super::{directory, histogram_text};
+use crate::logging;
+use crate::tool::Failure;
+use crate::tool::command_line::{DumpArgs, DumpFormat, DumpSelection};
+
+/// Text is written in pieces of about this many bytes.
+const PIECE: usize = 64 * 1024;
+
+pub(super) fn samples_or_series(args: &DumpArgs) -> Result<(), Failure> {
+    match args.format {
+        DumpFormat::Prom => dump(&args.what, true, "", push_samples),
+        DumpFormat::SeriesJson => dump(&args.what, false, "", push_json),
+    }
+}
+
+pub(super) fn openmetrics(what: &DumpSelection) -> Result<(), Failure> {
+    dump(what, true, "# EOF\n", push_openmetrics)
+}
+
+fn dump(
+    what: &DumpSelection,
+    samples: bool,
+    end: &str,
+    push: impl Fn(&mut Text, &Series) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    directory::check(&what.path)?;
+    let blocks = directory::blocks(&what.path)?;
+    let selectors: Vec<Vec<Matcher>> =
+        what.matchers.iter().map(|text| promql::parse_metric_selector(text)).collect::<Result<_, _>>()?;
+    // What replay finds damaged is said there.
+    logging::init(logging::Level::Error, logging::Format::Logfmt);
+    let sandbox = Sandbox::open(&what.path, what.sandbox_dir_root.as_deref())?;
+    let wanted = Wanted { selectors, min_time: what.min_time, max_time: what.max_time, samples };
+    let blocks = blocks.iter().map(|block| -> &Block { block });
+    let mut series = InOrder::new(sandbox.as_ref().map(|sandbox| &sandbox.head), blocks, &wanted)?;
+    let mut text = Text::default();
+    while let Some(series) = series.next()? {
+        push(&mut text, series)?;
+    }
+    text.buffer.push_str(end);
+    text.flush()
+}
+
+/// What is yet to be written to standard output.
+#[derive(Default)]
+struct Text {
+    buffer: String,
+    /// What stands at the front of each line of a series.
+    front: String,
+    /// Digits of a time.
+    digits: String,
+}
+
+impl Text {
+    fn flush(&mut self) -> Result<(), Failure> {
+        io::stdout().write_all(self.buffer.as_bytes()).map_err(|e| Failure::output(&e))?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn end_line(&mut self) -> Result<(), Failure> {
+        self.buffer.push('\n');
+        if self.buffer.len() >= PIECE { self.flush() } else { Ok(()) }
+    }
+}
+
+/// `{__name__="up", job="node"} 1 1700000000000`
+fn push_samples(text: &mut Text, series: &Series) -> Result<(), Failure> {
+    text.front.clear();
+    let _ = write!(text.front, "{} ", series.labels);
+    let mut histograms = series.histograms.iter().peekable();
+    for (&t, &v) in series.floats.times.iter().zip(&series.floats.values) {
+        while let Some(point) = histograms.next_if(|point| point.t < t) {
+            push_histogram(text, point)?;
+        }
+        text.buffer.push_str(&text.front);
+        push_g(&mut text.buffer, v);
+        let _ = write!(text.buffer, " {t}");
+        text.end_line()?;
+    }
+    histograms.try_for_each(|point| push_histogram(text, point))
+}
+
+fn push_histogram(text: &mut Text, point: &chunk::HistogramPoint) -> Result<(), Failure> {
+    text.buffer.push_str(&text.front);
+    histogram_text::push(&mut text.buffer, &point.value);
+    let _ = write!(text.buffer, " {}", point.t);
+    text.end_line()
+}
+
+/// `up{job="node"} 1 1700000000.000`
+fn push_openmetrics(text: &mut Text, series: &Series) -> Result<(), Failure> {
+    text.front.clear();
+    text.front.push_str(series.labels.metric_name().unwrap_or_default());
+    text.front.push('{');
+    for (i, (name, value)) in series.labels.iter().filter(|(name, _)| *name != "__name__").enumerate() {
+        let comma = if i > 0 { "," } else { "" };
+        let _ = write!(text.front, "{comma}{name}={}", model::number::quote(value));
+    }
+    text.front.push_str("} ");
+    for (&t, &v) in series.floats.times.iter().zip(&series.floats.values) {
+        text.buffer.push_str(&text.front);
+        push_g(&mut text.buffer, v);
+        text.digits.clear();
+        let _ = write!(text.digits, " {:.3}", t as f64 / 1000.0);
+        text.buffer.push_str(&text.digits);
+        text.end_line()?;
+    }
+    Ok(())
+}
+
+/// `{"__name__":"up","job":"node"}`
+fn push_json(text: &mut Text, series: &Series) -> Result<(), Failure> {
+    push_json_labels(&mut text.buffer, &series.labels);
+    text.end_line()
+}
+
+fn push_json_labels(out: &mut String, labels: &Labels) {
+    out.push('{');
+    for (i, (name, value)) in labels.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        push_json_string(out, name);
+        out.push(':');
+        push_json_string(out, value);
+    }
+    out.push('}');
+}
+
+/// As Go's encoder writes it, which also escapes what means something in HTML and JavaScript.
+fn push_json_string(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..' ' => {
+                let _ = write!(out, "\\u{:04x}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_gos() {
+        let mut out = String::new();
+        push_json_labels(&mut out, &Labels::from_pairs([("a", "<\"&\\>\n\u{1}\u{2028}é\u{7f}")]));
+        assert_eq!(out, "{\"a\":\"\\u003c\\\"\\u0026\\\\\\u003e\\n\\u0001\\u2028é\u{7f}\"}");
+    }
+}
