@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use exposition::Registry;
+use model::Matcher;
 use parking_lot::{Mutex, RwLock};
 
 use crate::{Block, BlockError, Meta, Metrics, is_ulid};
@@ -82,14 +83,17 @@ impl Blocks {
         damaged.retain(|dir, _| dirs.contains(dir));
         let mut blocks: Vec<Arc<Block>> = Vec::new();
         for dir in dirs {
-            if let Some(known) = before.iter().find(|block| block.dir() == dir) {
+            let known = before.iter().find(|block| block.dir() == dir);
+            if let Some(known) = known.filter(|known| !known.is_outdated()) {
                 blocks.push(Arc::clone(known));
                 continue;
             }
             if damaged.contains_key(&dir) {
                 continue;
             }
-            match Block::open(&dir, &self.metrics) {
+            let opened = known.map_or_else(|| Block::open(&dir, &self.metrics), |known| known.reopen());
+            match opened {
+                Ok(block) if known.is_some() => blocks.push(Arc::new(block)),
                 Ok(block) => {
                     let Meta { ulid, min_time, max_time, .. } = block.meta();
                     tracing::info!(ulid, mint = min_time, maxt = max_time, "Found healthy block");
@@ -107,6 +111,23 @@ impl Blocks {
         drop(damaged);
         self.put_in_force(without_replaced(blocks));
         Ok(())
+    }
+
+    /// Deletes samples between two times (both inclusive, in milliseconds) of the series that match from all blocks.
+    /// Returns how many series of blocks that were.
+    ///
+    /// # Errors
+    /// When a block is damaged or files cannot be written; the other blocks are gone through before that is told.
+    pub fn delete(&self, matchers: &[Matcher], min_time: i64, max_time: i64) -> Result<usize, BlockError> {
+        let mut outcome = Ok(0);
+        for block in self.current().iter().filter(|block| block.meta().overlaps(min_time, max_time)) {
+            match block.delete(matchers, min_time, max_time) {
+                Ok(series) => outcome = outcome.map(|all| all + series),
+                Err(e) => outcome = Err(e),
+            }
+        }
+        self.reload()?;
+        outcome
     }
 
     /// How long samples are kept; zero keeps them for ever.

@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn ranges_that_overlap_or_touch_become_one() {
-        let cases: &[(&[(i64, i64)], &[(i64, i64)])] = &[
+        type Ranges = [(i64, i64)];
+        let cases: &[(&Ranges, &Ranges)] = &[
             (&[(1, 4), (5, 9)], &[(1, 9)]),
             (&[(1, 4), (6, 9)], &[(1, 4), (6, 9)]),
             (&[(6, 9), (1, 4)], &[(1, 4), (6, 9)]),

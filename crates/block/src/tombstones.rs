@@ -40,6 +40,19 @@ impl Tombstones {
         Ok(all)
     }
 
+    /// Reads `tombstones` of a block's directory. A missing file means that nothing was deleted.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub fn read(dir: &Path) -> Result<Self, BlockError> {
+        let path = dir.join("tombstones");
+        match std::fs::read(&path) {
+            Ok(file) => Self::parse(&file).map_err(|damage| BlockError::damaged(&path, damage)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Tombstones::default()),
+            Err(e) => Err(BlockError::io(&path, e)),
+        }
+    }
+
     /// The bytes of the file `tombstones`.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {

@@ -121,7 +121,8 @@ fn what_is_out_of_order_is_refused() {
     let bytes = [0, 1];
     let chunk = |min_time, max_time| NewChunk { encoding: Encoding::Xor, min_time, max_time, bytes: &bytes };
     let labels = |value: &str| Labels::from_pairs([("name", value)]);
-    let cases: &[(&[&str], &[(&str, Vec<NewChunk<'_>>)], &str)] = &[
+    type Series<'a> = (&'a str, Vec<NewChunk<'a>>);
+    let cases: &[(&[&str], &[Series<'_>], &str)] = &[
         (&["b", "a"], &[], "symbol"),
         (&["a", "a"], &[], "symbol"),
         (&["a", "name"], &[("b", vec![chunk(1, 2)])], "announced"),
