@@ -34,6 +34,11 @@ impl Append for Head {
         if self.closed.load(Ordering::Relaxed) {
             return Err(AppendError::Closed);
         }
+        if !self.is_live()
+            && let Some(resolved) = self.resolve_young(labels)
+        {
+            return resolved;
+        }
         let hash = self.hash(labels);
         let mut id = 0;
         let mut is = |at: Location| {
@@ -83,6 +88,12 @@ impl Append for Head {
     fn append(&self, batch: &Batch, outcome: &mut Outcome) -> Result<(), AppendError> {
         outcome.appended = 0;
         outcome.rejected.clear();
+        if !self.is_live()
+            && let Some(appended) = self.append_young(batch, outcome)
+        {
+            self.count_rejected(outcome);
+            return appended;
+        }
         let mut scratch = self.scratch.lock().pop().unwrap_or_default();
         self.metrics.appenders_created.inc();
         self.metrics.active_appenders.inc();
@@ -95,7 +106,7 @@ impl Append for Head {
 }
 
 impl Head {
-    fn check_limits(&self, labels: &Labels) -> Result<(), AppendError> {
+    pub(super) fn check_limits(&self, labels: &Labels) -> Result<(), AppendError> {
         let refuse = |text: String| {
             self.metrics.series_refused.inc();
             Err(AppendError::SeriesLimit(text))

@@ -34,6 +34,9 @@ impl Head {
     /// # Errors
     /// When files cannot be written; nothing that is needed was deleted then.
     pub fn maintain(&self, now: i64) -> io::Result<()> {
+        if !self.is_live() {
+            return Ok(());
+        }
         let retention = self.retention_ms.load(Ordering::Relaxed);
         let before = if retention == 0 { i64::MIN } else { now.saturating_sub(retention) };
         self.truncate(before)?;
@@ -51,6 +54,9 @@ impl Head {
     /// # Errors
     /// When files cannot be deleted.
     pub fn truncate(&self, before: i64) -> io::Result<()> {
+        if !self.is_live() {
+            return Ok(());
+        }
         let _one = self.maintaining.lock();
         let start = Instant::now();
         self.metrics.truncations.inc();
@@ -141,7 +147,7 @@ impl Head {
     /// Takes series out of the lookup table and the index, unless they got samples in the meantime.
     fn remove_series(&self, index: usize, dead: &[(u32, u64)]) {
         let shard = &self.shards[index];
-        let (segment, _) = self.wal.position();
+        let segment = self.wal.position().segment;
         let mut removed = Vec::new();
         // The lookup table is locked before a shard: a series found there is still in its shard.
         let _order = shard.order.lock();
@@ -166,7 +172,7 @@ impl Head {
     }
 
     fn truncate_log(&self, before: i64) -> io::Result<()> {
-        let (current, _) = self.wal.position();
+        let current = self.wal.position().segment;
         let whole: Vec<_> =
             segments::list(&self.wal_dir)?.into_iter().filter(|(n, _)| *n < current).collect();
         let kept = match segments::checkpoints(&self.wal_dir)?.last() {
@@ -197,6 +203,9 @@ impl Head {
     /// # Errors
     /// When files cannot be written; nothing that is needed was deleted then.
     pub fn checkpoint_now(&self) -> io::Result<()> {
+        if !self.is_live() {
+            return Ok(());
+        }
         let _one = self.maintaining.lock();
         let last = self.wal.end_segment()?;
         self.truncate_log_upto(last, self.min_valid_time.load(Ordering::Relaxed))

@@ -1,8 +1,9 @@
 //! The head of the store. Its files follow a sample's life: [`append`], [`select`], [`maintain`], and after a restart
-//! [`replay`].
+//! [`start`]: [`young`] takes samples while [`replay`] reads the log.
 
 mod append;
 mod checkpoint;
+mod foreign;
 mod held;
 mod index;
 mod maintain;
@@ -10,29 +11,32 @@ mod matching;
 mod part;
 mod replay;
 mod select;
+mod start;
 mod stats;
 mod write_chunks;
+mod young;
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use exposition::Registry;
 use model::Labels;
 use parking_lot::{Mutex, RwLock};
 
 use crate::chunk_files::ChunkFiles;
 use crate::dir_lock::DirLock;
 use crate::epochs::Epochs;
-use crate::lookup::{Lookup, MAX_SHARDS};
+use crate::lookup::Lookup;
 use crate::metrics::Metrics;
 use crate::series::CutRules;
-use crate::shard::{RefMap, Shard, ShardData};
-use crate::wal::{Compression, Wal, segments};
+use crate::shard::{RefMap, Shard};
+use crate::wal::{Compression, Wal};
 use append::Scratch;
+use start::Unread;
+use young::YoungGate;
 
 pub use stats::HeadStats;
 
@@ -86,6 +90,9 @@ pub enum OpenError {
         /// What it said.
         source: io::Error,
     },
+    /// The head was closed while its log was replayed.
+    #[error("the store was closed before its log was replayed")]
+    Closed,
 }
 
 /// How far the replay of the log is, in numbers of segments.
@@ -107,10 +114,12 @@ const NO_MIN: i64 = i64::MAX;
 pub struct Head {
     options: HeadOptions,
     rules: CutRules,
+    dir: PathBuf,
     wal_dir: PathBuf,
     shards: Box<[Shard]>,
     refs: RefMap,
     lookup: Lookup,
+    seed: u64,
     hasher: foldhash::quality::FixedState,
     wal: Wal,
     chunk_files: ChunkFiles,
@@ -128,10 +137,17 @@ pub struct Head {
     /// References that are gone, and the last segment of the log that may have samples of them.
     gone: Mutex<HashMap<u64, u32>>,
     /// References under which the log and `chunks_head` have older samples of a series, with the one it has now.
-    aliases: HashMap<u64, u64>,
+    aliases: OnceLock<HashMap<u64, u64>>,
     /// One maintenance at a time.
     maintaining: Mutex<()>,
     scratch: Mutex<Vec<Scratch>>,
+    /// What is still to be replayed. Locked while it is.
+    unread: Mutex<Option<Unread>>,
+    /// Takes appends until the log was replayed.
+    young: YoungGate,
+    live: AtomicBool,
+    /// Up to here the log has temporary references: see [`young`]. `u32::MAX` while they are given out.
+    last_young_segment: AtomicU32,
     replay: Arc<WalReplay>,
     metrics: Metrics,
     closed: AtomicBool,
@@ -139,139 +155,6 @@ pub struct Head {
 }
 
 impl Head {
-    /// Opens the directory, creating it if need be, and replays its log.
-    ///
-    /// Damage in the log or in mapped chunks is no error: what can be read is kept, damaged segments are set aside
-    /// under `wal-damaged`, one line of log says what was found, and metrics count it.
-    ///
-    /// # Errors
-    /// When another process has the directory open, or files cannot be read or written.
-    pub fn open(dir: &Path, options: HeadOptions, registry: &Registry) -> Result<Head, OpenError> {
-        Self::open_watched(dir, options, registry, Arc::default())
-    }
-
-    /// As [`open`](Self::open), telling the progress of the replay as it goes.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_watched(
-        dir: &Path,
-        options: HeadOptions,
-        registry: &Registry,
-        progress: Arc<WalReplay>,
-    ) -> Result<Head, OpenError> {
-        let failed = |path: &Path| {
-            let path = path.to_path_buf();
-            move |source| OpenError::Io { path, source }
-        };
-        let start = Instant::now();
-        let metrics = Metrics::register(registry, options.wal_compression.name());
-        std::fs::create_dir_all(dir).map_err(failed(dir))?;
-        let lock = if options.lock_file {
-            let lock = DirLock::acquire(dir).map_err(failed(&dir.join("lock")))?;
-            let lock = lock.ok_or_else(|| OpenError::InUse(dir.to_path_buf()))?;
-            metrics.clean_start.set(if lock.clean { 1.0 } else { 0.0 });
-            if !lock.clean {
-                tracing::warn!(dir = %dir.display(), "A lockfile from a previous execution already existed. It was replaced");
-            }
-            Some(lock)
-        } else {
-            metrics.clean_start.set(-1.0);
-            None
-        };
-        let wal_dir = dir.join("wal");
-        std::fs::create_dir_all(&wal_dir).map_err(failed(&wal_dir))?;
-        let chunks_dir = dir.join("chunks_head");
-        let chunk_files = ChunkFiles::open(&chunks_dir).map_err(failed(&chunks_dir))?;
-
-        let shard_count = match options.shards {
-            0 => std::thread::available_parallelism().map_or(2, usize::from) * 2,
-            n => n,
-        };
-        let shard_count = shard_count.next_power_of_two().min(MAX_SHARDS);
-        let seed = random_seed();
-        let rules = CutRules {
-            chunk_range: i64::try_from(options.chunk_range.as_millis()).unwrap_or(i64::MAX / 4).max(1),
-            samples_per_chunk: options.samples_per_chunk.clamp(4, 240),
-        };
-        let mut shards: Vec<ShardData> = (0..shard_count).map(|i| ShardData::new(i, seed)).collect();
-        let refs = RefMap::new(shard_count);
-        let lookup = Lookup::new();
-        let hasher = foldhash::quality::FixedState::with_seed(seed);
-
-        let scan = chunk_files.scan().map_err(failed(&chunks_dir))?;
-        let replayed = replay::Replay {
-            wal_dir: &wal_dir,
-            rules: &rules,
-            refs,
-            metrics: &metrics,
-            progress: &progress,
-            chunk_files: &chunk_files,
-            lookup: &lookup,
-            hasher: &hasher,
-        }
-        .run(&mut shards, scan)
-        .map_err(failed(&wal_dir))?;
-        let merged = index::index(&mut shards, &lookup, refs, &chunk_files).map_err(failed(&chunks_dir))?;
-
-        let segment = segments::next(&wal_dir).map_err(failed(&wal_dir))?;
-        let wal = Wal::create(
-            &wal_dir,
-            segment,
-            options.wal_segment_size,
-            options.wal_compression,
-            Some(metrics.clone()),
-        )
-        .map_err(failed(&wal_dir))?;
-
-        metrics.retention_seconds.set(options.retention.as_secs_f64());
-        metrics.series_limit.set(options.max_series as f64);
-        let head = Head {
-            rules,
-            wal_dir,
-            series: AtomicUsize::new(shards.iter().map(ShardData::live).sum()),
-            chunks: AtomicUsize::new(merged.chunks),
-            min_time: AtomicI64::new(merged.min_time),
-            max_time: AtomicI64::new(merged.max_time),
-            min_valid_time: AtomicI64::new(NO_MAX),
-            retention_ms: AtomicI64::new(maintain::millis(options.retention)),
-            shards: shards
-                .into_iter()
-                .map(|data| Shard { order: Mutex::new(()), data: RwLock::new(data) })
-                .collect(),
-            refs,
-            lookup,
-            hasher,
-            wal,
-            chunk_files,
-            spanning: RwLock::new(()),
-            epochs: Epochs::default(),
-            gone: Mutex::default(),
-            aliases: merged.aliases,
-            maintaining: Mutex::new(()),
-            scratch: Mutex::default(),
-            replay: progress,
-            metrics,
-            closed: AtomicBool::new(false),
-            options,
-            _lock: lock,
-        };
-        for shard in 0..head.shards.len() {
-            head.write_closed_chunks(shard).map_err(failed(&chunks_dir))?;
-        }
-        head.metrics.series_created.add(head.series.load(Ordering::Relaxed) as f64);
-        head.metrics.replay_seconds.set(start.elapsed().as_secs_f64());
-        head.note_times();
-        head.note_sizes();
-        tracing::info!(
-            series = head.series.load(Ordering::Relaxed),
-            samples = replayed.samples,
-            seconds = start.elapsed().as_secs_f64(),
-            "the write-ahead log was replayed"
-        );
-        Ok(head)
-    }
-
     /// How far the replay is.
     #[must_use]
     pub fn replay_progress(&self) -> Arc<WalReplay> {
@@ -307,11 +190,17 @@ impl Head {
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        // Batches that were let in before are waited for.
+        // Batches that were let in before are waited for, and the replay, which writes to the log.
+        drop(self.unread.lock());
+        let _young = self.young.write();
         let _order: Vec<_> = self.shards.iter().map(|shard| shard.order.lock()).collect();
         let chunks = self.chunk_files.close();
         self.wal.close()?;
         chunks
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
     }
 
     fn hash(&self, labels: &Labels) -> u64 {

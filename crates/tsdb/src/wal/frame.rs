@@ -173,6 +173,8 @@ pub(crate) struct Segment<R> {
     /// Of the page in the segment.
     page_start: u64,
     at: usize,
+    /// Bytes of the first page that are not read.
+    skip: usize,
     /// The record being put together, still packed.
     packed: Vec<u8>,
     compression: Compression,
@@ -192,6 +194,7 @@ impl<R: Read> Segment<R> {
             page: Vec::with_capacity(PAGE),
             page_start: 0,
             at: 0,
+            skip: 0,
             packed: Vec::new(),
             compression: Compression::None,
             started: None,
@@ -201,13 +204,19 @@ impl<R: Read> Segment<R> {
         }
     }
 
+    /// Begins at `offset`, the end of a record; `source` begins at the page that it lies in.
+    pub(crate) fn starting_at(source: R, offset: u64) -> Self {
+        let skip = (offset % PAGE as u64) as usize;
+        Segment { page_start: offset - skip as u64, skip, ..Segment::new(source) }
+    }
+
     fn position(&self) -> u64 {
         self.page_start + self.at as u64
     }
 
     fn next_page(&mut self) -> io::Result<bool> {
         self.page_start += self.page.len() as u64;
-        self.at = 0;
+        self.at = std::mem::take(&mut self.skip);
         self.page.clear();
         self.source.by_ref().take(PAGE as u64).read_to_end(&mut self.page)?;
         Ok(!self.page.is_empty())
@@ -221,7 +230,10 @@ impl<R: Read> Segment<R> {
     /// The next record as stored, with its compression; `None` at the end.
     pub(crate) fn next_packed(&mut self) -> io::Result<Option<(&[u8], Compression)>> {
         loop {
-            if self.at >= self.page.len() && !self.next_page()? {
+            if self.at >= self.page.len() {
+                if self.next_page()? {
+                    continue;
+                }
                 if self.started.is_some() {
                     self.damaged("the segment ends within a record");
                 }

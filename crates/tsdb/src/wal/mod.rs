@@ -7,4 +7,4 @@ pub(crate) mod segments;
 mod writer;
 
 pub use frame::Compression;
-pub(crate) use writer::Wal;
+pub(crate) use writer::{Position, Wal};

@@ -35,6 +35,13 @@ pub(crate) struct Wal {
     writer: Mutex<Writer>,
 }
 
+/// A place in the log: the end of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position {
+    pub(crate) segment: u32,
+    pub(crate) offset: u64,
+}
+
 struct Writer {
     file: Arc<File>,
     segment: u32,
@@ -208,10 +215,10 @@ impl Wal {
         Ok(writer.segment.saturating_sub(1))
     }
 
-    /// The segment being written and its length.
-    pub(crate) fn position(&self) -> (u32, u64) {
+    /// The end of what was written.
+    pub(crate) fn position(&self) -> Position {
         let writer = self.writer.lock();
-        (writer.segment, writer.len)
+        Position { segment: writer.segment, offset: writer.len }
     }
 
     /// Forces what was written so far to the disk.

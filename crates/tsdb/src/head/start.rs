@@ -1,0 +1,259 @@
+//! Opening a head: it takes samples at once, and becomes readable when [`Head::replay`] has read the log.
+//!
+//! The log is read in three stretches. First what the last process left, on all cores; then, while appends go on, what
+//! was written meanwhile, again and again until little is left; then appends wait for as long as it takes to read that
+//! little, and from there on they go to the shards.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use exposition::Registry;
+use parking_lot::{Mutex, RwLock};
+
+use super::foreign::Foreign;
+use super::replay::{self, Replay, Replayed};
+use super::young::Young;
+use super::{Head, HeadOptions, NO_MAX, NO_MIN, OpenError, index, maintain, random_seed};
+use crate::chunk_files::ChunkFiles;
+use crate::dir_lock::DirLock;
+use crate::epochs::Epochs;
+use crate::lookup::{Lookup, MAX_SHARDS};
+use crate::metrics::Metrics;
+use crate::series::CutRules;
+use crate::shard::{RefMap, Shard, ShardData};
+use crate::wal::{Position, Wal, segments};
+
+/// So much of the log is read while appends wait, at most, as long as reading is faster than writing.
+const LITTLE: u64 = 256 * 1024;
+/// How often it is tried to get there.
+const ROUNDS: usize = 100;
+
+/// What [`Head::replay`] has to do.
+pub(super) struct Unread {
+    opened: Instant,
+    /// The log that is written begins here.
+    begin: Position,
+}
+
+impl Head {
+    /// Opens the directory, creating it if need be, and replays its log.
+    ///
+    /// Damage in the log or in mapped chunks is no error: what can be read is kept, damaged segments are set aside
+    /// under `wal-damaged`, one line of log says what was found, and metrics count it.
+    ///
+    /// # Errors
+    /// When another process has the directory open, or files cannot be read or written.
+    pub fn open(dir: &Path, options: HeadOptions, registry: &Registry) -> Result<Head, OpenError> {
+        let head = Self::open_replaying(dir, options, registry)?;
+        head.replay()?;
+        Ok(head)
+    }
+
+    /// Opens the directory, creating it if need be. Samples can be appended at once: they are safe in the log. They
+    /// and those that the directory has can be read when [`replay`](Self::replay) has returned.
+    ///
+    /// # Errors
+    /// When another process has the directory open, or files cannot be read or written.
+    pub fn open_replaying(dir: &Path, options: HeadOptions, registry: &Registry) -> Result<Head, OpenError> {
+        let opened = Instant::now();
+        let metrics = Metrics::register(registry, options.wal_compression.name());
+        std::fs::create_dir_all(dir).map_err(failed(dir))?;
+        let lock = if options.lock_file {
+            let lock = DirLock::acquire(dir).map_err(failed(&dir.join("lock")))?;
+            let lock = lock.ok_or_else(|| OpenError::InUse(dir.to_path_buf()))?;
+            metrics.clean_start.set(if lock.clean { 1.0 } else { 0.0 });
+            if !lock.clean {
+                tracing::warn!(dir = %dir.display(), "A lockfile from a previous execution already existed. It was replaced");
+            }
+            Some(lock)
+        } else {
+            metrics.clean_start.set(-1.0);
+            None
+        };
+        let wal_dir = dir.join("wal");
+        std::fs::create_dir_all(&wal_dir).map_err(failed(&wal_dir))?;
+        replay::finish_repairs(&wal_dir).map_err(failed(&wal_dir))?;
+        let chunks_dir = dir.join("chunks_head");
+        let chunk_files = ChunkFiles::open(&chunks_dir).map_err(failed(&chunks_dir))?;
+        let segment = segments::next(&wal_dir).map_err(failed(&wal_dir))?;
+        let wal = Wal::create(
+            &wal_dir,
+            segment,
+            options.wal_segment_size,
+            options.wal_compression,
+            Some(metrics.clone()),
+        )
+        .map_err(failed(&wal_dir))?;
+
+        let shard_count = match options.shards {
+            0 => std::thread::available_parallelism().map_or(2, usize::from) * 2,
+            n => n,
+        };
+        let shard_count = shard_count.next_power_of_two().min(MAX_SHARDS);
+        let seed = random_seed();
+        let rules = CutRules {
+            chunk_range: i64::try_from(options.chunk_range.as_millis()).unwrap_or(i64::MAX / 4).max(1),
+            samples_per_chunk: options.samples_per_chunk.clamp(4, 240),
+        };
+        metrics.retention_seconds.set(options.retention.as_secs_f64());
+        metrics.series_limit.set(options.max_series as f64);
+        let empty = |i| Shard { order: Mutex::new(()), data: RwLock::new(ShardData::new(i, seed)) };
+        Ok(Head {
+            rules,
+            dir: dir.to_path_buf(),
+            wal_dir,
+            shards: (0..shard_count).map(empty).collect(),
+            refs: RefMap::new(shard_count),
+            lookup: Lookup::new(),
+            seed,
+            hasher: foldhash::quality::FixedState::with_seed(seed),
+            wal,
+            chunk_files,
+            spanning: RwLock::new(()),
+            epochs: Epochs::default(),
+            min_time: AtomicI64::new(NO_MIN),
+            max_time: AtomicI64::new(NO_MAX),
+            min_valid_time: AtomicI64::new(NO_MAX),
+            retention_ms: AtomicI64::new(maintain::millis(options.retention)),
+            series: AtomicUsize::new(0),
+            chunks: AtomicUsize::new(0),
+            gone: Mutex::default(),
+            aliases: OnceLock::new(),
+            maintaining: Mutex::new(()),
+            scratch: Mutex::default(),
+            unread: Mutex::new(Some(Unread { opened, begin: Position { segment, offset: 0 } })),
+            young: RwLock::new(Some(Young::new(segment))),
+            live: AtomicBool::new(false),
+            last_young_segment: AtomicU32::new(u32::MAX),
+            replay: Arc::default(),
+            metrics,
+            closed: AtomicBool::new(false),
+            options,
+            _lock: lock,
+        })
+    }
+
+    /// Reads the log that the last process left, and what was appended meanwhile; then the head can be read. To be
+    /// called once, after [`open_replaying`](Self::open_replaying); further calls do nothing.
+    ///
+    /// Damage is no error: see [`open`](Self::open).
+    ///
+    /// # Errors
+    /// When files cannot be read or written, or the head was closed meanwhile. Nothing that was appended is lost then:
+    /// the next start finds it in the log.
+    pub fn replay(&self) -> Result<(), OpenError> {
+        // Held to the end: `close` waits for it.
+        let mut unread = self.unread.lock();
+        let Some(Unread { opened, begin }) = unread.take() else { return Ok(()) };
+        let chunks_dir = self.dir.join("chunks_head");
+        let mut shards: Vec<ShardData> =
+            (0..self.shards.len()).map(|i| ShardData::new(i, self.seed)).collect();
+        let mut foreign = Foreign::new(self.refs, shards.len());
+        let replay = Replay {
+            wal_dir: &self.wal_dir,
+            rules: &self.rules,
+            refs: self.refs,
+            metrics: &self.metrics,
+            progress: &self.replay,
+            chunk_files: &self.chunk_files,
+            lookup: &self.lookup,
+            hasher: &self.hasher,
+            wal: &self.wal,
+            stop: &self.closed,
+        };
+
+        let scan = self.chunk_files.scan().map_err(failed(&chunks_dir))?;
+        let mut done = replay.run(&mut shards, scan, &mut foreign, begin.segment).map_err(self.stopped())?;
+        let indexed = index::index(&mut shards, &self.lookup, self.refs, &self.chunk_files)
+            .map_err(failed(&chunks_dir))?;
+        foreign.follow_joins(&indexed.aliases);
+        // What was counted so far is part of what the index counted.
+        done.cut = 0;
+
+        let mut at = begin;
+        for _ in 0..ROUNDS {
+            let end = self.wal.position();
+            if end.segment == at.segment && end.offset - at.offset <= LITTLE {
+                break;
+            }
+            done += replay.follow(&mut shards, &mut foreign, at, end).map_err(self.stopped())?;
+            at = end;
+        }
+        let waiting = Instant::now();
+        let mut young = self.young.write();
+        // Also series that have no samples yet.
+        self.wal.commit(&[], crate::Compression::None).map_err(failed(&self.wal_dir))?;
+        let end = self.wal.position();
+        done += replay.follow(&mut shards, &mut foreign, at, end).map_err(self.stopped())?;
+        // Series that the replay made are in the log before samples under their references are.
+        self.wal.commit(&[], crate::Compression::None).map_err(failed(&self.wal_dir))?;
+
+        self.series.store(shards.iter().map(ShardData::live).sum(), Ordering::Relaxed);
+        self.chunks.store(indexed.chunks + done.cut, Ordering::Relaxed);
+        self.min_time.store(indexed.min_time.min(done.min_time), Ordering::Relaxed);
+        self.max_time.store(indexed.max_time.max(done.max_time), Ordering::Relaxed);
+        for (shard, data) in self.shards.iter().zip(shards) {
+            *shard.data.write() = data;
+        }
+        let mut aliases = foreign.aliases;
+        aliases.extend(indexed.aliases);
+        let _ = self.aliases.set(aliases);
+        self.last_young_segment.store(self.wal.position().segment, Ordering::Relaxed);
+        *young = None;
+        self.live.store(true, Ordering::Release);
+        drop(young);
+        tracing::debug!(
+            seconds = waiting.elapsed().as_secs_f64(),
+            "appends waited for the end of the replay"
+        );
+
+        for shard in 0..self.shards.len() {
+            let _order = self.shards[shard].order.lock();
+            self.write_closed_chunks(shard).map_err(failed(&chunks_dir))?;
+        }
+        self.metrics.series_created.add(self.series.load(Ordering::Relaxed) as f64);
+        self.metrics.replay_seconds.set(opened.elapsed().as_secs_f64());
+        self.note_times();
+        self.note_sizes();
+        tracing::info!(
+            series = self.series.load(Ordering::Relaxed),
+            samples = done.samples,
+            seconds = opened.elapsed().as_secs_f64(),
+            "the write-ahead log was replayed"
+        );
+        Ok(())
+    }
+
+    /// Whether the log was replayed: what was appended can be read.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+
+    fn stopped(&self) -> impl FnOnce(std::io::Error) -> OpenError {
+        move |source| {
+            if self.closed.load(Ordering::Relaxed) {
+                return OpenError::Closed;
+            }
+            OpenError::Io { path: self.wal_dir.clone(), source }
+        }
+    }
+}
+
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
+    let path = path.to_path_buf();
+    move |source| OpenError::Io { path, source }
+}
+
+impl std::ops::AddAssign for Replayed {
+    fn add_assign(&mut self, more: Replayed) {
+        self.samples += more.samples;
+        self.cut += more.cut;
+        self.unknown += more.unknown;
+        self.min_time = self.min_time.min(more.min_time);
+        self.max_time = self.max_time.max(more.max_time);
+    }
+}
