@@ -40,6 +40,19 @@ pub enum BlockError {
         /// Line, column and what was expected.
         source: serde_json::Error,
     },
+    /// A chunk whose checksum holds does not decode.
+    #[error("the chunk of {series} that begins at {min_time}: {source}")]
+    Chunk {
+        /// Labels of its series.
+        series: String,
+        /// Time of its oldest sample, in milliseconds.
+        min_time: i64,
+        /// What is wrong with it.
+        source: chunk::ChunkError,
+    },
+    /// It was asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// What was to be written does not come in the order that the format needs.
     #[error("{path}: {what}")]
     Order {

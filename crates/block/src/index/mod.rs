@@ -86,7 +86,12 @@ impl Index {
     /// # Errors
     /// When a symbol is not a text.
     pub fn symbols(&self) -> Result<Vec<&str>, Damage> {
-        self.symbols.all(self.bytes())
+        self.each_symbol().collect()
+    }
+
+    /// The same one by one.
+    pub(crate) fn each_symbol(&self) -> impl Iterator<Item = Result<&str, Damage>> {
+        self.symbols.each(self.bytes())
     }
 
     /// Names of all labels, sorted.

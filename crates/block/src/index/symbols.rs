@@ -48,10 +48,10 @@ impl Symbols {
         cursor.text()
     }
 
-    pub(super) fn all<'a>(&self, file: &'a [u8]) -> Result<Vec<&'a str>, Damage> {
-        let Some(&first) = self.places.first() else { return Ok(Vec::new()) };
-        let mut cursor = Cursor::new(file, first as usize..self.end);
-        (0..self.count).map(|_| cursor.text()).collect()
+    pub(super) fn each<'a>(&self, file: &'a [u8]) -> impl Iterator<Item = Result<&'a str, Damage>> + use<'a> {
+        let first = self.places.first().map_or(self.end, |&first| first as usize);
+        let mut cursor = Cursor::new(file, first..self.end);
+        (0..self.count).map(move |_| cursor.text())
     }
 
     pub(super) fn memory(&self) -> usize {

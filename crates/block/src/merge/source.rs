@@ -1,0 +1,111 @@
+//! Where series come from.
+
+use std::borrow::Cow;
+
+use chunk::Encoding;
+use model::Labels;
+
+use super::SymbolIter;
+use crate::index::SeriesEntry;
+use crate::{Block, BlockError, Damage, Interval, Intervals, NewChunk, Postings, Tombstones};
+
+/// Series in order of their labels, each with its chunks.
+pub trait SeriesSource {
+    /// Names and values of all labels to come, sorted and distinct; more are allowed. Asked for before the first series.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn symbols(&self) -> Result<SymbolIter<'_>, BlockError>;
+
+    /// Goes to the next series, which at first is the first. `false` at the end.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn advance(&mut self) -> Result<bool, BlockError>;
+
+    /// Labels of the series.
+    fn labels(&self) -> &Labels;
+
+    /// Appends the chunks of the series, in order of time and without overlaps. Returns what was deleted from them and
+    /// is still in them.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn chunks<'a>(&'a mut self, out: &mut Vec<NewChunk<'a>>) -> Result<&'a [Interval], BlockError>;
+}
+
+/// The series of a block.
+pub struct BlockSource<'a> {
+    block: &'a Block,
+    numbers: Postings<'a>,
+    next: usize,
+    number: u32,
+    entry: SeriesEntry<'a>,
+    labels: Labels,
+    /// What is to go besides what was deleted.
+    doomed: Option<&'a Tombstones>,
+    deleted: Vec<Interval>,
+}
+
+impl<'a> BlockSource<'a> {
+    /// All series of a block; besides what was deleted from it, what `doomed` says is to be taken for deleted.
+    ///
+    /// # Errors
+    /// When the list of series is damaged.
+    pub fn open(block: &'a Block, doomed: Option<&'a Tombstones>) -> Result<Self, BlockError> {
+        let numbers = block.index().postings("", "").map_err(|damage| block.index_damaged(damage))?;
+        Ok(BlockSource {
+            block,
+            numbers,
+            next: 0,
+            number: 0,
+            entry: SeriesEntry::default(),
+            labels: Labels::empty(),
+            doomed,
+            deleted: Vec::new(),
+        })
+    }
+}
+
+impl SeriesSource for BlockSource<'_> {
+    fn symbols(&self) -> Result<SymbolIter<'_>, BlockError> {
+        let damaged = |damage: Damage| self.block.index_damaged(damage);
+        Ok(Box::new(self.block.index().each_symbol().map(move |s| s.map(Cow::Borrowed).map_err(damaged))))
+    }
+
+    fn advance(&mut self) -> Result<bool, BlockError> {
+        let Some(number) = self.numbers.get(self.next) else { return Ok(false) };
+        self.next += 1;
+        self.number = number;
+        let read = self.block.index().series(number, &mut self.entry);
+        read.map_err(|damage| self.block.index_damaged(damage))?;
+        self.labels = self.entry.label_set();
+        Ok(true)
+    }
+
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn chunks<'a>(&'a mut self, out: &mut Vec<NewChunk<'a>>) -> Result<&'a [Interval], BlockError> {
+        let number = u64::from(self.number);
+        self.deleted.clear();
+        self.deleted.extend(self.block.tombstones().of(number));
+        let doomed = self.doomed.map_or(&[][..], |doomed| doomed.of(number));
+        if !doomed.is_empty() {
+            let mut all: Intervals = self.deleted.drain(..).collect();
+            all.extend(doomed.iter().copied());
+            self.deleted.extend(all.iter());
+        }
+        for stored in &self.entry.chunks {
+            let (encoding, bytes) = self.block.stored_chunk(stored.reference)?;
+            let encoding = Encoding::try_from(encoding).map_err(|source| BlockError::Chunk {
+                series: self.labels.to_string(),
+                min_time: stored.min_time,
+                source,
+            })?;
+            out.push(NewChunk { encoding, min_time: stored.min_time, max_time: stored.max_time, bytes });
+        }
+        Ok(&self.deleted)
+    }
+}
