@@ -61,11 +61,15 @@ pub fn inspect(dir: &Path, inspector: &mut dyn Inspector) -> Inspected {
         histograms: Vec::new(),
     };
     if let Err(error) = &segments {
+        walk.all_read = false;
         tell(walk.inspector, &dir.join("chunks"), error);
     }
     let segments = segments.ok();
     match &index {
-        Err(error) => tell(walk.inspector, &path, error),
+        Err(error) => {
+            walk.all_read = false;
+            tell(walk.inspector, &path, error);
+        }
         Ok(index) => walk.index(index, &path, segments.as_ref()),
     }
     walk.segment_files();
@@ -249,7 +253,8 @@ impl Walk<'_> {
     /// What older versions wrote and nobody reads any more: whether checksums hold.
     fn label_indices(&mut self, index: &Index, path: &Path) {
         let toc = index.toc();
-        if toc.label_offset_table == 0 || toc.label_indices == 0 {
+        // Newer versions name the place of the next section.
+        if toc.label_offset_table == 0 || toc.label_offset_table == toc.postings_offset_table {
             return;
         }
         let file = index.bytes();

@@ -14,12 +14,12 @@ use parking_lot::{Mutex, RwLock};
 use crate::mmap::MappedFile;
 use crate::wal::segments::{list, sync_dir};
 
-const MAGIC: u32 = 0x0130_BC91;
-const VERSION: u8 = 1;
-const FILE_HEADER: usize = 8;
+pub(crate) const MAGIC: u32 = 0x0130_BC91;
+pub(crate) const VERSION: u8 = 1;
+pub(crate) const FILE_HEADER: usize = 8;
 /// Series, oldest and newest time, encoding.
-const CHUNK_HEADER: usize = 8 + 8 + 8 + 1;
-const CHECKSUM: usize = 4;
+pub(crate) const CHUNK_HEADER: usize = 8 + 8 + 8 + 1;
+pub(crate) const CHECKSUM: usize = 4;
 /// Files end at this length. They are created sparse with it, so that one map serves them while they grow.
 const MAX_FILE: u64 = 128 * 1024 * 1024;
 /// Marks chunks of out-of-order samples in the encoding byte.

@@ -7,6 +7,7 @@ mod closed;
 mod dir_lock;
 mod epochs;
 mod head;
+mod inspect;
 mod lookup;
 mod metrics;
 mod mmap;
@@ -18,4 +19,8 @@ mod symbols;
 mod wal;
 
 pub use head::{Head, HeadOptions, HeadStats, OpenError, WalReplay};
+pub use inspect::{
+    InspectedChunks, InspectedLog, KnownSeries, inspect_chunks_head, inspect_log, inspect_out_of_order_log,
+    inspect_snapshot,
+};
 pub use wal::Compression;

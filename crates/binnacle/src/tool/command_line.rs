@@ -25,7 +25,15 @@ pub(crate) enum TsdbCommand {
     /// Prints samples as OpenMetrics text; native histograms, which that cannot hold, are left out
     #[command(name = "dump-openmetrics", after_help = DUMP_NOTES)]
     DumpOpenMetrics(DumpOpenMetricsArgs),
+    /// Checks every checksum, index entry, list, record and sample of a data directory (or of one block)
+    #[command(after_help = VERIFY_NOTES)]
+    Verify(VerifyArgs),
 }
+
+const VERIFY_NOTES: &str = "\
+Prints a line for each part of the directory, and below it what is damaged, with file and offset. The exit code is 1 \
+when something is damaged. Nothing is changed. Of a directory in use the log may look torn at its end: it is being \
+written.";
 
 const DUMP_NOTES: &str = "\
 The directory is only read, and may be in use: its log is replayed from links in a sandbox directory, which is removed \
@@ -81,6 +89,14 @@ pub(crate) struct DumpArgs {
 pub(crate) struct DumpOpenMetricsArgs {
     #[command(flatten)]
     pub(crate) what: DumpSelection,
+}
+
+/// What to check.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Data directory, or directory of a block
+    #[arg(value_name = "db path", default_value = "data/")]
+    pub(crate) path: PathBuf,
 }
 
 /// `--format`

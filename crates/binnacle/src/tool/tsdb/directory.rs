@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use block::{Block, Meta, is_ulid};
 use exposition::Registry;
@@ -32,16 +31,24 @@ pub(super) fn block_names(dir: &Path) -> Result<Vec<String>, Failure> {
     Ok(names)
 }
 
-/// All blocks, in order of their oldest time. Those without a readable `meta.json` are passed over: they were never
-/// finished. Damaged ones are refused, unless a block that was made of them is there.
-pub(super) fn blocks(dir: &Path) -> Result<Vec<Arc<Block>>, Failure> {
-    let mut blocks: Vec<Arc<Block>> = Vec::new();
+/// The blocks of a directory.
+pub(super) struct Blocks {
+    /// In order of their oldest time.
+    pub(super) sound: Vec<Block>,
+    /// A line about each that cannot be opened.
+    pub(super) damaged: Vec<String>,
+}
+
+/// Opens all blocks. Those without a readable `meta.json` are passed over: they were never finished. Damaged ones do not
+/// matter when a block that was made of them is there.
+pub(super) fn blocks(dir: &Path) -> Result<Blocks, Failure> {
+    let mut blocks: Vec<Block> = Vec::new();
     let mut damaged = Vec::new();
     for name in block_names(dir)? {
         let path = dir.join(&name);
         let Ok(meta) = Meta::read(&path) else { continue };
         match open(&path) {
-            Ok(block) => blocks.push(Arc::new(block)),
+            Ok(block) => blocks.push(block),
             Err(why) => damaged.push((meta.ulid, why)),
         }
     }
@@ -50,12 +57,9 @@ pub(super) fn blocks(dir: &Path) -> Result<Vec<Arc<Block>>, Failure> {
         parents.into_iter().any(|parent| parent.ulid == ulid)
     };
     damaged.retain(|(ulid, _)| !replaced(ulid));
-    if !damaged.is_empty() {
-        let lines = damaged.iter().map(|(ulid, why)| format!("corrupted block {ulid}: {why}"));
-        return Err(Failure::Told(lines.collect::<Vec<_>>().join("\n")));
-    }
     blocks.sort_by_key(|block| block.meta().min_time);
-    Ok(blocks)
+    let damaged = damaged.iter().map(|(ulid, why)| format!("corrupted block {ulid}: {why}"));
+    Ok(Blocks { damaged: damaged.collect(), sound: blocks })
 }
 
 /// One block: that of this name, or the one that was made last.

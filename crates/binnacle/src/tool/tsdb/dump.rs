@@ -2,19 +2,17 @@
 //!
 //! promtool loses the first samples of native histograms here, and what follows a change of kind in a series: it reads
 //! all floats, then all float histograms, then all integer ones, and each change swallows a sample. We print all of
-//! them.
+//! them. Where it gives up over damage, we print the rest, and end with an error.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use block::Block;
 use model::number::push_g;
 use model::{Labels, Matcher};
 
 use super::sandbox::Sandbox;
 use super::series_in_order::{InOrder, Series, Wanted};
 use super::{directory, histogram_text};
-use crate::logging;
 use crate::tool::Failure;
 use crate::tool::command_line::{DumpArgs, DumpFormat, DumpSelection};
 
@@ -42,18 +40,27 @@ fn dump(
     let blocks = directory::blocks(&what.path)?;
     let selectors: Vec<Vec<Matcher>> =
         what.matchers.iter().map(|text| promql::parse_metric_selector(text)).collect::<Result<_, _>>()?;
-    // What replay finds damaged is said there.
-    logging::init(logging::Level::Error, logging::Format::Logfmt);
     let sandbox = Sandbox::open(&what.path, what.sandbox_dir_root.as_deref())?;
+    let head = sandbox.as_ref().map(|sandbox| &sandbox.head);
     let wanted = Wanted { selectors, min_time: what.min_time, max_time: what.max_time, samples };
-    let blocks = blocks.iter().map(|block| -> &Block { block });
-    let mut series = InOrder::new(sandbox.as_ref().map(|sandbox| &sandbox.head), blocks, &wanted)?;
+    let mut series = InOrder::new(head, &blocks.sound, &wanted)?;
     let mut text = Text::default();
     while let Some(series) = series.next()? {
         push(&mut text, series)?;
     }
     text.buffer.push_str(end);
-    text.flush()
+    text.flush()?;
+
+    let mut damaged = blocks.damaged;
+    damaged.append(&mut series.damaged);
+    if head.is_some_and(|head| head.corruptions() > 0) {
+        damaged.push("read WAL: it is damaged".to_owned());
+    }
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    damaged.push("what can be read was printed; `binnacle tool tsdb verify` names all damage".to_owned());
+    Err(Failure::Told(damaged.join("\n")))
 }
 
 /// What is yet to be written to standard output.

@@ -18,17 +18,20 @@ const SPACE: usize = 2;
 pub(super) fn run(args: &ListArgs) -> Result<(), Failure> {
     directory::check(&args.path)?;
     let blocks = directory::blocks(&args.path)?;
-    let text = table(blocks.iter().map(|block| &**block), true, args.human_readable);
+    if !blocks.damaged.is_empty() {
+        return Err(Failure::Told(blocks.damaged.join("\n")));
+    }
+    let text = table(&blocks.sound, true, args.human_readable);
     io::stdout().write_all(text.as_bytes()).map_err(|e| Failure::output(&e))
 }
 
 /// The blocks as lines of a table.
-pub(super) fn table<'a>(blocks: impl Iterator<Item = &'a Block>, head: bool, for_people: bool) -> String {
+pub(super) fn table(blocks: &[Block], head: bool, for_people: bool) -> String {
     let mut lines: Vec<[String; COLUMNS]> = Vec::new();
     if head {
         lines.push(HEAD.map(str::to_owned));
     }
-    lines.extend(blocks.map(|block| {
+    lines.extend(blocks.iter().map(|block| {
         let meta = block.meta();
         [
             meta.ulid.clone(),

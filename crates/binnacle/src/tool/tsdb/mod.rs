@@ -5,8 +5,10 @@ mod directory;
 mod dump;
 mod histogram_text;
 mod list;
+mod progress;
 mod sandbox;
 mod series_in_order;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -19,6 +21,7 @@ pub(super) fn run(command: &TsdbCommand) -> Result<ExitCode, Failure> {
         TsdbCommand::Analyze(args) => analyze::run(args)?,
         TsdbCommand::Dump(args) => dump::samples_or_series(args)?,
         TsdbCommand::DumpOpenMetrics(args) => dump::openmetrics(&args.what)?,
+        TsdbCommand::Verify(args) => return verify::run(args),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -13,6 +13,9 @@ use tsdb::Head;
 
 use crate::tool::Failure;
 
+/// Damaged places that are named.
+const MOST_DAMAGED: usize = 20;
+
 /// What to read.
 pub(super) struct Wanted {
     /// Series that match all matchers of one of these.
@@ -91,8 +94,9 @@ impl Series {
 
 /// Series of one store, in order of labels.
 trait Source {
-    /// Reads the next series into `series`, which is empty; `false` at the end.
-    fn next(&mut self, series: &mut Series) -> Result<bool, Failure>;
+    /// Reads the next series into `series`, which is empty; `false` at the end. What is damaged is left out and named
+    /// in `damaged`.
+    fn next(&mut self, series: &mut Series, damaged: &mut Vec<String>) -> Result<bool, Failure>;
 }
 
 /// See the module.
@@ -101,24 +105,27 @@ pub(super) struct InOrder<'a> {
     /// The labels that each source, by place, is at.
     waiting: BinaryHeap<Reverse<(Labels, usize)>>,
     series: Series,
+    /// What could not be read, a line each; not all of it when there is much.
+    pub(super) damaged: Vec<String>,
 }
 
 impl<'a> InOrder<'a> {
     /// The head's samples go before those of blocks with the same time.
     pub(super) fn new(
         head: Option<&'a Head>,
-        blocks: impl Iterator<Item = &'a Block>,
+        blocks: &'a [Block],
         wanted: &'a Wanted,
     ) -> Result<Self, Failure> {
         let mut all: Vec<Box<dyn Source + 'a>> = Vec::new();
         if let Some(head) = head {
             all.push(Box::new(OfHead::new(head, wanted)?));
         }
-        for block in blocks.filter(|block| block.meta().overlaps(wanted.min_time, wanted.max_time)) {
+        for block in blocks.iter().filter(|block| block.meta().overlaps(wanted.min_time, wanted.max_time)) {
             all.push(Box::new(OfBlock::new(block, wanted)?));
         }
         let sources = all.into_iter().map(|source| (source, Series::default())).collect();
-        let mut in_order = InOrder { sources, waiting: BinaryHeap::new(), series: Series::default() };
+        let mut in_order =
+            InOrder { sources, waiting: BinaryHeap::new(), series: Series::default(), damaged: Vec::new() };
         for source in 0..in_order.sources.len() {
             in_order.advance(source)?;
         }
@@ -154,7 +161,9 @@ impl<'a> InOrder<'a> {
     fn advance(&mut self, place: usize) -> Result<(), Failure> {
         let (source, series) = &mut self.sources[place];
         series.clear();
-        if source.next(series)? {
+        let more = source.next(series, &mut self.damaged)?;
+        self.damaged.truncate(MOST_DAMAGED);
+        if more {
             self.waiting.push(Reverse((series.labels.clone(), place)));
         }
         Ok(())
@@ -183,12 +192,14 @@ impl<'a> OfBlock<'a> {
 }
 
 impl Source for OfBlock<'_> {
-    fn next(&mut self, series: &mut Series) -> Result<bool, Failure> {
+    fn next(&mut self, series: &mut Series, damaged: &mut Vec<String>) -> Result<bool, Failure> {
         let (block, wanted) = (self.block, self.wanted);
         for number in self.numbers.by_ref() {
-            block.index().series(number, &mut self.entry).map_err(|damage| {
-                Failure::from(BlockError::Damaged { path: block.dir().join("index"), damage })
-            })?;
+            if let Err(damage) = block.index().series(number, &mut self.entry) {
+                let path = block.dir().join("index");
+                damaged.push(BlockError::Damaged { path, damage }.to_string());
+                continue;
+            }
             let deleted = block.tombstones().of(u64::from(number));
             let mut any = false;
             for stored in &self.entry.chunks {
@@ -201,10 +212,13 @@ impl Source for OfBlock<'_> {
                     break;
                 }
                 let (floats, histograms) = (series.floats.times.len(), series.histograms.len());
-                let (encoding, bytes) = block.stored_chunk(stored.reference)?;
-                let decoded = Encoding::try_from(encoding)
-                    .and_then(|encoding| series.decode(encoding, bytes, u16::MAX));
-                decoded.map_err(|e| undecodable(block.dir(), stored.reference, &e))?;
+                let decoded = block.stored_chunk(stored.reference).map_err(|e| e.to_string());
+                let decoded = decoded.and_then(|(encoding, bytes)| {
+                    Encoding::try_from(encoding)
+                        .and_then(|encoding| series.decode(encoding, bytes, u16::MAX))
+                        .map_err(|e| undecodable(block.dir(), stored.reference, &e))
+                });
+                damaged.extend(decoded.err());
                 series.retain(floats, histograms, |t| wanted.time(t) && !covers(deleted, t, t));
             }
             if any {
@@ -217,9 +231,9 @@ impl Source for OfBlock<'_> {
     }
 }
 
-fn undecodable(dir: &Path, reference: u64, error: &chunk::ChunkError) -> Failure {
+fn undecodable(dir: &Path, reference: u64, error: &chunk::ChunkError) -> String {
     let (segment, offset) = ((reference >> 32).saturating_add(1), reference as u32);
-    Failure::Told(format!("{}/chunks/{segment:06}: at offset {offset}: {error}", dir.display()))
+    format!("{}/chunks/{segment:06}: at offset {offset}: {error}", dir.display())
 }
 
 /// Whether one of the ranges has all of this time.
@@ -290,14 +304,14 @@ fn take(view: &ChunkView<'_>) -> Taken {
 }
 
 impl Source for OfHead<'_> {
-    fn next(&mut self, series: &mut Series) -> Result<bool, Failure> {
+    fn next(&mut self, series: &mut Series, damaged: &mut Vec<String>) -> Result<bool, Failure> {
         let Some((labels, chunks)) = self.series.next() else { return Ok(false) };
         series.labels = labels;
         for taken in chunks {
             match taken {
                 Taken::Encoded { encoding, samples, bytes } => {
                     let decoded = series.decode(encoding, &bytes, samples);
-                    decoded.map_err(|e| Failure::Told(format!("the head, {}: {e}", series.labels)))?;
+                    damaged.extend(decoded.err().map(|e| format!("the head, {}: {e}", series.labels)));
                 }
                 Taken::Decoded(mut decoded) => {
                     series.floats.times.append(&mut decoded.floats.times);
