@@ -265,7 +265,7 @@ mod tests {
             file.extend(with_checksum(content.clone()));
             for version in [Version::V1, Version::V2] {
                 if let Ok(symbols) = Symbols::parse(&file, 0, version) {
-                    let _ = symbols.all(&file);
+                    let _ = symbols.each(&file).count();
                     let _ = symbols.get(&file, number);
                     let mut entry = vec![content.len() as u8];
                     entry.extend(with_checksum(content.clone()));

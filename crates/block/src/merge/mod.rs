@@ -1,6 +1,7 @@
 //! Making one block of several sources of series.
 
 mod encode;
+mod heap;
 mod overlap;
 mod samples;
 mod source;
@@ -14,6 +15,7 @@ use chunk::{ChunkError, Encoding};
 use model::{Labels, Matcher};
 use storage::QueryContext;
 
+use self::heap::Heap;
 use self::overlap::Overlaps;
 use self::samples::{cut, decode};
 pub use self::source::{BlockSource, SeriesSource};
@@ -141,7 +143,7 @@ fn merge_blocks(
     match &outcome {
         Ok(None) => mark(Block::mark_deletable),
         Err(BlockError::Damaged { .. } | BlockError::Chunk { .. } | BlockError::Order { .. }) => {
-            mark(Block::mark_failed)
+            mark(Block::mark_failed);
         }
         Ok(Some(_)) | Err(_) => {}
     }
@@ -178,23 +180,24 @@ pub fn write_block(
         }
     };
     let span = Interval { min_time: meta.min_time, max_time: meta.max_time.saturating_sub(1) };
-    let mut alive = Vec::with_capacity(sources.len());
-    for source in sources.iter_mut() {
-        alive.push(source.advance()?);
+    let mut waiting: Heap<usize> = Heap::default();
+    for at in 0..sources.len() {
+        advance(sources, at, &mut waiting)?;
     }
     let overlaps = Overlaps::new(options.floats);
-    loop {
-        let heads =
-            sources.iter().zip(&alive).filter(|(_, alive)| **alive).map(|(source, _)| source.labels());
-        let Some(labels) = heads.min().cloned() else { break };
+    let mut same = Vec::new();
+    while let Some(labels) = take_same(sources, &mut waiting, &mut same) {
         if options.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             return Err(BlockError::Interrupted);
         }
-        let same = sources.iter_mut().zip(&alive).filter(|(s, alive)| **alive && *s.labels() == labels);
-        let mut runs = Vec::new();
-        for (source, _) in same {
-            runs.push(pieces(&mut **source, span).map_err(|e| e.of_series(&labels))?);
+        let mut runs = Vec::with_capacity(same.len());
+        for (at, source) in sources.iter_mut().enumerate() {
+            if let Some(order) = same.iter().position(|&s| s == at) {
+                runs.push((order, pieces(&mut **source, span).map_err(|e| e.of_series(&labels))?));
+            }
         }
+        runs.sort_by_key(|(order, _)| *order);
+        let mut runs: Vec<_> = runs.into_iter().map(|(_, run)| run).collect();
         let pieces = match runs.len() {
             1 => runs.pop().unwrap_or_default(),
             _ => overlaps.resolve(runs).map_err(|e| e.of_series(&labels))?,
@@ -204,14 +207,47 @@ pub fn write_block(
             chunks.iter().for_each(observe);
         }
         writer.add_series(&labels, &chunks)?;
-        for (source, alive) in sources.iter_mut().zip(&mut alive) {
-            if *alive && *source.labels() == labels {
-                *alive = source.advance()?;
-            }
+        for &at in &same {
+            advance(sources, at, &mut waiting)?;
         }
     }
     let meta = writer.finish(meta)?;
     Ok((meta.stats.num_samples > 0).then_some(meta))
+}
+
+/// Goes to a source's next series; without one it waits no longer.
+fn advance(
+    sources: &mut [&mut dyn SeriesSource],
+    at: usize,
+    waiting: &mut Heap<usize>,
+) -> Result<(), BlockError> {
+    if let Some(source) = sources.get_mut(at)
+        && source.advance()?
+    {
+        waiting.push(at, |a, b| labels_of(sources, *a) < labels_of(sources, *b));
+    }
+    Ok(())
+}
+
+fn labels_of<'a>(sources: &'a [&mut dyn SeriesSource], at: usize) -> Option<&'a Labels> {
+    sources.get(at).map(|source| source.labels())
+}
+
+/// The labels that come next, and the sources that have them.
+fn take_same(
+    sources: &[&mut dyn SeriesSource],
+    waiting: &mut Heap<usize>,
+    same: &mut Vec<usize>,
+) -> Option<Labels> {
+    let before = |a: &usize, b: &usize| labels_of(sources, *a) < labels_of(sources, *b);
+    same.clear();
+    let labels = labels_of(sources, *waiting.first()?)?;
+    while let Some(&next) = waiting.first()
+        && labels_of(sources, next) == Some(labels)
+    {
+        same.extend(waiting.pop(before));
+    }
+    Some(labels.clone())
 }
 
 /// A chunk on its way: as it is stored, or made anew.

@@ -1,57 +1,15 @@
 //! Chunks of one series that overlap.
 //!
-//! Which of two samples with the same time is left, and where chunks begin and end, follows from the order in which
-//! Prometheus takes chunks and samples from its heaps; the heaps here move their elements in the same way.
+//! Chunks are taken in order of time; those that overlap are decoded, and their samples taken in order of time.
 
 use std::collections::VecDeque;
 
 use chunk::Encoding;
 
 use super::encode::ChunkSplitter;
+use super::heap::Heap;
 use super::samples::{Point, decode};
 use super::{Piece, Trouble};
-
-/// A binary heap, the least at the front; of equal elements that comes first which the usual moves bring there.
-struct Heap<T>(Vec<T>);
-
-impl<T> Heap<T> {
-    fn push(&mut self, element: T, before: impl Fn(&T, &T) -> bool) {
-        self.0.push(element);
-        let mut at = self.0.len() - 1;
-        while at > 0 {
-            let parent = (at - 1) / 2;
-            if !self.before(at, parent, &before) {
-                break;
-            }
-            self.0.swap(at, parent);
-            at = parent;
-        }
-    }
-
-    fn pop(&mut self, before: impl Fn(&T, &T) -> bool) -> Option<T> {
-        let last = self.0.len().checked_sub(1)?;
-        self.0.swap(0, last);
-        let least = self.0.pop();
-        let mut at = 0;
-        loop {
-            let (left, right) = (2 * at + 1, 2 * at + 2);
-            if left >= last {
-                break;
-            }
-            let child = if right < last && self.before(right, left, &before) { right } else { left };
-            if !self.before(child, at, &before) {
-                break;
-            }
-            self.0.swap(at, child);
-            at = child;
-        }
-        least
-    }
-
-    fn before(&self, a: usize, b: usize, before: impl Fn(&T, &T) -> bool) -> bool {
-        matches!((self.0.get(a), self.0.get(b)), (Some(a), Some(b)) if before(a, b))
-    }
-}
 
 /// Resolves overlaps, series by series.
 pub(super) struct Overlaps {
@@ -73,7 +31,7 @@ impl Overlaps {
 
     /// The chunks of all runs, each of which is in order, in order and without overlaps.
     pub(super) fn resolve<'a>(&self, runs: Vec<Vec<Piece<'a>>>) -> Result<Vec<Piece<'a>>, Trouble> {
-        let mut heap = Heap(Vec::with_capacity(runs.len()));
+        let mut heap = Heap::default();
         for run in runs.into_iter().filter(|run| !run.is_empty()) {
             heap.push(Run::from(run), begins_before);
         }
@@ -81,7 +39,7 @@ impl Overlaps {
         while let Some(first) = take_first(&mut heap) {
             let mut end = first.max_time;
             let mut group: Vec<Piece<'a>> = Vec::new();
-            while let Some(next) = heap.0.first().and_then(|run| run.front())
+            while let Some(next) = heap.first().and_then(|run| run.front())
                 && next.min_time <= end
             {
                 let Some(next) = take_first(&mut heap) else { break };
@@ -155,7 +113,7 @@ impl Chain {
     fn new(sources: Vec<VecDeque<Point>>) -> Self {
         let mut sources = sources.into_iter();
         let current = sources.next().unwrap_or_default();
-        let mut others = Heap(Vec::new());
+        let mut others = Heap::default();
         for source in sources.filter(|source| !source.is_empty()) {
             others.push(source, earlier);
         }
@@ -166,7 +124,7 @@ impl Chain {
     fn next(&mut self) -> Option<Point> {
         let mut moved = std::mem::take(&mut self.fresh);
         loop {
-            let waiting = self.others.0.first().and_then(|source| source.front()).map(|p| p.t);
+            let waiting = self.others.first().and_then(|source| source.front()).map(|p| p.t);
             match (self.current.front().map(|p| p.t), waiting) {
                 (Some(t), _) if self.last == Some(t) => {
                     self.current.pop_front();

@@ -7,7 +7,7 @@ use model::Labels;
 
 use super::SymbolIter;
 use crate::index::SeriesEntry;
-use crate::{Block, BlockError, Damage, Interval, Intervals, NewChunk, Postings, Tombstones};
+use crate::{Block, BlockError, ChunkMeta, Damage, Interval, Intervals, NewChunk, Postings, Tombstones};
 
 /// Series in order of their labels, each with its chunks.
 pub trait SeriesSource {
@@ -39,7 +39,6 @@ pub struct BlockSource<'a> {
     block: &'a Block,
     numbers: Postings<'a>,
     next: usize,
-    number: u32,
     entry: SeriesEntry<'a>,
     labels: Labels,
     /// What is to go besides what was deleted.
@@ -58,12 +57,24 @@ impl<'a> BlockSource<'a> {
             block,
             numbers,
             next: 0,
-            number: 0,
             entry: SeriesEntry::default(),
             labels: Labels::empty(),
             doomed,
             deleted: Vec::new(),
         })
+    }
+}
+
+impl BlockSource<'_> {
+    fn gather_deleted(&mut self, number: u64) {
+        self.deleted.clear();
+        self.deleted.extend(self.block.tombstones().of(number));
+        let doomed = self.doomed.map_or(&[][..], |doomed| doomed.of(number));
+        if !doomed.is_empty() {
+            let mut all: Intervals = self.deleted.drain(..).collect();
+            all.extend(doomed.iter().copied());
+            self.deleted.extend(all.iter());
+        }
     }
 }
 
@@ -73,14 +84,22 @@ impl SeriesSource for BlockSource<'_> {
         Ok(Box::new(self.block.index().each_symbol().map(move |s| s.map(Cow::Borrowed).map_err(damaged))))
     }
 
+    /// Series of which nothing is left are passed over.
     fn advance(&mut self) -> Result<bool, BlockError> {
-        let Some(number) = self.numbers.get(self.next) else { return Ok(false) };
-        self.next += 1;
-        self.number = number;
-        let read = self.block.index().series(number, &mut self.entry);
-        read.map_err(|damage| self.block.index_damaged(damage))?;
-        self.labels = self.entry.label_set();
-        Ok(true)
+        while let Some(number) = self.numbers.get(self.next) {
+            self.next += 1;
+            let read = self.block.index().series(number, &mut self.entry);
+            read.map_err(|damage| self.block.index_damaged(damage))?;
+            self.gather_deleted(u64::from(number));
+            let covered = |chunk: &ChunkMeta| {
+                self.deleted.iter().any(|i| i.contains(chunk.min_time) && i.contains(chunk.max_time))
+            };
+            if !self.entry.chunks.iter().all(covered) {
+                self.labels = self.entry.label_set();
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn labels(&self) -> &Labels {
@@ -88,15 +107,6 @@ impl SeriesSource for BlockSource<'_> {
     }
 
     fn chunks<'a>(&'a mut self, out: &mut Vec<NewChunk<'a>>) -> Result<&'a [Interval], BlockError> {
-        let number = u64::from(self.number);
-        self.deleted.clear();
-        self.deleted.extend(self.block.tombstones().of(number));
-        let doomed = self.doomed.map_or(&[][..], |doomed| doomed.of(number));
-        if !doomed.is_empty() {
-            let mut all: Intervals = self.deleted.drain(..).collect();
-            all.extend(doomed.iter().copied());
-            self.deleted.extend(all.iter());
-        }
         for stored in &self.entry.chunks {
             let (encoding, bytes) = self.block.stored_chunk(stored.reference)?;
             let encoding = Encoding::try_from(encoding).map_err(|source| BlockError::Chunk {
