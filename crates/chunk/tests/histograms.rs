@@ -145,6 +145,8 @@ fn any_series() -> impl Strategy<Value = (Encoding, Vec<HistogramPoint>)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn decoding_gives_back_what_was_appended((encoding, points) in any_series()) {
         let chunks = write(encoding, &points);

@@ -15,6 +15,8 @@ use chunk::{
     Columns, Encoding, HistogramAppended, HistogramPoint, HistogramWriter, Xor2Appender, XorAppender,
 };
 
+mod support;
+
 #[derive(serde::Deserialize)]
 struct Vector {
     block: String,
@@ -30,25 +32,11 @@ fn vectors(path: &Path) -> Option<impl Iterator<Item = Vector>> {
     Some(lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()))
 }
 
-fn from_base64(text: &str) -> Vec<u8> {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digits = text.bytes().filter_map(|c| DIGITS.iter().position(|d| *d == c));
-    let (mut acc, mut n, mut out) = (0usize, 0, Vec::new());
-    for digit in digits {
-        (acc, n) = ((acc << 6 | digit) & 0xffff, n + 6);
-        if n >= 8 {
-            n -= 8;
-            out.push((acc >> n) as u8);
-        }
-    }
-    out
-}
-
 /// Decodes a chunk, compares it with what Prometheus says is in it, and encodes it again.
 fn check(vector: &Vector) {
     let name = format!("{} of {}, encoding {}", vector.labels, vector.block, vector.encoding);
     let encoding = Encoding::try_from(vector.encoding).unwrap();
-    let bytes = from_base64(&vector.data_b64);
+    let bytes = support::from_base64(&vector.data_b64);
     assert_eq!(chunk::sample_count(encoding, &bytes), vector.num_samples, "{name}");
     assert_eq!(chunk::first_time(encoding, &bytes), Some(vector.samples[0].0), "{name}");
     assert_eq!(chunk::last_time(encoding, &bytes), vector.samples.last().map(|s| s.0), "{name}");

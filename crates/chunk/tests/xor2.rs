@@ -20,7 +20,7 @@ fn encode(points: &[Point]) -> Vec<u8> {
     let mut buf = vec![0xaa; 2]; // what lies in the buffer does not matter
     for p in points {
         while appender.append(&mut buf, p.start_time, p.t, p.v).is_err() {
-            buf.push(0xaa);
+            buf.extend([0xaa; 5]);
         }
     }
     buf.truncate(appender.len());
@@ -79,6 +79,8 @@ fn series() -> impl Strategy<Value = Vec<Point>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn decoding_gives_back_what_was_appended(points in series()) {
         if points.is_empty() { return Ok(()); }
