@@ -53,6 +53,8 @@ pub(crate) struct FoundChunk {
 pub(crate) struct Scan {
     /// In order of file and offset.
     pub(crate) chunks: Vec<FoundChunk>,
+    /// Those of samples out of order, likewise.
+    pub(crate) out_of_order: Vec<FoundChunk>,
     /// Chunks of encodings that are not read yet.
     pub(crate) skipped: u64,
     /// Places that could not be read, as text.
@@ -113,6 +115,22 @@ impl ChunkFiles {
         &self,
         chunks: impl Iterator<Item = NewChunk<'a>>,
     ) -> io::Result<Vec<(u32, u32)>> {
+        self.append(chunks, 0)
+    }
+
+    /// Appends chunks of samples out of order, which may overlap others of their series.
+    pub(crate) fn write_out_of_order<'a>(
+        &self,
+        chunks: impl Iterator<Item = NewChunk<'a>>,
+    ) -> io::Result<Vec<(u32, u32)>> {
+        self.append(chunks, OUT_OF_ORDER)
+    }
+
+    fn append<'a>(
+        &self,
+        chunks: impl Iterator<Item = NewChunk<'a>>,
+        mark: u8,
+    ) -> io::Result<Vec<(u32, u32)>> {
         let mut current = self.current.lock();
         let mut places = Vec::new();
         current.buf.clear();
@@ -124,7 +142,7 @@ impl ChunkFiles {
                 self.cut(&mut current)?;
             }
             places.push((current.number, (current.len + current.buf.len() as u64) as u32));
-            frame(&mut current.buf, &chunk);
+            frame(&mut current.buf, &chunk, mark);
         }
         flush(&mut current)?;
         Ok(places)
@@ -227,12 +245,12 @@ impl ChunkFiles {
     }
 }
 
-fn frame(buf: &mut Vec<u8>, chunk: &NewChunk<'_>) {
+fn frame(buf: &mut Vec<u8>, chunk: &NewChunk<'_>, mark: u8) {
     let start = buf.len();
     buf.extend_from_slice(&chunk.series.to_be_bytes());
     buf.extend_from_slice(&chunk.min_time.to_be_bytes());
     buf.extend_from_slice(&chunk.max_time.to_be_bytes());
-    buf.push(chunk.encoding as u8);
+    buf.push(chunk.encoding as u8 | mark);
     let mut len = chunk.bytes.len();
     while len >= 0x80 {
         buf.push(len as u8 | 0x80);
@@ -340,7 +358,12 @@ fn scan_file(reader: &mut impl Read, file: u32, scan: &mut Scan) -> io::Result<(
             file,
             offset: at,
         };
-        match Encoding::try_from(data[CHUNK_HEADER - 1]) {
+        let encoding = data[CHUNK_HEADER - 1];
+        if encoding & OUT_OF_ORDER != 0 && Encoding::try_from(encoding & !OUT_OF_ORDER).is_ok() {
+            scan.out_of_order.push(found);
+            continue;
+        }
+        match Encoding::try_from(encoding) {
             Ok(encoding) if encoding.is_float() => scan.chunks.push(found),
             _ => scan.skipped += 1,
         }

@@ -11,6 +11,7 @@ mod inspect;
 mod lookup;
 mod metrics;
 mod mmap;
+mod ooo;
 mod postings;
 mod series;
 mod shard;

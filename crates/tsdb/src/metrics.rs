@@ -2,6 +2,8 @@
 
 use exposition::{Counter, Gauge, Registry, Summary};
 
+use crate::wal::LogMetrics;
+
 /// Handles of all metrics of the head and its log.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -37,19 +39,9 @@ pub(crate) struct Metrics {
     pub(crate) replay_unknown_records: Counter,
     pub(crate) clean_start: Gauge,
     pub(crate) memory: Gauge,
-    pub(crate) wal_fsync: Summary,
+    pub(crate) wal: LogMetrics,
     pub(crate) wal_truncate: Summary,
-    pub(crate) wal_page_flushes: Counter,
-    pub(crate) wal_completed_pages: Counter,
-    pub(crate) wal_record_parts: Counter,
-    pub(crate) wal_bytes_written: Counter,
-    pub(crate) wal_bytes_saved: Counter,
-    pub(crate) wal_truncations: Counter,
-    pub(crate) wal_truncations_failed: Counter,
     pub(crate) wal_corruptions: Counter,
-    pub(crate) wal_writes_failed: Counter,
-    pub(crate) wal_segment_current: Gauge,
-    pub(crate) wal_storage: Gauge,
     pub(crate) checkpoints: Counter,
     pub(crate) checkpoints_failed: Counter,
     pub(crate) checkpoint_deletions: Counter,
@@ -58,7 +50,6 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn register(r: &Registry, compression: &str) -> Self {
-        let quantiles = &[0.5, 0.9, 0.99];
         let appended = r.counter_vec(
             "prometheus_tsdb_head_samples_appended_total",
             "Total number of appended samples.",
@@ -168,55 +159,14 @@ impl Metrics {
                 "binnacle_tsdb_head_memory_bytes",
                 "Memory held by the series, chunks and index of the head, as of the last maintenance.",
             ),
-            wal_fsync: r.summary(
-                "prometheus_tsdb_wal_fsync_duration_seconds",
-                "Duration of write log fsync.",
-                quantiles,
-            ),
+            wal: LogMetrics::register(r, "prometheus_tsdb_wal_", compression),
             wal_truncate: r.summary(
                 "prometheus_tsdb_wal_truncate_duration_seconds",
                 "Duration of WAL truncation.",
                 &[],
             ),
-            wal_page_flushes: r
-                .counter("prometheus_tsdb_wal_page_flushes_total", "Total number of page flushes."),
-            wal_completed_pages: r
-                .counter("prometheus_tsdb_wal_completed_pages_total", "Total number of completed pages."),
-            wal_record_parts: r.counter(
-                "prometheus_tsdb_wal_record_part_writes_total",
-                "Total number of record parts written before flushing.",
-            ),
-            wal_bytes_written: r.counter(
-                "prometheus_tsdb_wal_record_parts_bytes_written_total",
-                "Total number of record part bytes written before flushing, including CRC and compression headers.",
-            ),
-            wal_bytes_saved: r
-                .counter_vec(
-                    "prometheus_tsdb_wal_record_bytes_saved_total",
-                    "Total number of bytes saved by the optional record compression. Use this metric to learn about the effectiveness compression.",
-                    &["compression"],
-                )
-                .with(&[compression]),
-            wal_truncations: r.counter(
-                "prometheus_tsdb_wal_truncations_total",
-                "Total number of write log truncations attempted.",
-            ),
-            wal_truncations_failed: r.counter(
-                "prometheus_tsdb_wal_truncations_failed_total",
-                "Total number of write log truncations that failed.",
-            ),
             wal_corruptions: r
                 .counter("prometheus_tsdb_wal_corruptions_total", "Total number of WAL corruptions."),
-            wal_writes_failed: r.counter(
-                "prometheus_tsdb_wal_writes_failed_total",
-                "Total number of write log writes that failed.",
-            ),
-            wal_segment_current: r.gauge(
-                "prometheus_tsdb_wal_segment_current",
-                "Write log segment index that TSDB is currently writing to.",
-            ),
-            wal_storage: r
-                .gauge("prometheus_tsdb_wal_storage_size_bytes", "Size of the write log directory."),
             checkpoints: r.counter(
                 "prometheus_tsdb_checkpoint_creations_total",
                 "Total number of checkpoint creations attempted.",

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use model::Labels;
 use parking_lot::{Mutex, RwLock};
 
+use crate::ooo::Table;
 use crate::postings::Postings;
 use crate::series::{Series, State};
 use crate::slab::{Addr, Slab};
@@ -80,6 +81,8 @@ pub(crate) struct ShardData {
     pub(crate) next_id: u32,
     /// Removed series with the epoch of their removal, oldest first.
     pub(crate) removed: Vec<(u64, u32)>,
+    /// Samples out of order.
+    pub(crate) ooo: Table,
     /// Slots with full chunks that are still in memory.
     pub(crate) unwritten: Vec<u32>,
 }
@@ -97,6 +100,7 @@ impl ShardData {
             // Reference 0 means "none" in files.
             next_id: u32::from(index == 0),
             removed: Vec::new(),
+            ooo: Table::default(),
             unwritten: Vec::new(),
         }
     }
@@ -251,6 +255,7 @@ impl ShardData {
             }
             let pairs: Vec<u32> = self.pairs(slot).collect();
             pairs.into_iter().for_each(|pair| self.symbols.release(pair));
+            self.ooo.remove(slot);
             let (series, slab) = self.series_and_slab(slot);
             series.free(slab);
             self.free.push(slot);
@@ -289,6 +294,7 @@ impl ShardData {
             + self.all.heap()
             + self.pages.len() * (size_of::<Series>() << PAGE_BITS)
             + self.extents.len() * (EXTENT * 4 + 32)
+            + self.ooo.held()
     }
 }
 

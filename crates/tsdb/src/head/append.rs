@@ -6,8 +6,10 @@ use model::Labels;
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 use storage::{Affinity, Append, AppendError, Batch, Outcome, Rejection, Resolved, SeriesRef};
 
-use super::Head;
+use super::{Head, NO_MAX};
 use crate::lookup::{Location, MAX_SLOTS};
+use crate::ooo::stage::{Installed, Staged};
+use crate::ooo::{Late, Value};
 use crate::series::Appended;
 use crate::shard::{Finder, ShardData};
 use crate::wal::record::SamplesEncoder;
@@ -21,6 +23,8 @@ pub(super) struct Scratch {
     touched: u8,
     /// Index in the batch and slot of the samples that passed the checks.
     accepted: Vec<(u32, u32)>,
+    /// Samples out of order.
+    late: Staged,
 }
 
 /// Samples whose memory is fetched together.
@@ -140,13 +144,17 @@ impl Head {
             return Err(AppendError::Closed);
         }
         self.check(scratch, &touched, batch, outcome);
-        if scratch.accepted.is_empty() {
+        if scratch.accepted.is_empty() && scratch.late.is_empty() {
             return Ok(());
+        }
+        if let Err(error) = self.log_late(&mut scratch.late, &touched) {
+            outcome.rejected.clear();
+            return Err(error);
         }
         let compression = self.wal.compression();
         let used = compression.pack(&scratch.record.buf, &mut scratch.packed).map_err(AppendError::Log)?;
         let stored = if used == crate::Compression::None { &scratch.record.buf } else { &scratch.packed };
-        self.metrics.wal_bytes_saved.add((scratch.record.buf.len() - stored.len()) as f64);
+        self.metrics.wal.bytes_saved.add((scratch.record.buf.len() - stored.len()) as f64);
         if let Err(error) = self.wal.commit(stored, used) {
             outcome.rejected.clear();
             return Err(AppendError::Log(error));
@@ -175,7 +183,8 @@ impl Head {
     fn check(&self, scratch: &mut Scratch, touched: &[usize], batch: &Batch, outcome: &mut Outcome) {
         scratch.record.clear();
         scratch.accepted.clear();
-        let min_valid = self.appendable_from();
+        scratch.late.clear();
+        let limits = self.limits(batch.samples.first().map_or(NO_MAX, |sample| sample.t));
         let guards: Vec<RwLockReadGuard<'_, ShardData>> =
             touched.iter().map(|&shard| self.shards[shard].data.read()).collect();
         let mut views: Vec<Option<(&ShardData, Finder<'_>)>> = self.shards.iter().map(|_| None).collect();
@@ -200,12 +209,24 @@ impl Head {
                     outcome.rejected.push((i, Rejection::UnknownSeries));
                     continue;
                 };
-                if sample.t < min_valid {
-                    outcome.rejected.push((i, Rejection::OutOfBounds));
-                    continue;
-                }
-                match data.series(slot).check(&data.slab, sample.t, sample.v) {
-                    Err(reason) => outcome.rejected.push((i, reason)),
+                let in_order = if sample.t < limits.min_valid {
+                    Err(Rejection::OutOfBounds)
+                } else {
+                    data.series(slot).check(&data.slab, sample.t, sample.v)
+                };
+                match in_order {
+                    Err(reason) => match limits.late(sample.t, reason) {
+                        Ok(()) => {
+                            let late = Late { t: sample.t, start_time: 0, value: Value::Float(sample.v) };
+                            scratch.late.push(
+                                self.refs.shard_of(sample.series.0),
+                                slot,
+                                sample.series.0,
+                                late,
+                            );
+                        }
+                        Err(reason) => outcome.rejected.push((i, reason)),
+                    },
                     Ok(Appended::Unchanged) => {}
                     Ok(_) => {
                         scratch.record.push(sample.series.0, 0, sample.t, sample.v);
@@ -219,7 +240,7 @@ impl Head {
     /// Stores what was checked. Returns how many chunks were begun, and the oldest and newest time.
     fn apply(
         &self,
-        scratch: &Scratch,
+        scratch: &mut Scratch,
         touched: &[usize],
         batch: &Batch,
         outcome: &mut Outcome,
@@ -257,6 +278,16 @@ impl Head {
             min_time = min_time.min(sample.t);
             max_time = max_time.max(sample.t);
         }
+        let mut late = Installed::default();
+        for &shard in touched {
+            if let Some(data) = &mut guards[shard] {
+                scratch.late.install(shard, data, &mut late);
+            }
+        }
+        self.ooo.note(late);
+        outcome.appended += late.floats;
+        outcome.appended_histograms += late.histograms;
+        cut += late.chunks;
         if outcome.rejected.len() > refused_before {
             outcome.rejected.sort_unstable_by_key(|&(i, _)| i);
         }
@@ -265,8 +296,7 @@ impl Head {
 
     /// Older samples are refused. Prometheus' bound: half a chunk range behind the newest, so that a block can be
     /// cut from what is older.
-    fn appendable_from(&self) -> i64 {
-        let newest = self.max_time.load(Ordering::Relaxed);
+    pub(super) fn appendable_from(&self, newest: i64) -> i64 {
         let window = newest.saturating_sub(self.rules.chunk_range / 2);
         window.max(self.min_valid_time.load(Ordering::Relaxed))
     }

@@ -110,10 +110,12 @@ impl Head {
                     if !data.is_live(slot) {
                         continue;
                     }
+                    let late = data.ooo.get(slot).is_some();
                     let (series, slab) = data.series_and_slab(slot);
                     dropped += series.drop_before(slab, before);
                     match series.first_time(slab) {
                         // A series that was only just created gets time for its first sample.
+                        None if late => continue,
                         None if !std::mem::replace(&mut series.idle, true) => continue,
                         None => {}
                         Some(first) => {
@@ -137,6 +139,7 @@ impl Head {
                 at = end;
             }
         }
+        first_file = first_file.min(shard.data.read().ooo.first_file().unwrap_or(u32::MAX));
         // All at once: each removal rewrites the lists of the label pairs concerned.
         if !dead.is_empty() {
             self.remove_series(index, &dead);
@@ -154,7 +157,10 @@ impl Head {
         for &(slot, hash) in dead {
             let mut piece = self.lookup.lock(hash);
             let mut data = shard.data.write();
-            if !data.is_live(slot) || data.series(slot).last_time(&data.slab).is_some() {
+            if !data.is_live(slot)
+                || data.series(slot).last_time(&data.slab).is_some()
+                || data.ooo.get(slot).is_some()
+            {
                 continue;
             }
             piece.remove(Location::new(index, slot));
@@ -189,10 +195,10 @@ impl Head {
 
     pub(super) fn truncate_log_upto(&self, last: u32, before: i64) -> io::Result<()> {
         let start = Instant::now();
-        self.metrics.wal_truncations.inc();
+        self.metrics.wal.truncations.inc();
         let result = self.checkpoint(last, before);
         if result.is_err() {
-            self.metrics.wal_truncations_failed.inc();
+            self.metrics.wal.truncations_failed.inc();
         }
         self.metrics.wal_truncate.observe(start.elapsed().as_secs_f64());
         result
@@ -214,7 +220,8 @@ impl Head {
     /// Measures what is too dear to be kept up to date with every batch.
     pub(super) fn note_sizes(&self) {
         self.metrics.chunks_storage.set(self.chunk_files.size() as f64);
-        self.metrics.wal_storage.set(segments::total_size(&self.wal_dir) as f64);
+        self.metrics.wal.storage.set(segments::total_size(&self.wal_dir) as f64);
+        self.ooo.note_log_size();
         self.metrics.memory.set(self.memory() as f64);
     }
 

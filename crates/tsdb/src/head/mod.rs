@@ -6,6 +6,7 @@ mod checkpoint;
 mod foreign;
 mod held;
 mod index;
+mod late;
 mod maintain;
 mod matching;
 mod part;
@@ -31,6 +32,7 @@ use crate::dir_lock::DirLock;
 use crate::epochs::Epochs;
 use crate::lookup::Lookup;
 use crate::metrics::Metrics;
+use crate::ooo::OutOfOrder;
 use crate::series::CutRules;
 use crate::shard::{RefMap, Shard};
 use crate::wal::{Compression, Wal};
@@ -55,6 +57,11 @@ pub struct HeadOptions {
     pub retention: Duration,
     /// Most series in memory; 0 means any number. Series beyond it are refused.
     pub max_series: usize,
+    /// How much older than the newest sample of the head a sample may be that is older than the newest of its series;
+    /// zero takes none.
+    pub out_of_order_window: Duration,
+    /// Samples out of order of a series that are kept in memory before a chunk is made of them: 1 to 255.
+    pub out_of_order_cap: usize,
     /// Whether the directory is locked against other processes.
     pub lock_file: bool,
     /// Number of shards, a power of two up to 64; 0 chooses by the number of cores.
@@ -70,6 +77,8 @@ impl Default for HeadOptions {
             samples_per_chunk: 120,
             retention: Duration::from_secs(15 * 24 * 3600),
             max_series: 0,
+            out_of_order_window: Duration::ZERO,
+            out_of_order_cap: 32,
             lock_file: true,
             shards: 0,
         }
@@ -123,6 +132,7 @@ pub struct Head {
     hasher: foldhash::quality::FixedState,
     wal: Wal,
     chunk_files: ChunkFiles,
+    ooo: OutOfOrder,
     /// Batches that touch several shards hold this to write, readers to read: a reader goes from shard to shard.
     spanning: RwLock<()>,
     epochs: Epochs,
@@ -179,6 +189,7 @@ impl Head {
     /// # Errors
     /// When the disk refuses.
     pub fn sync(&self) -> io::Result<()> {
+        self.ooo.sync()?;
         self.wal.sync()
     }
 
@@ -195,8 +206,9 @@ impl Head {
         let _young = self.young.write();
         let _order: Vec<_> = self.shards.iter().map(|shard| shard.order.lock()).collect();
         let chunks = self.chunk_files.close();
+        let late = self.ooo.close();
         self.wal.close()?;
-        chunks
+        late.and(chunks)
     }
 
     fn is_closed(&self) -> bool {

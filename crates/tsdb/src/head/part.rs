@@ -11,6 +11,8 @@ use crate::chunk_files::{ChunkFiles, chunk_at};
 use crate::closed::{self, ClosedChunk, Place};
 use crate::epochs::Reader;
 use crate::mmap::MappedFile;
+use crate::ooo;
+use crate::ooo::read::{self, Copied, Delivered};
 use crate::series::Series;
 use crate::shard::{Shard, ShardData};
 
@@ -37,6 +39,8 @@ enum Content {
     /// The pieces up to this index, from where the series before ended.
     Pieces(u32),
     Newest(Sample),
+    /// The pieces up to this index, and the copy of this number of what came out of order.
+    Late(u32, u32),
 }
 
 /// Which labels to build, by the numbers that names have in the shard. (Names keep their number for ever.)
@@ -77,6 +81,12 @@ pub(super) struct Part<'a> {
     pieces: Vec<Piece>,
     files: BTreeMap<u32, Arc<MappedFile>>,
     arena: Vec<u8>,
+    /// Which samples are wanted.
+    which: Which,
+    /// Samples beyond are left out where only those out of order are wanted.
+    trim: Option<(i64, i64)>,
+    late: Vec<Copied>,
+    delivered: Delivered,
     newest: [Sample; 1],
     at: usize,
     /// Where the pieces of the next series begin.
@@ -92,7 +102,24 @@ pub(super) struct Span {
     pub(super) newest_only: bool,
 }
 
+/// Which samples a part delivers.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "cutting blocks comes with the store that has some")]
+pub(super) enum Which {
+    All,
+    /// Those that came in order.
+    InOrder,
+    /// Those that came out of order, in chunks up to a place, and nothing beyond the span.
+    OutOfOrder(ooo::Place),
+}
+
 impl<'a> Part<'a> {
+    /// Delivers only these samples.
+    #[allow(dead_code, reason = "cutting blocks comes with the store that has some")]
+    pub(super) fn only(self, which: Which) -> Self {
+        Part { which, ..self }
+    }
+
     pub(super) fn new(shard: &'a Shard, reader: Arc<Reader>, wanted: Wanted, series: usize) -> Self {
         Part {
             shard,
@@ -102,6 +129,10 @@ impl<'a> Part<'a> {
             pieces: Vec::new(),
             files: BTreeMap::new(),
             arena: Vec::new(),
+            which: Which::All,
+            trim: None,
+            late: Vec::new(),
+            delivered: Vec::new(),
             newest: [Sample { t: 0, v: 0.0 }],
             at: 0,
             piece_at: 0,
@@ -115,6 +146,14 @@ impl<'a> Part<'a> {
 
     /// Takes in a series, if it has data in the span.
     pub(super) fn add(&mut self, data: &ShardData, files: &ChunkFiles, slot: u32, span: Span) {
+        if let Some(late) = data.ooo.get(slot)
+            && self.add_late(data, files, slot, late, span)
+        {
+            return;
+        }
+        if let Which::OutOfOrder(_) = self.which {
+            return;
+        }
         let series = data.series(slot);
         let Some(last) = series.last_time(&data.slab) else { return };
         if last < span.min_time {
@@ -128,6 +167,16 @@ impl<'a> Part<'a> {
             return;
         }
         let first_piece = self.pieces.len();
+        self.add_pieces(data, files, series, span);
+        if self.pieces.len() > first_piece {
+            self.pieces[first_piece..].reverse();
+            self.series.push((slot, Content::Pieces(self.pieces.len() as u32)));
+        }
+    }
+
+    /// The chunks of a series, newest first.
+    fn add_pieces(&mut self, data: &ShardData, files: &ChunkFiles, series: &Series, span: Span) {
+        let first_piece = self.pieces.len();
         self.add_open(data, series, span);
         for chunk in closed::newest_first(&data.slab, series.closed) {
             if chunk.max_time() < span.min_time || span.newest_only && self.pieces.len() > first_piece {
@@ -137,10 +186,43 @@ impl<'a> Part<'a> {
                 self.add_closed(data, files, &chunk);
             }
         }
-        if self.pieces.len() > first_piece {
-            self.pieces[first_piece..].reverse();
-            self.series.push((slot, Content::Pieces(self.pieces.len() as u32)));
+    }
+
+    /// Takes in a series with samples out of order; `false` when none of these is wanted.
+    fn add_late(
+        &mut self,
+        data: &ShardData,
+        files: &ChunkFiles,
+        slot: u32,
+        late: &ooo::Series,
+        span: Span,
+    ) -> bool {
+        let upto = match self.which {
+            Which::All => None,
+            Which::InOrder => return false,
+            Which::OutOfOrder(upto) => Some(upto),
+        };
+        let series = data.series(slot);
+        let in_order_last = series.last_time(&data.slab);
+        let newest_in_order = in_order_last.is_some_and(|last| {
+            last <= span.max_time && late.bounds().is_none_or(|(_, newest)| newest < last)
+        });
+        if span.newest_only && upto.is_none() && newest_in_order {
+            return false;
         }
+        self.trim = upto.map(|_| (span.min_time, span.max_time));
+        let Some(copied) = late.copy(span.min_time, span.max_time, upto) else { return false };
+        for number in copied.files() {
+            self.hold(files, number);
+        }
+        let first_piece = self.pieces.len();
+        if upto.is_none() {
+            self.add_pieces(data, files, series, Span { newest_only: false, ..span });
+        }
+        self.pieces[first_piece..].reverse();
+        self.series.push((slot, Content::Late(self.pieces.len() as u32, self.late.len() as u32)));
+        self.late.push(copied);
+        true
     }
 
     fn add_open(&mut self, data: &ShardData, series: &Series, span: Span) {
@@ -161,11 +243,7 @@ impl<'a> Part<'a> {
                 self.copy(&data.slab.bytes(addr)[..len], chunk.min_time, chunk.max_time());
             }
             Place::File(number, offset) => {
-                if !self.files.contains_key(&number)
-                    && let Some(file) = files.file(number)
-                {
-                    self.files.insert(number, file);
-                }
+                self.hold(files, number);
                 self.pieces.push(Piece {
                     min_time: chunk.min_time,
                     max_time: chunk.max_time(),
@@ -175,29 +253,40 @@ impl<'a> Part<'a> {
         }
     }
 
+    fn hold(&mut self, files: &ChunkFiles, number: u32) {
+        if !self.files.contains_key(&number)
+            && let Some(file) = files.file(number)
+        {
+            self.files.insert(number, file);
+        }
+    }
+
     fn copy(&mut self, bytes: &[u8], min_time: i64, max_time: i64) {
         let source = Source::Copied(self.arena.len() as u32, bytes.len() as u32);
         self.arena.extend_from_slice(bytes);
         self.pieces.push(Piece { min_time, max_time, source });
     }
+}
 
-    fn view(&self, piece: &Piece) -> Result<ChunkView<'_>, SelectError> {
-        let (encoding, bytes) = match piece.source {
-            Source::Copied(start, len) => {
-                (Encoding::Xor, &self.arena[start as usize..start as usize + len as usize])
-            }
-            Source::File(number, offset) => {
-                let corrupt = |why: &str| {
-                    SelectError::Corrupt(format!("chunks_head/{number:06} at offset {offset}: {why}"))
-                };
-                let file = self.files.get(&number).ok_or_else(|| corrupt("the file is missing"))?;
-                chunk_at(file, offset).map_err(corrupt)?
-            }
-        };
-        let samples = chunk::sample_count(encoding, bytes);
-        let (min_time, max_time) = (piece.min_time, piece.max_time);
-        Ok(ChunkView::Encoded { encoding, min_time, max_time, samples, bytes })
-    }
+/// What a piece holds.
+fn view<'v>(
+    files: &'v BTreeMap<u32, Arc<MappedFile>>,
+    arena: &'v [u8],
+    piece: &Piece,
+) -> Result<ChunkView<'v>, SelectError> {
+    let (encoding, bytes) = match piece.source {
+        Source::Copied(start, len) => (Encoding::Xor, &arena[start as usize..start as usize + len as usize]),
+        Source::File(number, offset) => {
+            let corrupt = |why: &str| {
+                SelectError::Corrupt(format!("chunks_head/{number:06} at offset {offset}: {why}"))
+            };
+            let file = files.get(&number).ok_or_else(|| corrupt("the file is missing"))?;
+            chunk_at(file, offset).map_err(corrupt)?
+        }
+    };
+    let samples = chunk::sample_count(encoding, bytes);
+    let (min_time, max_time) = (piece.min_time, piece.max_time);
+    Ok(ChunkView::Encoded { encoding, min_time, max_time, samples, bytes })
 }
 
 impl SeriesPart for Part<'_> {
@@ -218,8 +307,18 @@ impl SeriesPart for Part<'_> {
             Content::Pieces(end) => {
                 let start = std::mem::replace(&mut self.piece_at, end);
                 let pieces = &self.pieces[start as usize..end as usize];
-                let views = pieces.iter().map(|piece| self.view(piece)).collect::<Result<Vec<_>, _>>()?;
+                let view = |piece| view(&self.files, &self.arena, piece);
+                let views = pieces.iter().map(view).collect::<Result<Vec<_>, _>>()?;
                 Ok(Some(SeriesView::new(labels, views)))
+            }
+            Content::Late(end, copy) => {
+                let start = std::mem::replace(&mut self.piece_at, end);
+                let pieces = &self.pieces[start as usize..end as usize];
+                let view = |piece| view(&self.files, &self.arena, piece);
+                let in_order = pieces.iter().map(view).collect::<Result<Vec<_>, _>>()?;
+                let sources = self.late[copy as usize].sources(&in_order, &self.files)?;
+                self.delivered = read::deliver(&sources, self.trim)?;
+                Ok(Some(SeriesView::new(labels, read::views(&self.delivered, &sources))))
             }
         }
     }

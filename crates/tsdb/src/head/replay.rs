@@ -4,9 +4,9 @@
 //! samples in the order of the log. Samples that a mapped chunk already holds are skipped, and chunks that become
 //! full go to their file at once, so replay needs no more memory than running does.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -21,10 +21,11 @@ use super::{NO_MAX, NO_MIN, WalReplay};
 use crate::chunk_files::{ChunkFiles, FoundChunk, Scan};
 use crate::lookup::{Location, Lookup};
 use crate::metrics::Metrics;
+use crate::ooo::replay::Found;
 use crate::series::{Appended, CutRules};
 use crate::shard::{RefMap, ShardData};
 use crate::wal::frame::{self, Damage, Segment};
-use crate::wal::{Position, Wal, record, segments};
+use crate::wal::{Position, Wal, record, repair, segments};
 
 /// What replay works with.
 pub(super) struct Replay<'a> {
@@ -80,17 +81,20 @@ const UNWRITTEN: usize = 512;
 pub(super) const MAX_ID: u32 = 0xff00_0000;
 
 impl Replay<'_> {
-    /// Fills the shards with what the last process left, in segments before `end`; they are not indexed yet.
+    /// Fills the shards with what the last process left, in segments before `end`; they are not indexed yet. Chunks of
+    /// samples out of order are handed back.
     pub(super) fn run(
         &self,
         shards: &mut [ShardData],
-        scan: Scan,
+        mut scan: Scan,
         foreign: &mut Foreign,
         end: u32,
-    ) -> io::Result<Replayed> {
+    ) -> io::Result<(Replayed, Found)> {
         self.report_scan(&scan);
         let first_damaged = scan.first_damaged;
         let last_file = self.chunk_files.last();
+        let late = std::mem::take(&mut scan.out_of_order);
+        let late = Found::rescue(late, first_damaged, self.chunk_files)?;
         let found = self.deal_chunks(shards, scan, foreign);
         let owns = shards.iter_mut().zip(found).enumerate().map(|(index, (data, mut found))| {
             let held = held::split_off(&mut found, first_damaged);
@@ -105,7 +109,7 @@ impl Replay<'_> {
             self.chunk_files.sync()?;
             self.chunk_files.set_aside(first..=last_file, "chunks_head-damaged")?;
         }
-        Ok(total)
+        Ok((total, late))
     }
 
     /// Goes on with what was written since the start: from one position to another.
@@ -246,7 +250,7 @@ impl Replay<'_> {
                 if !read.damage.is_empty() {
                     self.metrics.wal_corruptions.inc();
                     tracing::error!(
-                        file = %path.display(), damage = %describe(&read.damage),
+                        file = %path.display(), damage = %repair::describe(&read.damage),
                         "a checkpoint of the write-ahead log is damaged; what can be read of it is kept"
                     );
                 }
@@ -258,7 +262,7 @@ impl Replay<'_> {
             skipped += read.skipped;
             if !read.damage.is_empty() {
                 self.metrics.wal_corruptions.inc();
-                self.repair(path, u64::from(*n) == last, &read)?;
+                repair::repair(path, u64::from(*n) == last, &read.damage, read.good_end)?;
             }
         }
         if skipped > 0 {
@@ -285,7 +289,7 @@ impl Replay<'_> {
             if !read.damage.is_empty() {
                 self.metrics.wal_corruptions.inc();
                 tracing::error!(
-                    segment = n, damage = %describe(&read.damage),
+                    segment = n, damage = %repair::describe(&read.damage),
                     "what was just written to the write-ahead log cannot be read; the next start repairs it"
                 );
             }
@@ -332,90 +336,12 @@ impl Replay<'_> {
         segment.damage.extend(bad);
         Ok(ReadSegment { damage: segment.damage, good_end: segment.good_end, skipped })
     }
-
-    /// Leaves a segment that every reader accepts: a torn end is cut off; a segment damaged in the middle is set
-    /// aside whole and replaced by one of its good records.
-    fn repair(&self, path: &Path, last: bool, read: &ReadSegment) -> io::Result<()> {
-        let torn = last && read.damage.iter().all(|d| d.offset >= read.good_end);
-        if torn {
-            let file = OpenOptions::new().write(true).open(path)?;
-            let lost = file.metadata()?.len().saturating_sub(read.good_end);
-            file.set_len(read.good_end)?;
-            file.sync_all()?;
-            tracing::warn!(
-                segment = %path.display(), offset = read.good_end, bytes = lost,
-                "the write-ahead log ends in a record that was not written to its end; it was dropped"
-            );
-            return Ok(());
-        }
-        let aside = self.set_aside_path(path)?;
-        let rewritten = path.with_extension("rewritten");
-        rewrite(path, &rewritten)?;
-        fs::rename(path, &aside)?;
-        fs::rename(&rewritten, path)?;
-        segments::sync_dir(self.wal_dir)?;
-        tracing::error!(
-            segment = %path.display(), damage = %describe(&read.damage), set_aside = %aside.display(),
-            "the write-ahead log is damaged; all records that can be read are kept"
-        );
-        Ok(())
-    }
-
-    fn set_aside_path(&self, path: &Path) -> io::Result<PathBuf> {
-        let dir = self.wal_dir.with_file_name("wal-damaged");
-        fs::create_dir_all(&dir)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let free = (0..).map(|i| dir.join(format!("{name}.{i}"))).find(|p| !p.exists());
-        free.ok_or_else(|| io::Error::other("no free name"))
-    }
-}
-
-/// Ends or undoes what a process that died in the middle of a repair or a checkpoint left behind.
-pub(super) fn finish_repairs(wal_dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(wal_dir)? {
-        let path = entry?.path();
-        match path.extension().and_then(|e| e.to_str()) {
-            Some("rewritten") if !path.with_extension("").exists() => {
-                fs::rename(&path, path.with_extension(""))?;
-            }
-            Some("rewritten") => fs::remove_file(&path)?,
-            Some("tmp") if path.is_dir() => fs::remove_dir_all(&path)?,
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn describe(damage: &[Damage]) -> String {
-    let mut places: Vec<String> =
-        damage.iter().take(5).map(|d| format!("{} at offset {}", d.reason, d.offset)).collect();
-    if damage.len() > places.len() {
-        places.push(format!("and {} more", damage.len() - places.len()));
-    }
-    places.join("; ")
 }
 
 struct ReadSegment {
     damage: Vec<Damage>,
     good_end: u64,
     skipped: u64,
-}
-
-/// Copies the good records of a segment.
-fn rewrite(from: &Path, to: &Path) -> io::Result<()> {
-    let mut segment = Segment::new(BufReader::with_capacity(1 << 20, File::open(from)?));
-    let mut file = File::create(to)?;
-    let (mut out, mut at, mut unpacked) = (Vec::new(), 0, Vec::new());
-    while let Some((packed, compression)) = segment.next_packed()? {
-        if compression.unpack(packed, &mut unpacked).is_err() || unpacked.is_empty() {
-            continue;
-        }
-        out.clear();
-        frame::frame(&mut out, at, packed, compression);
-        file.write_all(&out)?;
-        at += out.len() as u64;
-    }
-    file.sync_all()
 }
 
 /// Sorts what is read by worker.

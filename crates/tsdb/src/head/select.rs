@@ -17,6 +17,10 @@ use crate::shard::ShardData;
 const PART: usize = 4096;
 
 impl Select for Head {
+    fn may_hold(&self, min_time: i64, max_time: i64) -> bool {
+        self.overlaps(min_time, max_time)
+    }
+
     fn select(
         &self,
         ctx: &QueryContext,
@@ -134,7 +138,10 @@ impl Select for Head {
 
 impl Head {
     fn overlaps(&self, min_time: i64, max_time: i64) -> bool {
-        self.time_range().is_some_and(|(oldest, newest)| min_time <= newest && max_time >= oldest)
+        let overlaps = |range: Option<(i64, i64)>| {
+            range.is_some_and(|(oldest, newest)| min_time <= newest && max_time >= oldest)
+        };
+        overlaps(self.time_range()) || overlaps(self.ooo.time_range())
     }
 
     /// Labels of all series whose handles a caller wants to see again, for tests and tools.
@@ -154,6 +161,9 @@ fn slots<'a>(data: &'a ShardData, ids: &'a RunSet) -> impl Iterator<Item = u32> 
 
 fn has_data(data: &ShardData, slot: u32, min_time: i64, max_time: i64) -> bool {
     let series = data.series(slot);
+    if data.ooo.get(slot).is_some_and(|late| late.overlaps(min_time, max_time)) {
+        return true;
+    }
     if series.last_time(&data.slab).is_none_or(|last| last < min_time) {
         return false;
     }

@@ -14,7 +14,7 @@ use exposition::Registry;
 use parking_lot::{Mutex, RwLock};
 
 use super::foreign::Foreign;
-use super::replay::{self, Replay, Replayed};
+use super::replay::{Replay, Replayed};
 use super::young::Young;
 use super::{Head, HeadOptions, NO_MAX, NO_MIN, OpenError, index, maintain, random_seed};
 use crate::chunk_files::ChunkFiles;
@@ -22,9 +22,10 @@ use crate::dir_lock::DirLock;
 use crate::epochs::Epochs;
 use crate::lookup::{Lookup, MAX_SHARDS};
 use crate::metrics::Metrics;
+use crate::ooo::{self, OutOfOrder};
 use crate::series::CutRules;
 use crate::shard::{RefMap, Shard, ShardData};
-use crate::wal::{Position, Wal, segments};
+use crate::wal::{Position, Wal, repair, segments};
 
 /// So much of the log is read while appends wait, at most, as long as reading is faster than writing.
 const LITTLE: u64 = 256 * 1024;
@@ -75,7 +76,7 @@ impl Head {
         };
         let wal_dir = dir.join("wal");
         std::fs::create_dir_all(&wal_dir).map_err(failed(&wal_dir))?;
-        replay::finish_repairs(&wal_dir).map_err(failed(&wal_dir))?;
+        repair::finish(&wal_dir).map_err(failed(&wal_dir))?;
         let chunks_dir = dir.join("chunks_head");
         let chunk_files = ChunkFiles::open(&chunks_dir).map_err(failed(&chunks_dir))?;
         let segment = segments::next(&wal_dir).map_err(failed(&wal_dir))?;
@@ -84,7 +85,7 @@ impl Head {
             segment,
             options.wal_segment_size,
             options.wal_compression,
-            Some(metrics.clone()),
+            Some(metrics.wal.clone()),
         )
         .map_err(failed(&wal_dir))?;
 
@@ -100,6 +101,8 @@ impl Head {
         };
         metrics.retention_seconds.set(options.retention.as_secs_f64());
         metrics.series_limit.set(options.max_series as f64);
+        let late = ooo::Options { window: options.out_of_order_window, cap: options.out_of_order_cap };
+        let (segment_size, compression) = (options.wal_segment_size, options.wal_compression);
         let empty = |i| Shard { order: Mutex::new(()), data: RwLock::new(ShardData::new(i, seed)) };
         Ok(Head {
             rules,
@@ -112,6 +115,7 @@ impl Head {
             hasher: foldhash::quality::FixedState::with_seed(seed),
             wal,
             chunk_files,
+            ooo: OutOfOrder::new(dir, late, segment_size, compression, registry),
             spanning: RwLock::new(()),
             epochs: Epochs::default(),
             min_time: AtomicI64::new(NO_MIN),
@@ -166,12 +170,15 @@ impl Head {
         };
 
         let scan = self.chunk_files.scan().map_err(failed(&chunks_dir))?;
-        let mut done = replay.run(&mut shards, scan, &mut foreign, begin.segment).map_err(self.stopped())?;
+        let (mut done, late) =
+            replay.run(&mut shards, scan, &mut foreign, begin.segment).map_err(self.stopped())?;
         let indexed = index::index(&mut shards, &self.lookup, self.refs, &self.chunk_files)
             .map_err(failed(&chunks_dir))?;
         foreign.follow_joins(&indexed.aliases);
         // What was counted so far is part of what the index counted.
         done.cut = 0;
+
+        let mut late = self.replay_late(&mut shards, &late, &foreign, &indexed.aliases)?;
 
         let mut at = begin;
         for _ in 0..ROUNDS {
@@ -192,7 +199,7 @@ impl Head {
         self.wal.commit(&[], crate::Compression::None).map_err(failed(&self.wal_dir))?;
 
         self.series.store(shards.iter().map(ShardData::live).sum(), Ordering::Relaxed);
-        self.chunks.store(indexed.chunks + done.cut, Ordering::Relaxed);
+        self.chunks.store(indexed.chunks + late.chunks + done.cut, Ordering::Relaxed);
         self.min_time.store(indexed.min_time.min(done.min_time), Ordering::Relaxed);
         self.max_time.store(indexed.max_time.max(done.max_time), Ordering::Relaxed);
         for (shard, data) in self.shards.iter().zip(shards) {
@@ -200,6 +207,7 @@ impl Head {
         }
         let mut aliases = foreign.aliases;
         aliases.extend(indexed.aliases);
+        aliases.extend(std::mem::take(&mut late.aliases));
         let _ = self.aliases.set(aliases);
         self.last_young_segment.store(self.wal.position().segment, Ordering::Relaxed);
         *young = None;
@@ -221,6 +229,7 @@ impl Head {
         tracing::info!(
             series = self.series.load(Ordering::Relaxed),
             samples = done.samples,
+            out_of_order = late.samples,
             seconds = opened.elapsed().as_secs_f64(),
             "the write-ahead log was replayed"
         );
@@ -243,7 +252,7 @@ impl Head {
     }
 }
 
-fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
+pub(super) fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
     let path = path.to_path_buf();
     move |source| OpenError::Io { path, source }
 }

@@ -161,7 +161,7 @@ impl Head {
     fn log(&self, record: &[u8], packed: &mut Vec<u8>) -> std::io::Result<()> {
         let used = self.wal.compression().pack(record, packed)?;
         let stored = if used == crate::Compression::None { record } else { packed };
-        self.metrics.wal_bytes_saved.add((record.len() - stored.len()) as f64);
+        self.metrics.wal.bytes_saved.add((record.len() - stored.len()) as f64);
         self.wal.commit(stored, used)
     }
 }

@@ -1,10 +1,13 @@
 //! The write-ahead log: Prometheus' records, pages and segments.
 
 pub(crate) mod frame;
+mod metrics;
 #[allow(dead_code, unused_imports, reason = "the head learns the kinds one after the other")]
 pub(crate) mod record;
+pub(crate) mod repair;
 pub(crate) mod segments;
 mod writer;
 
 pub use frame::Compression;
+pub(crate) use metrics::LogMetrics;
 pub(crate) use writer::{Position, Wal};

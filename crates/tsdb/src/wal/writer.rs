@@ -10,8 +10,7 @@ use model::Labels;
 use parking_lot::Mutex;
 
 use super::frame::{self, Compression, PAGE};
-use super::{record, segments};
-use crate::metrics::Metrics;
+use super::{LogMetrics, record, segments};
 
 /// More records of series than this do not wait for a commit.
 const SERIES_RECORDS: usize = 4;
@@ -29,7 +28,7 @@ pub(crate) struct Wal {
     compression: Compression,
     segment_size: u64,
     /// A checkpoint is written without.
-    metrics: Option<Metrics>,
+    metrics: Option<LogMetrics>,
     /// Series that are not in the log yet, as series records. Locked after `writer`.
     pending: Mutex<Vec<Vec<u8>>>,
     writer: Mutex<Writer>,
@@ -60,11 +59,11 @@ impl Wal {
         segment: u32,
         segment_size: u64,
         compression: Compression,
-        metrics: Option<Metrics>,
+        metrics: Option<LogMetrics>,
     ) -> io::Result<Self> {
         let file = new_segment(dir, segment)?;
         if let Some(m) = &metrics {
-            m.wal_segment_current.set(segment.into());
+            m.segment_current.set(segment.into());
         }
         let writer = Writer {
             file: Arc::new(file),
@@ -110,7 +109,7 @@ impl Wal {
         let result = self.write(&mut writer, &pending, packed, compression);
         if result.is_err() {
             if let Some(m) = &self.metrics {
-                m.wal_writes_failed.inc();
+                m.writes_failed.inc();
             }
             let mut again = self.pending.lock();
             let newer = std::mem::replace(&mut *again, pending);
@@ -161,8 +160,8 @@ impl Wal {
         }
         let done = frame::frame(&mut w.out, at, packed, compression);
         if let Some(m) = &self.metrics {
-            m.wal_completed_pages.add(done.pages as f64);
-            m.wal_record_parts.add(done.parts as f64);
+            m.completed_pages.add(done.pages as f64);
+            m.record_parts.add(done.parts as f64);
         }
         Ok(())
     }
@@ -178,8 +177,8 @@ impl Wal {
             return Err(error);
         }
         if let Some(m) = &self.metrics {
-            m.wal_page_flushes.inc();
-            m.wal_bytes_written.add(w.out.len() as f64);
+            m.page_flushes.inc();
+            m.bytes_written.add(w.out.len() as f64);
         }
         w.len += w.out.len() as u64;
         w.out.clear();
@@ -198,7 +197,7 @@ impl Wal {
         w.len = 0;
         w.broken = false;
         if let Some(m) = &self.metrics {
-            m.wal_segment_current.set(w.segment.into());
+            m.segment_current.set(w.segment.into());
         }
         // A segment takes long to reach the disk; appending does not wait for it.
         let metrics = self.metrics.clone();
@@ -213,6 +212,28 @@ impl Wal {
             self.cut(&mut writer)?;
         }
         Ok(writer.segment.saturating_sub(1))
+    }
+
+    /// Deletes the segments up to `upto`, but never the one being written.
+    #[allow(dead_code, reason = "cutting blocks comes with the store that has some")]
+    pub(crate) fn truncate(&self, upto: u32) -> io::Result<()> {
+        let current = self.position().segment;
+        if let Some(m) = &self.metrics {
+            m.truncations.inc();
+        }
+        let deleted = segments::list(&self.dir).and_then(|all| {
+            let mut old = all.into_iter().filter(|(n, _)| *n <= upto && *n < current);
+            old.try_for_each(|(_, path)| std::fs::remove_file(path))
+        });
+        if let (Err(_), Some(m)) = (&deleted, &self.metrics) {
+            m.truncations_failed.inc();
+        }
+        deleted
+    }
+
+    /// Its metrics, if it has any.
+    pub(crate) fn metrics(&self) -> Option<&LogMetrics> {
+        self.metrics.as_ref()
     }
 
     /// The end of what was written.
@@ -240,11 +261,11 @@ impl Wal {
     }
 }
 
-fn sync(file: &File, metrics: Option<&Metrics>) -> io::Result<()> {
+fn sync(file: &File, metrics: Option<&LogMetrics>) -> io::Result<()> {
     let start = Instant::now();
     let result = file.sync_data();
     if let Some(m) = metrics {
-        m.wal_fsync.observe(start.elapsed().as_secs_f64());
+        m.fsync.observe(start.elapsed().as_secs_f64());
     }
     if let Err(error) = &result {
         tracing::error!(%error, "the write-ahead log could not be forced to the disk");

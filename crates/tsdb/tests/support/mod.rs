@@ -65,6 +65,7 @@ pub(crate) fn read(
             let mut samples = Vec::new();
             for chunk in series.chunks.iter() {
                 match *chunk {
+                    ChunkView::Encoded { encoding, .. } if !encoding.is_float() => {}
                     ChunkView::Encoded { encoding, min_time, max_time, samples: n, bytes } => {
                         let mut out = chunk::Columns::default();
                         chunk::decode(encoding, bytes, n, &mut out).unwrap();

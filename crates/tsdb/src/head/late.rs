@@ -1,0 +1,110 @@
+//! Samples out of order: where the head meets [`ooo`](crate::ooo).
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chunk::Encoding;
+use parking_lot::RwLockReadGuard;
+use storage::AppendError;
+
+use super::foreign::Foreign;
+use super::start::failed;
+use super::{Head, NO_MAX, OpenError};
+use crate::ooo::cut::Cut;
+use crate::ooo::replay::{Found, Replay, Replayed};
+use crate::ooo::stage::Staged;
+use crate::ooo::{Encodings, Limits};
+use crate::shard::ShardData;
+
+/// How samples out of order are encoded.
+pub(super) fn encodings() -> Encodings {
+    Encodings { floats: Encoding::Xor, histogram_start_times: false }
+}
+
+impl Head {
+    /// Changes how much older than the newest sample of the head a sample may be, from the next batch on. Zero takes
+    /// none that is older than the newest of its series; what was taken before stays.
+    ///
+    /// # Errors
+    /// When their log cannot be begun; nothing was changed then.
+    pub fn set_out_of_order_window(&self, window: Duration) -> io::Result<()> {
+        self.ooo.set_window(window)
+    }
+
+    /// Rebuilds the tables of samples out of order, once the old log was read.
+    pub(super) fn replay_late(
+        &self,
+        shards: &mut [ShardData],
+        found: &Found,
+        foreign: &Foreign,
+        joined: &HashMap<u64, u64>,
+    ) -> Result<Replayed, OpenError> {
+        let own = |reference| {
+            let own = foreign.own(reference);
+            joined.get(&own).copied().unwrap_or(own)
+        };
+        let replay = Replay {
+            ooo: &self.ooo,
+            refs: self.refs,
+            own: &own,
+            files: &self.chunk_files,
+            encodings: encodings(),
+            corruptions: &self.metrics.wal_corruptions,
+        };
+        let dir = self.ooo.log_dir();
+        let done = replay.run(shards, found).map_err(failed(dir))?;
+        self.ooo.open_log().map_err(failed(dir))?;
+        Ok(done)
+    }
+
+    /// What samples of a batch are measured by; `first` is the time of the batch's first sample.
+    pub(super) fn limits(&self, first: i64) -> Limits<'_> {
+        // A head without samples counts its range from the first that comes.
+        let newest = match self.max_time.load(Ordering::Relaxed) {
+            NO_MAX => first,
+            newest => newest,
+        };
+        self.ooo.limits(self.appendable_from(newest), newest)
+    }
+
+    /// Brings samples out of order to the disk. The `order` of the shards that are touched is held.
+    pub(super) fn log_late(&self, staged: &mut Staged, touched: &[usize]) -> Result<(), AppendError> {
+        if staged.is_empty() {
+            return Ok(());
+        }
+        // Their log names series by references that this one explains.
+        self.wal.commit(&[], crate::Compression::None).map_err(AppendError::Log)?;
+        let guards: Vec<RwLockReadGuard<'_, ShardData>> =
+            touched.iter().map(|&shard| self.shards[shard].data.read()).collect();
+        staged.sort_out(self.ooo.cap(), encodings(), |shard| {
+            touched.binary_search(&shard).ok().map(|i| &guards[i].ooo)
+        });
+        drop(guards);
+        self.ooo.log_late(staged, false, &self.chunk_files).map_err(AppendError::Log)
+    }
+
+    /// Brings all samples out of order that are in memory to `chunks_head`, to be written to blocks. `None` when there
+    /// are none.
+    ///
+    /// # Errors
+    /// When files cannot be written.
+    #[allow(dead_code, reason = "cutting blocks comes with the store that has some")]
+    pub(crate) fn begin_out_of_order_cut(&self) -> io::Result<Option<Cut>> {
+        self.ooo.begin_cut(&self.shards, self.refs, encodings(), &self.chunk_files)
+    }
+
+    /// Drops what was cut, because blocks have it.
+    ///
+    /// # Errors
+    /// When files cannot be deleted.
+    #[allow(dead_code, reason = "cutting blocks comes with the store that has some")]
+    pub(crate) fn end_out_of_order_cut(&self, cut: &Cut) -> io::Result<()> {
+        let newest = self.max_time.load(Ordering::Relaxed);
+        let dropped = self.ooo.end_cut(&self.shards, cut, newest)?;
+        self.chunks.fetch_sub(dropped, Ordering::Relaxed);
+        self.metrics.chunks_removed.add(dropped as f64);
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! Samples that come out of order: older than the newest of their series, or than what is taken in order at all, but
+//! within the window that is configured.
+//!
+//! They are kept apart from the others: a few of each series in a buffer ([`buffer`]), full buffers as chunks in
+//! `chunks_head` ([`encode`]), and all of them in a log of their own, `wbl/`, until they are in blocks. README.md draws
+//! it. A batch goes through [`window`] and [`stage`]; readers through [`merge`]; [`replay`] and [`cut`] are the way
+//! from and to the disk.
+
+mod buffer;
+#[allow(dead_code, reason = "cutting blocks comes with the store that has some")]
+pub(crate) mod cut;
+mod encode;
+mod merge;
+mod metrics;
+pub(crate) mod read;
+pub(crate) mod replay;
+pub(crate) mod stage;
+mod table;
+mod window;
+
+pub(crate) use buffer::{Late, Value};
+pub(crate) use encode::Encodings;
+pub(crate) use table::{Place, Series, Table};
+pub(crate) use window::Limits;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use exposition::Registry;
+
+use crate::wal::{Compression, LogMetrics, Wal, segments};
+use metrics::Metrics;
+
+/// No sample yet.
+const NO_MIN: i64 = i64::MAX;
+const NO_MAX: i64 = i64::MIN;
+
+/// How samples out of order are taken in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Options {
+    /// How much older than the newest sample of the head they may be; zero takes none.
+    pub(crate) window: Duration,
+    /// Samples of a buffer.
+    pub(crate) cap: usize,
+}
+
+/// Prometheus takes no more in a buffer.
+const MOST_CAP: usize = 255;
+
+/// What the head keeps of this besides the tables of its shards.
+pub(crate) struct OutOfOrder {
+    dir: PathBuf,
+    segment_size: u64,
+    compression: Compression,
+    registry: Registry,
+    metrics: Metrics,
+    window: AtomicI64,
+    cap: usize,
+    log: OnceLock<Wal>,
+    min_time: AtomicI64,
+    max_time: AtomicI64,
+}
+
+impl OutOfOrder {
+    /// Nothing on the disk is touched.
+    pub(crate) fn new(
+        data_dir: &Path,
+        options: Options,
+        segment_size: u64,
+        compression: Compression,
+        registry: &Registry,
+    ) -> Self {
+        OutOfOrder {
+            dir: data_dir.join("wbl"),
+            segment_size,
+            compression,
+            registry: registry.clone(),
+            metrics: Metrics::register(registry),
+            window: AtomicI64::new(millis(options.window)),
+            cap: options.cap.clamp(1, MOST_CAP),
+            log: OnceLock::new(),
+            min_time: AtomicI64::new(NO_MIN),
+            max_time: AtomicI64::new(NO_MAX),
+        }
+    }
+
+    /// Where the log is.
+    pub(crate) fn log_dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Begins a segment of the log, if samples are taken now or the log of earlier ones is there.
+    pub(crate) fn open_log(&self) -> io::Result<()> {
+        let needed = self.window() > 0 || !segments::list(&self.dir)?.is_empty();
+        if !needed || self.log.get().is_some() {
+            return Ok(());
+        }
+        std::fs::create_dir_all(&self.dir)?;
+        let metrics = LogMetrics::register(
+            &self.registry,
+            "prometheus_tsdb_out_of_order_wbl_",
+            self.compression.name(),
+        );
+        let segment = segments::next(&self.dir)?;
+        let log = Wal::create(&self.dir, segment, self.segment_size, self.compression, Some(metrics))?;
+        // Somebody else may have been faster; nothing was written then.
+        let _ = self.log.set(log);
+        Ok(())
+    }
+
+    /// The log, once there is one.
+    pub(crate) fn log(&self) -> Option<&Wal> {
+        self.log.get()
+    }
+
+    /// In milliseconds; 0: none.
+    pub(crate) fn window(&self) -> i64 {
+        self.window.load(Ordering::Relaxed)
+    }
+
+    /// Takes effect with the next batch.
+    pub(crate) fn set_window(&self, window: Duration) -> io::Result<()> {
+        let before = self.window.swap(millis(window), Ordering::Relaxed);
+        self.open_log().inspect_err(|_| self.window.store(before, Ordering::Relaxed))
+    }
+
+    /// Times of the oldest and newest sample, in milliseconds.
+    pub(crate) fn time_range(&self) -> Option<(i64, i64)> {
+        let (min, max) = (self.min_time.load(Ordering::Relaxed), self.max_time.load(Ordering::Relaxed));
+        (min <= max).then_some((min, max))
+    }
+
+    /// Widens the time range.
+    pub(crate) fn note_times(&self, (min, max): (i64, i64)) {
+        self.min_time.fetch_min(min, Ordering::Relaxed);
+        self.max_time.fetch_max(max, Ordering::Relaxed);
+    }
+
+    /// Forces the log to the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.log().map_or(Ok(()), Wal::sync)
+    }
+
+    /// Ends the log.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        self.log().map_or(Ok(()), Wal::close)
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

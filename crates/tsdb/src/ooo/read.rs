@@ -1,0 +1,99 @@
+//! Reading a series that has samples out of order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use storage::{ChunkView, SelectError};
+
+use super::buffer::Late;
+use super::merge::{self, Data, Merged, Source};
+use super::table::{Mapped, Place, Series};
+use crate::chunk_files::chunk_at;
+use crate::mmap::MappedFile;
+
+/// What a reader keeps of a series: the places of its chunks and a copy of its buffer.
+#[derive(Debug)]
+pub(crate) struct Copied {
+    mapped: Vec<Mapped>,
+    open: Vec<Late>,
+}
+
+/// The chunks that are delivered of a series.
+pub(crate) type Delivered = Vec<Merged>;
+
+impl Series {
+    /// What reaches into the time range; `None` when nothing does. With `upto`, only chunks up to that place.
+    pub(crate) fn copy(&self, min_time: i64, max_time: i64, upto: Option<Place>) -> Option<Copied> {
+        let inside = |min: i64, max: i64| min <= max_time && max >= min_time;
+        let wanted = |chunk: &&Mapped| {
+            inside(chunk.min_time, chunk.max_time) && upto.is_none_or(|upto| chunk.place <= upto)
+        };
+        let mapped: Vec<Mapped> = self.mapped.iter().filter(wanted).copied().collect();
+        let open = self.open.bounds().filter(|&(min, max)| upto.is_none() && inside(min, max));
+        let open = open.map_or(Vec::new(), |_| self.open.samples().to_vec());
+        (!mapped.is_empty() || !open.is_empty()).then_some(Copied { mapped, open })
+    }
+}
+
+impl Copied {
+    /// The files that its chunks are in.
+    pub(crate) fn files(&self) -> impl Iterator<Item = u32> {
+        self.mapped.iter().map(|chunk| chunk.place.file)
+    }
+
+    /// All chunks of the series.
+    pub(crate) fn sources<'a>(
+        &'a self,
+        in_order: &[ChunkView<'a>],
+        files: &'a BTreeMap<u32, Arc<MappedFile>>,
+    ) -> Result<Vec<Source<'a>>, SelectError> {
+        let mut sources = Vec::with_capacity(in_order.len() + self.mapped.len() + 1);
+        for view in in_order {
+            if let ChunkView::Encoded { encoding, min_time, max_time, bytes, .. } = *view {
+                sources.push(Source { min_time, max_time, data: Data::Chunk(encoding, bytes) });
+            }
+        }
+        for &Mapped { min_time, max_time, place } in &self.mapped {
+            let corrupt = |why: &str| {
+                let Place { file, offset } = place;
+                SelectError::Corrupt(format!("chunks_head/{file:06} at offset {offset}: {why}"))
+            };
+            let file = files.get(&place.file).ok_or_else(|| corrupt("the file is missing"))?;
+            let (encoding, bytes) = chunk_at(file, place.offset).map_err(corrupt)?;
+            sources.push(Source { min_time, max_time, data: Data::Chunk(encoding, bytes) });
+        }
+        if let (Some(first), Some(last)) = (self.open.first(), self.open.last()) {
+            sources.push(Source { min_time: first.t, max_time: last.t, data: Data::Open(&self.open) });
+        }
+        Ok(sources)
+    }
+}
+
+/// Puts the chunks of a series in order and makes one of those that overlap; see [`merge::merge`] for `trim`.
+pub(crate) fn deliver(sources: &[Source<'_>], trim: Option<(i64, i64)>) -> Result<Delivered, SelectError> {
+    merge::merge(sources, trim).map_err(|(i, error)| {
+        let from = sources.get(i).map_or(0, |source| source.min_time);
+        SelectError::Corrupt(format!("a head chunk that begins at {from} does not decode: {error}"))
+    })
+}
+
+/// What is delivered, as readers want it.
+pub(crate) fn views<'a>(delivered: &'a Delivered, sources: &[Source<'a>]) -> Vec<ChunkView<'a>> {
+    let view = |merged: &'a Merged| match merged {
+        Merged::New(chunk) => Some(ChunkView::Encoded {
+            encoding: chunk.encoding,
+            min_time: chunk.min_time,
+            max_time: chunk.max_time,
+            samples: chunk.samples,
+            bytes: &chunk.bytes,
+        }),
+        Merged::AsIs(i) => {
+            let source = sources.get(*i)?;
+            let Data::Chunk(encoding, bytes) = source.data else { return None };
+            let (min_time, max_time) = (source.min_time, source.max_time);
+            let samples = chunk::sample_count(encoding, bytes);
+            Some(ChunkView::Encoded { encoding, min_time, max_time, samples, bytes })
+        }
+    };
+    delivered.iter().filter_map(view).collect()
+}

@@ -1,0 +1,92 @@
+//! Leaving a log that every reader accepts.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use super::frame::{self, Damage, Segment};
+use super::segments;
+
+/// Ends or undoes what a process that died in the middle of a repair or a checkpoint left behind.
+pub(crate) fn finish(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("rewritten") if !path.with_extension("").exists() => {
+                fs::rename(&path, path.with_extension(""))?;
+            }
+            Some("rewritten") => fs::remove_file(&path)?,
+            Some("tmp") if path.is_dir() => fs::remove_dir_all(&path)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Repairs a segment that was read to its end, with `damage` found and the last good record ending at `good_end`: a
+/// torn end (of the `last` segment) is cut off; a segment damaged in the middle is set aside whole, in a directory
+/// beside the log's that is named after it, and replaced by one of its good records.
+pub(crate) fn repair(path: &Path, last: bool, damage: &[Damage], good_end: u64) -> io::Result<()> {
+    let torn = last && damage.iter().all(|d| d.offset >= good_end);
+    if torn {
+        let file = OpenOptions::new().write(true).open(path)?;
+        let lost = file.metadata()?.len().saturating_sub(good_end);
+        file.set_len(good_end)?;
+        file.sync_all()?;
+        tracing::warn!(
+            segment = %path.display(), offset = good_end, bytes = lost,
+            "the write-ahead log ends in a record that was not written to its end; it was dropped"
+        );
+        return Ok(());
+    }
+    let aside = set_aside_path(path)?;
+    let rewritten = path.with_extension("rewritten");
+    rewrite(path, &rewritten)?;
+    fs::rename(path, &aside)?;
+    fs::rename(&rewritten, path)?;
+    if let Some(dir) = path.parent() {
+        segments::sync_dir(dir)?;
+    }
+    tracing::error!(
+        segment = %path.display(), damage = %describe(damage), set_aside = %aside.display(),
+        "the write-ahead log is damaged; all records that can be read are kept"
+    );
+    Ok(())
+}
+
+fn set_aside_path(segment: &Path) -> io::Result<PathBuf> {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let log = segment.parent().unwrap_or(segment);
+    let dir = log.with_file_name(format!("{}-damaged", name(log)));
+    fs::create_dir_all(&dir)?;
+    let name = name(segment);
+    let free = (0..).map(|i| dir.join(format!("{name}.{i}"))).find(|p| !p.exists());
+    free.ok_or_else(|| io::Error::other("no free name"))
+}
+
+/// The first pieces of damage, in words.
+pub(crate) fn describe(damage: &[Damage]) -> String {
+    let mut places: Vec<String> =
+        damage.iter().take(5).map(|d| format!("{} at offset {}", d.reason, d.offset)).collect();
+    if damage.len() > places.len() {
+        places.push(format!("and {} more", damage.len() - places.len()));
+    }
+    places.join("; ")
+}
+
+/// Copies the good records of a segment.
+fn rewrite(from: &Path, to: &Path) -> io::Result<()> {
+    let mut segment = Segment::new(BufReader::with_capacity(1 << 20, File::open(from)?));
+    let mut file = File::create(to)?;
+    let (mut out, mut at, mut unpacked) = (Vec::new(), 0, Vec::new());
+    while let Some((packed, compression)) = segment.next_packed()? {
+        if compression.unpack(packed, &mut unpacked).is_err() || unpacked.is_empty() {
+            continue;
+        }
+        out.clear();
+        frame::frame(&mut out, at, packed, compression);
+        file.write_all(&out)?;
+        at += out.len() as u64;
+    }
+    file.sync_all()
+}
