@@ -4,6 +4,7 @@
 
 mod chunk_files;
 mod closed;
+mod db;
 mod dir_lock;
 mod epochs;
 mod head;
@@ -19,6 +20,7 @@ mod slab;
 mod symbols;
 mod wal;
 
+pub use db::{Db, DbError, DbOptions, Retention, RetentionRule, snapshot_name};
 pub use head::{Head, HeadOptions, HeadStats, OpenError, WalReplay};
 pub use inspect::{
     InspectedChunks, InspectedLog, KnownSeries, inspect_chunks_head, inspect_log, inspect_out_of_order_log,

@@ -177,7 +177,7 @@ impl Head {
         self.metrics.series_removed.add(removed.len() as f64);
     }
 
-    fn truncate_log(&self, before: i64) -> io::Result<()> {
+    pub(super) fn truncate_log(&self, before: i64) -> io::Result<()> {
         let current = self.wal.position().segment;
         let whole: Vec<_> =
             segments::list(&self.wal_dir)?.into_iter().filter(|(n, _)| *n < current).collect();

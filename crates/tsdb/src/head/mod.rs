@@ -4,11 +4,13 @@
 mod append;
 mod checkpoint;
 mod foreign;
+mod hand_over;
 mod held;
 mod index;
 mod late;
 mod maintain;
 mod matching;
+mod ordered;
 mod part;
 mod replay;
 mod select;

@@ -159,7 +159,7 @@ fn slots<'a>(data: &'a ShardData, ids: &'a RunSet) -> impl Iterator<Item = u32> 
     ids.iter().flat_map(|&(start, end)| start..=end).filter_map(move |id| finder.slot(id))
 }
 
-fn has_data(data: &ShardData, slot: u32, min_time: i64, max_time: i64) -> bool {
+pub(super) fn has_data(data: &ShardData, slot: u32, min_time: i64, max_time: i64) -> bool {
     let series = data.series(slot);
     if data.ooo.get(slot).is_some_and(|late| late.overlaps(min_time, max_time)) {
         return true;

@@ -1,0 +1,132 @@
+//! Writing the oldest full range of the head as a block, while appending goes on.
+
+use std::path::Path;
+use std::time::Instant;
+
+use block::{MergeOptions, Meta, NewChunk, Ulid};
+use model::Matcher;
+
+use super::upkeep::Turn;
+use super::{Db, DbError};
+
+/// What of the head a block is written of.
+pub(super) struct HeadRange<'a> {
+    /// The first millisecond.
+    pub(super) min_time: i64,
+    /// The first millisecond that is not in it any more.
+    pub(super) end: i64,
+    /// Series that all of one of these lists match are left out.
+    pub(super) without: Vec<&'a [Matcher]>,
+}
+
+impl Db {
+    /// Cuts as long as the head spans more than one and a half blocks.
+    pub(super) fn cut_what_is_due(&self, turn: &mut Turn, now: i64) -> Result<(), DbError> {
+        let began = Instant::now();
+        let mut cut = false;
+        while self.head.has_full_range() {
+            if turn.delay.holds(Instant::now()) {
+                break;
+            }
+            self.cut(now)?;
+            cut = true;
+        }
+        if !self.head.has_full_range() {
+            turn.delay.done();
+        }
+        if cut {
+            turn.last_cut = Some(Instant::now());
+            self.head.shorten_log().map_err(|e| DbError::io(&self.dir, e))?;
+            if began.elapsed() > self.options.head.chunk_range {
+                tracing::warn!(
+                    duration = ?began.elapsed(),
+                    "Head compaction took longer than the block time range, compactions are falling behind and won't be able to catch up"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts the oldest range.
+    fn cut(&self, now: i64) -> Result<(), DbError> {
+        let Some((oldest, _)) = self.head.time_range() else { return Ok(()) };
+        let range = self.head.block_range();
+        let end = oldest.saturating_sub(oldest.rem_euclid(range)).saturating_add(range);
+        self.head.freeze_before(end);
+        let retention = self.retention.read().clone();
+        let whole = retention.rules_for(oldest, end, now).filter(|(_, before)| *before == end);
+        let without = whole.map(|(matchers, _)| matchers).collect();
+        let ulid = Ulid::generate(now);
+        let meta = Meta::new(ulid, oldest, end);
+        let written = self.write_head(&self.dir, meta, &HeadRange { min_time: oldest, end, without })?;
+        if written.is_some() {
+            self.serve_new_block(ulid)?;
+        }
+        self.head.forget_before(end).map_err(|e| DbError::io(&self.dir, e))
+    }
+
+    /// Takes a block that was just written into service. One that cannot be read back must not cost the samples that it
+    /// was made of.
+    pub(super) fn serve_new_block(&self, ulid: Ulid) -> Result<(), DbError> {
+        self.blocks.reload()?;
+        let name = ulid.to_string();
+        if self.blocks.current().iter().any(|block| block.meta().ulid == name) {
+            return Ok(());
+        }
+        let dir = self.dir.join(&name);
+        let damaged = self.blocks.damaged().into_iter().find(|damaged| damaged.dir == dir);
+        let why = damaged.map_or_else(|| "it is not there".to_owned(), |damaged| damaged.why);
+        // It would be written again and again, and its remains would fill the disk.
+        let _ = super::leftovers::delete_block(&dir);
+        Err(DbError::Unreadable { dir, why })
+    }
+
+    /// Writes a range of the head as a block below `parent`, series by series. `None`: there was nothing to write.
+    pub(super) fn write_head(
+        &self,
+        parent: &Path,
+        meta: Meta,
+        range: &HeadRange<'_>,
+    ) -> Result<Option<Meta>, DbError> {
+        let began = Instant::now();
+        self.metrics.populating.set(1.0);
+        let written = self.write_series(parent, meta, range);
+        self.metrics.populating.set(0.0);
+        self.metrics.run.inc();
+        self.metrics.duration.observe(began.elapsed().as_secs_f64());
+        if let Ok(Some(meta)) = &written {
+            tracing::info!(
+                mint = meta.min_time,
+                maxt = meta.max_time,
+                ulid = meta.ulid,
+                duration = ?began.elapsed(),
+                "write block"
+            );
+        }
+        written
+    }
+
+    fn write_series(
+        &self,
+        parent: &Path,
+        meta: Meta,
+        range: &HeadRange<'_>,
+    ) -> Result<Option<Meta>, DbError> {
+        let Some(ulid) = Ulid::parse(&meta.ulid) else { return Ok(None) };
+        let mut series =
+            self.head.in_label_order(range.min_time, range.end.saturating_sub(1), &range.without)?;
+        if series.is_empty() {
+            return Ok(None);
+        }
+        let observe = |chunk: &NewChunk<'_>| self.observe_chunk(chunk);
+        let options = MergeOptions { observe: Some(&observe), ..self.merge_options() };
+        Ok(block::write_block(&mut [&mut series], parent, ulid, meta, &options)?)
+    }
+
+    fn observe_chunk(&self, chunk: &NewChunk<'_>) {
+        self.metrics.chunk_size.observe(chunk.bytes.len() as f64);
+        self.metrics.chunk_samples.observe(chunk::sample_count(chunk.encoding, chunk.bytes).into());
+        // Milliseconds in spite of the name, as in Prometheus.
+        self.metrics.chunk_range.observe((chunk.max_time - chunk.min_time) as f64);
+    }
+}

@@ -1,0 +1,73 @@
+//! Handing the oldest samples over to a block: what the head does before and after it is written.
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use super::Head;
+use crate::wal::segments;
+
+impl Head {
+    /// Length of a block in milliseconds: what is handed over at once.
+    pub(crate) fn block_range(&self) -> i64 {
+        self.rules.chunk_range
+    }
+
+    /// Whether the head spans one and a half blocks: the oldest one can then be written, since no sample that old is
+    /// appended any more.
+    pub(crate) fn has_full_range(&self) -> bool {
+        let half = self.rules.chunk_range / 2;
+        self.time_range().is_some_and(|(min, max)| max.saturating_sub(min) > half.saturating_mul(3))
+    }
+
+    /// Refuses samples before `before` from now on, and waits for batches that were checked earlier: what is older does
+    /// not change any more.
+    pub(crate) fn freeze_before(&self, before: i64) {
+        self.min_valid_time.fetch_max(before, Ordering::SeqCst);
+        for shard in &self.shards {
+            drop(shard.order.lock());
+        }
+    }
+
+    /// Drops what ends before `before`, because a block has it.
+    pub(crate) fn forget_before(&self, before: i64) -> io::Result<()> {
+        let dropped = self.truncate(before);
+        // A chunk may reach over the border; the block has what is before it.
+        if self.min_time.load(Ordering::Relaxed) < before {
+            self.min_time.store(before.min(self.max_time.load(Ordering::Relaxed)), Ordering::Relaxed);
+        }
+        dropped
+    }
+
+    /// Ends the segment of the log and makes a checkpoint of the older two thirds of the whole ones, as Prometheus does
+    /// after a cut: the rest is likely to hold samples of the next block.
+    pub(crate) fn shorten_log(&self) -> io::Result<()> {
+        let _one = self.maintaining.lock();
+        let last = self.wal.end_segment()?;
+        let whole: Vec<u32> =
+            segments::list(&self.wal_dir)?.into_iter().map(|(n, _)| n).filter(|n| *n <= last).collect();
+        let (Some(&first), Some(&last)) = (whole.first(), whole.last()) else { return Ok(()) };
+        let upto = first + (last - first) * 2 / 3;
+        if upto <= first {
+            return Ok(());
+        }
+        self.truncate_log_upto(upto, self.min_valid_time.load(Ordering::Relaxed))
+    }
+
+    /// What has to be done now and then, whether a block was cut or not: drops series that never got a sample, shortens
+    /// a log that has grown far beyond what is needed of it, forces the log to the disk, measures.
+    pub(crate) fn tidy(&self) -> io::Result<()> {
+        let before = self.min_valid_time.load(Ordering::Relaxed);
+        self.truncate(before)?;
+        {
+            let _one = self.maintaining.lock();
+            self.truncate_log(before)?;
+        }
+        self.note_sizes();
+        self.sync()
+    }
+
+    /// Bytes of the log and of mapped chunks on disk.
+    pub(crate) fn disk_size(&self) -> u64 {
+        self.chunk_files.size() + segments::total_size(&self.wal_dir)
+    }
+}

@@ -1,0 +1,395 @@
+//! The database: samples stay readable on their way from the head to blocks, through restarts and interruptions.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use exposition::Registry;
+use model::{Labels, MatchOp, Matcher};
+use storage::{
+    Affinity, Append, Batch, BatchSample, ChunkView, Outcome, Projection, QueryContext, Request, Select,
+};
+use tsdb::{Db, DbOptions, HeadOptions};
+
+/// A multiple of the range.
+const START: i64 = 1_700_000_040_000;
+const RANGE: i64 = 60_000;
+const STEP: i64 = 1_000;
+
+type Dump = BTreeMap<Labels, Vec<(i64, u64)>>;
+
+fn options() -> DbOptions {
+    DbOptions {
+        head: HeadOptions { chunk_range: Duration::from_millis(RANGE as u64), ..HeadOptions::default() },
+        max_block: Duration::from_millis(9 * RANGE as u64),
+        ..DbOptions::default()
+    }
+}
+
+fn open(dir: &Path) -> Db {
+    Db::open(dir, options(), &Registry::new()).unwrap()
+}
+
+fn named(name: &str, i: usize) -> Labels {
+    Labels::from_pairs([("__name__", name), ("i", &i.to_string()), ("target", &(i % 7).to_string())])
+}
+
+fn write(db: &Db, samples: &[(Labels, i64, f64)]) {
+    let mut batch = Batch::default();
+    for (labels, t, v) in samples {
+        let affinity = Affinity(labels.value("target").bytes().next().unwrap_or(0).into());
+        let series = db.resolve(affinity, labels).unwrap().series;
+        batch.samples.push(BatchSample { series, t: *t, v: *v });
+    }
+    let mut outcome = Outcome::default();
+    db.append(&batch, &mut outcome).unwrap();
+    assert_eq!(outcome.rejected, []);
+}
+
+fn select(store: &dyn Select, matchers: &[Matcher]) -> Dump {
+    let request = Request {
+        matchers,
+        min_time: i64::MIN,
+        max_time: i64::MAX,
+        labels: Projection::All,
+        newest_only: false,
+    };
+    let mut dump = Dump::new();
+    for mut part in store.select(&QueryContext::unlimited(), &request).unwrap() {
+        while let Some(series) = part.next().unwrap() {
+            let mut samples = Vec::new();
+            for chunk in series.chunks.iter() {
+                match *chunk {
+                    ChunkView::Encoded { encoding, samples: n, bytes, .. } => {
+                        let mut out = chunk::Columns::default();
+                        chunk::decode(encoding, bytes, n, &mut out).unwrap();
+                        samples.extend(out.times.iter().copied().zip(out.values.iter().map(|v| v.to_bits())));
+                    }
+                    ChunkView::Histograms(_) => panic!("histograms where floats were written"),
+                    ChunkView::Samples(list) => samples.extend(list.iter().map(|s| (s.t, s.v.to_bits()))),
+                }
+            }
+            if !samples.is_empty() {
+                assert!(samples.is_sorted_by(|a, b| a.0 < b.0), "{}: not in order", series.labels);
+                assert!(dump.insert(series.labels, samples).is_none(), "a series came twice");
+            }
+        }
+    }
+    dump
+}
+
+fn everything(store: &dyn Select) -> Dump {
+    select(store, &[Matcher::new(MatchOp::Regex, "__name__", ".+").unwrap()])
+}
+
+/// Writes `rounds` scrapes of 40 series from `from` on, some of which come and go, and adds them to `want`.
+fn scrape(db: &Db, from: i64, rounds: i64, want: &mut Dump) {
+    for round in 0..rounds {
+        let t = from + round * STEP;
+        let lives = |i: usize| i < 30 || (t / RANGE + i as i64) % 3 == 0;
+        let samples: Vec<_> = (0..40)
+            .filter(|&i| lives(i))
+            .map(|i| (named("m", i), t, if i % 2 == 0 { 7.5 } else { (round * i as i64) as f64 }))
+            .collect();
+        write(db, &samples);
+        for (labels, t, v) in samples {
+            want.entry(labels).or_default().push((t, v.to_bits()));
+        }
+    }
+}
+
+fn value(registry: &Registry, name: &str) -> f64 {
+    let families = registry.gather();
+    let family = families.iter().find(|family| family.name == name).unwrap_or_else(|| panic!("no {name}"));
+    match family.metrics[0].value {
+        exposition::MetricValue::Float(v) => v,
+        ref other => panic!("{name}: {other:?}"),
+    }
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_cut_is_read_from_blocks_and_no_longer_from_the_head() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let mut want = Dump::new();
+    let mut now = START;
+    for _ in 0..10 {
+        scrape(&db, now, 30, &mut want);
+        now += 30 * STEP;
+        db.upkeep(now, false).unwrap();
+        assert_eq!(everything(&db), want);
+    }
+    let head = db.head().time_range().unwrap();
+    assert!(head.1 - head.0 <= RANGE * 3 / 2, "{head:?}");
+    assert!(everything(&**db.head()).values().flatten().all(|(t, _)| *t >= head.0));
+    let blocks = db.blocks().current();
+    assert!(!blocks.is_empty());
+    for block in blocks.iter() {
+        let meta = block.meta();
+        assert_eq!(meta.max_time.rem_euclid(RANGE), 0);
+        assert!(meta.min_time >= START && meta.stats.num_samples > 0);
+    }
+    db.close().unwrap();
+    drop(db);
+    // The log still has some of what was cut: it must not be read, and cut, a second time.
+    let db = open(dir.path());
+    assert_eq!(everything(&db), want);
+    assert_eq!(db.head().time_range().unwrap().0, head.0);
+    let count = db.blocks().current().len();
+    db.upkeep(now, true).unwrap();
+    assert_eq!(db.blocks().current().len(), count);
+}
+
+#[test]
+fn samples_are_appended_and_read_while_blocks_are_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let mut want = Dump::new();
+    std::thread::scope(|scope| {
+        let (sender, receiver) = std::sync::mpsc::channel::<i64>();
+        let cutting = scope.spawn(|| {
+            for now in receiver {
+                db.upkeep(now, true).unwrap();
+            }
+        });
+        for minute in 0..8 {
+            scrape(&db, START + minute * RANGE, RANGE / STEP, &mut want);
+            sender.send(START + (minute + 1) * RANGE).unwrap();
+            assert_eq!(everything(&db), want);
+        }
+        drop(sender);
+        cutting.join().unwrap();
+    });
+    assert_eq!(everything(&db), want);
+    assert!(db.blocks().current().iter().map(|b| b.meta().stats.num_samples).sum::<u64>() > 0);
+}
+
+#[test]
+fn blocks_hold_series_in_order_of_their_labels() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    // Names and values whose order differs from the order of their creation, and labels that are prefixes of others.
+    let mut sets: Vec<Labels> = Vec::new();
+    for i in (0..300).rev() {
+        sets.push(named(["zz", "a", "m.utf8 ключ"][i % 3], i * 7919 % 1000));
+        sets.push(Labels::from_pairs([
+            ("__name__", "a"),
+            ("zone", &format!("{}", i % 5)),
+            ("x", &i.to_string()),
+        ]));
+        sets.push(Labels::from_pairs([("__name__", &format!("p{}", i % 10)), ("b", &(i / 10).to_string())]));
+    }
+    sets.push(Labels::from_pairs([("__name__", "p1")]));
+    sets.push(Labels::from_pairs([("a", "without a name"), ("__name__", "a")]));
+    for round in 0..100 {
+        let samples: Vec<_> =
+            sets.iter().map(|labels| (labels.clone(), START + round * STEP, round as f64)).collect();
+        write(&db, &samples);
+    }
+    let want = everything(&db);
+    db.upkeep(START, false).unwrap();
+    // The writer refuses any other order.
+    assert_eq!(db.blocks().current().len(), 1);
+    assert_eq!(everything(&db), want);
+    sets.sort();
+    sets.dedup();
+    assert_eq!(db.blocks().current()[0].meta().stats.num_series as usize, sets.len());
+}
+
+#[test]
+fn chunks_that_reach_over_the_border_are_split_between_block_and_head() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut want = Dump::new();
+    {
+        // Another range than that of the blocks which are cut later.
+        let mut wider = options();
+        wider.head.chunk_range = Duration::from_secs(7_200);
+        let db = Db::open(dir.path(), wider, &Registry::new()).unwrap();
+        scrape(&db, START + 17 * STEP, 250, &mut want);
+        db.close().unwrap();
+    }
+    let db = open(dir.path());
+    db.upkeep(START + 267 * STEP, false).unwrap();
+    assert_eq!(everything(&db), want);
+    assert!(db.blocks().current().len() > 1);
+    let of_blocks: usize = db.blocks().current().iter().map(|b| b.meta().stats.num_samples as usize).sum();
+    let cut_before = db.head().time_range().unwrap().0;
+    let older = want.values().flatten().filter(|(t, _)| *t < cut_before).count();
+    assert_eq!(of_blocks, older);
+}
+
+#[test]
+fn snapshots_hold_everything_and_can_be_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let mut want = Dump::new();
+    scrape(&db, START, 200, &mut want);
+    db.upkeep(START, false).unwrap();
+    let with_head = db.snapshot("a", false, START).unwrap();
+    let without = db.snapshot("b", true, START).unwrap();
+    assert_eq!(everything(&block::Blocks::open(&with_head, &Registry::new()).unwrap()), want);
+    let blocks = everything(&**db.blocks());
+    assert_eq!(everything(&block::Blocks::open(&without, &Registry::new()).unwrap()), blocks);
+    assert!(blocks != want && !blocks.is_empty());
+    // What happens to the blocks later does not touch the snapshot.
+    scrape(&db, START + 200 * STEP, 200, &mut Dump::new());
+    db.set_retention(tsdb::Retention { bytes: 1, ..Default::default() });
+    db.upkeep(START, true).unwrap();
+    assert_eq!(everything(&block::Blocks::open(&with_head, &Registry::new()).unwrap()), want);
+}
+
+#[test]
+fn retention_by_time_and_by_size_deletes_whole_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::new();
+    let mut no_compaction = options();
+    no_compaction.max_block = Duration::from_millis(RANGE as u64);
+    let db = Db::open(dir.path(), no_compaction, &registry).unwrap();
+    let mut want = Dump::new();
+    scrape(&db, START, 600, &mut want);
+    db.upkeep(START + 600 * STEP, false).unwrap();
+    let ends = |db: &Db| db.blocks().current().iter().map(|b| b.meta().max_time).collect::<Vec<_>>();
+    let newest = *ends(&db).last().unwrap();
+    assert_eq!(ends(&db).len(), 9);
+    db.set_retention(tsdb::Retention { time: Duration::from_millis(3 * RANGE as u64), ..Default::default() });
+    assert_eq!(value(&registry, "prometheus_tsdb_retention_limit_seconds"), 180.0);
+    db.upkeep(START + 600 * STEP, false).unwrap();
+    assert_eq!(ends(&db), [newest - 2 * RANGE, newest - RANGE, newest]);
+    assert_eq!(value(&registry, "prometheus_tsdb_time_retentions_total"), 1.0);
+    db.set_retention(tsdb::Retention { bytes: 1, ..Default::default() });
+    db.upkeep(START + 600 * STEP, false).unwrap();
+    assert!(ends(&db).is_empty());
+    assert_eq!(value(&registry, "prometheus_tsdb_size_retentions_total"), 1.0);
+    assert!(names(dir.path()).iter().all(|name| !block::is_ulid(name) && !name.contains("tmp")));
+    assert!(!everything(&db).is_empty(), "the head stays");
+}
+
+#[test]
+fn blocks_grow_by_compaction_and_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::new();
+    let db = Db::open(dir.path(), options(), &registry).unwrap();
+    let mut want = Dump::new();
+    scrape(&db, START, 1500, &mut want);
+    db.upkeep(START + 1500 * STEP, true).unwrap();
+    assert_eq!(everything(&db), want);
+    let blocks = db.blocks().current();
+    let spans: Vec<i64> = blocks.iter().map(|b| (b.meta().max_time - b.meta().min_time) / RANGE).collect();
+    assert!(spans.contains(&9), "{spans:?}");
+    assert!(blocks.iter().any(|b| b.meta().compaction.level == 3));
+    assert!(blocks.windows(2).all(|pair| pair[0].meta().max_time <= pair[1].meta().min_time));
+    let on_disk = names(dir.path()).into_iter().filter(|name| name.len() > 20).count();
+    assert_eq!(on_disk, blocks.len(), "what was compacted is deleted");
+    assert_eq!(value(&registry, "prometheus_tsdb_compactions_failed_total"), 0.0);
+    assert_eq!(value(&registry, "prometheus_tsdb_blocks_loaded"), blocks.len() as f64);
+    assert!(value(&registry, "prometheus_tsdb_compactions_total") > 24.0);
+}
+
+#[test]
+fn what_an_interrupted_compaction_leaves_is_taken_up_by_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut want = Dump::new();
+    let mut no_compaction = options();
+    no_compaction.max_block = Duration::from_millis(RANGE as u64);
+    {
+        let db = Db::open(dir.path(), no_compaction, &Registry::new()).unwrap();
+        scrape(&db, START, 700, &mut want);
+        db.upkeep(START + 700 * STEP, true).unwrap();
+        db.close().unwrap();
+    }
+    // The state between the new block's birth and the deletion of its parents; and one that was being written.
+    let ulid = block::Ulid::new(1, 77);
+    {
+        let blocks = block::Blocks::open(dir.path(), &Registry::new()).unwrap();
+        let sources = blocks.current();
+        let sources: Vec<&block::Block> = sources.iter().take(3).map(|b| &**b).collect();
+        block::merge(&sources, dir.path(), ulid, &block::MergeOptions::default()).unwrap().unwrap();
+    }
+    let half = dir.path().join(format!("{}.tmp-for-creation", block::Ulid::new(2, 2)));
+    std::fs::create_dir_all(half.join("chunks")).unwrap();
+    let before = names(dir.path()).len();
+    let db = open(dir.path());
+    assert_eq!(everything(&db), want);
+    assert!(!half.exists());
+    db.upkeep(START + 700 * STEP, false).unwrap();
+    assert_eq!(everything(&db), want);
+    assert!(names(dir.path()).len() < before - 3);
+}
+
+#[test]
+fn retention_rules_take_series_out_of_old_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::new();
+    let db = Db::open(dir.path(), options(), &registry).unwrap();
+    let mut want = Dump::new();
+    scrape(&db, START, 600, &mut want);
+    let now = START + 600 * STEP;
+    let rule = |minutes: i64| tsdb::RetentionRule {
+        matchers: vec![Matcher::equal("target", "3")],
+        time: Duration::from_millis((minutes * RANGE) as u64),
+    };
+    db.set_retention(tsdb::Retention { rules: vec![rule(4)], ..Default::default() });
+    db.upkeep(now, true).unwrap();
+    let doomed = |labels: &Labels| labels.value("target") == "3";
+    let blocks = db.blocks().current();
+    let expired = |t: i64| {
+        // Of the blocks before compaction, and by halves.
+        let (block, half) = (t - t.rem_euclid(RANGE), RANGE / 2);
+        blocks.iter().any(|b| t < b.meta().max_time)
+            && block + half <= now - 4 * RANGE
+            && (t < block + half || block + RANGE <= now - 4 * RANGE)
+    };
+    for (labels, samples) in &mut want {
+        if doomed(labels) {
+            samples.retain(|(t, _)| !expired(*t));
+        }
+    }
+    let left = want[&named("m", 3)].len();
+    assert!(0 < left && left < 600);
+    want.retain(|_, samples| !samples.is_empty());
+    assert_eq!(everything(&db), want);
+    let compactions = value(&registry, "prometheus_tsdb_compactions_total");
+    db.upkeep(now, true).unwrap();
+    assert_eq!(value(&registry, "prometheus_tsdb_compactions_total"), compactions, "nothing is done twice");
+    // A rule shorter than the head: what is cut from now on has none of it.
+    db.set_retention(tsdb::Retention { rules: vec![rule(0)], ..Default::default() });
+    scrape(&db, now, 120, &mut Dump::new());
+    db.upkeep(now + 120 * STEP, true).unwrap();
+    assert!(everything(&**db.blocks()).keys().all(|labels| !doomed(labels)));
+    assert!(everything(&**db.head()).keys().any(doomed));
+}
+
+#[test]
+fn deleted_samples_are_hidden_at_once_and_gone_after_cleaning() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::new();
+    let db = Db::open(dir.path(), options(), &registry).unwrap();
+    let mut want = Dump::new();
+    scrape(&db, START, 600, &mut want);
+    db.upkeep(START + 600 * STEP, true).unwrap();
+    let end = db.head().time_range().unwrap().0;
+    db.delete(&[Matcher::equal("i", "4")], i64::MIN, end - 1).unwrap();
+    db.delete(&[Matcher::equal("target", "2")], START + 50 * STEP, START + 70 * STEP).unwrap();
+    for (labels, samples) in &mut want {
+        samples.retain(|(t, _)| labels.value("i") != "4" || *t >= end);
+        let middle = START + 50 * STEP..=START + 70 * STEP;
+        samples.retain(|(t, _)| labels.value("target") != "2" || !middle.contains(t));
+    }
+    want.retain(|_, samples| !samples.is_empty());
+    assert_eq!(everything(&db), want);
+    let size = value(&registry, "prometheus_tsdb_storage_blocks_bytes");
+    assert!(db.blocks().current().iter().any(|b| !b.tombstones().is_empty()));
+    db.clean_tombstones(START).unwrap();
+    assert_eq!(everything(&db), want);
+    assert!(db.blocks().current().iter().all(|b| b.tombstones().is_empty()));
+    assert!(value(&registry, "prometheus_tsdb_storage_blocks_bytes") < size);
+}
