@@ -1,5 +1,6 @@
-//! Fixtures, virtual clock, reference evaluator (for tests only).
+//! Fixtures, simulated disk, reference evaluator (for tests only).
 
+pub mod disk;
 pub mod promqltest;
 mod recordings;
 pub mod reference;
