@@ -11,18 +11,32 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Gets `path` from the loopback address; the body, if the status is 200.
 pub(crate) fn get(port: u16, path: &str) -> Result<Vec<u8>> {
+    exchange(port, "GET", path, &[])
+}
+
+/// Posts `body` to `path` of the loopback address.
+pub(crate) fn post(port: u16, path: &str, body: &[u8]) -> Result<()> {
+    exchange(port, "POST", path, body).map(drop)
+}
+
+fn exchange(port: u16, method: &str, path: &str, body: &[u8]) -> Result<Vec<u8>> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n")?;
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    )?;
+    stream.write_all(body)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).with_context(|| format!("{path}: no end of the answer"))?;
     let end = answer.windows(4).position(|w| w == b"\r\n\r\n").context("no header")?;
     let header = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
     let body = answer.split_off(end + 4);
     let status = header.split(' ').nth(1).unwrap_or_default();
-    if status != "200" {
+    if !status.starts_with('2') {
         bail!("{path}: status {status}: {}", String::from_utf8_lossy(&body).trim());
     }
     if header.contains("transfer-encoding: chunked") { without_chunks(&body) } else { Ok(body) }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 pub(crate) use server::{Announcement, Served};
-use world::World;
+pub(crate) use world::World;
 
 /// What `bench serve` takes.
 #[derive(Debug, Clone, clap::Args)]

@@ -1,5 +1,6 @@
 //! Load generator and side-by-side measurement: see `bench/README.md`.
 
+mod history;
 mod http;
 mod load;
 mod measure;
@@ -26,12 +27,15 @@ enum Command {
     Serve(load::ServeArgs),
     /// Runs each program found under the load, and prints what it cost.
     Run(run::RunArgs),
+    /// Has each program found answer queries about a day of data, and prints how long that took.
+    History(history::HistoryArgs),
 }
 
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Serve(args) => load::serve(&args),
         Command::Run(args) => run::run(&args),
+        Command::History(args) => history::run(&args),
     }
 }
 

@@ -16,6 +16,9 @@ use crate::peer::{Load, Peer, Process};
 use crate::queries::{FULL_COUNT, QUERIES, TimeRange, Timed, single_value};
 use crate::run::RunArgs;
 
+/// Seconds between the steps of queries.
+const STEP: u32 = 15;
+
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -103,7 +106,7 @@ pub(crate) fn measure(peer: Peer, program: &Path, folder: &Path, args: &RunArgs)
         written_per_sample: process.usage()?.written / served.samples as f64,
     };
 
-    let range = TimeRange { start, end };
+    let range = TimeRange { start, end, step: STEP };
     let mut queries = Vec::new();
     for query in QUERIES {
         progress(query.name);
@@ -125,7 +128,7 @@ pub(crate) fn measure(peer: Peer, program: &Path, folder: &Path, args: &RunArgs)
         program,
         folder,
         series,
-        TimeRange { start, end: killed },
+        TimeRange { start, end: killed, step: STEP },
         samples,
         samples_per_second,
     )?;
@@ -255,7 +258,7 @@ impl Generator {
     }
 }
 
-fn wait_until_ready(peer: Peer, process: &mut Process, port: u16) -> Result<()> {
+pub(crate) fn wait_until_ready(peer: Peer, process: &mut Process, port: u16) -> Result<()> {
     wait_until(|| {
         process.usage()?; // has it ended?
         Ok(http::get(port, peer.ready_path()).is_ok())
@@ -273,7 +276,7 @@ fn wait_until(mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
     Ok(())
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 

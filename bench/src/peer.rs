@@ -48,6 +48,18 @@ impl Peer {
         port: u16,
         load: Option<&Load<'_>>,
     ) -> Result<Process> {
+        self.start_on(None, file, folder, port, load)
+    }
+
+    /// The same, on one core alone if `core` is given.
+    pub(crate) fn start_on(
+        self,
+        core: Option<usize>,
+        file: &Path,
+        folder: &Path,
+        port: u16,
+        load: Option<&Load<'_>>,
+    ) -> Result<Process> {
         let name = if load.is_some() { "scraping.yml" } else { "idle.yml" };
         let config = folder.join(name);
         fs::write(&config, configuration(load)).context("configuration")?;
@@ -68,7 +80,7 @@ impl Peer {
                 format!("-promscrape.config={config}"),
                 format!("-storageDataPath={data}"),
                 format!("-httpListenAddr=127.0.0.1:{port}"),
-                "-retentionPeriod=10d".to_owned(),
+                "-retentionPeriod=100y".to_owned(),
                 "-search.maxUniqueTimeseries=20000000".to_owned(),
                 "-search.maxSeries=20000000".to_owned(),
                 "-search.maxSamplesPerQuery=10000000000".to_owned(),
@@ -76,7 +88,14 @@ impl Peer {
                 "-search.latencyOffset=0s".to_owned(),
             ],
         };
-        Process::start(file, &args, &folder.join("log.txt"))
+        let log = folder.join("log.txt");
+        match core {
+            None => Process::start(file, &args, &log),
+            Some(core) => {
+                let bound = ["--cpu-list".to_owned(), core.to_string(), file.to_string_lossy().into_owned()];
+                Process::start(Path::new("taskset"), &[bound.to_vec(), args].concat(), &log)
+            }
+        }
     }
 
     /// The path that answers 200 once the program is ready.

@@ -1,6 +1,6 @@
 //! The fixed list of queries, and how one is timed.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -9,9 +9,6 @@ use crate::http;
 
 /// Timed runs of a query after the one that warms.
 const RUNS: usize = 5;
-
-/// The step of queries over a range.
-const STEP: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone, Copy)]
 enum Form {
@@ -46,7 +43,20 @@ const fn path(name: &'static str, path: &'static str, query: &'static str) -> Qu
 /// The expression that needs every series.
 pub(crate) const FULL_COUNT: &str = r#"count({__name__=~".+"})"#;
 
-/// `CPU`, `MEM` and `HIST` stand for metrics of the load, `SPAN` for the seconds of the time range.
+/// The queries over a range that cost most: of them the geometric mean is taken.
+pub(crate) const HEAVY: [&str; 9] = [
+    "rate_by_ns",
+    "rate_by_pod",
+    "topk_range",
+    "hist_quantile",
+    "regex",
+    "quantile_ot",
+    "max_ot_avg",
+    "join",
+    "ratio",
+];
+
+/// `CPU`, `MEM` and `HIST` stand for metrics of the load, `SPAN` for the seconds of the time range, `STEP` for those between steps.
 pub(crate) const QUERIES: [Query; 20] = [
     instant("count_all", FULL_COUNT),
     instant("topk_pods", "topk(10, sum by (namespace, pod) (rate(CPU[5m])))"),
@@ -75,7 +85,7 @@ pub(crate) const QUERIES: [Query; 20] = [
     ),
     range("phase_filter", "count by (namespace, phase) (kube_pod_status_phase == 1)"),
     range("last_ot_all", r#"count by (job) (last_over_time({__name__=~"container_.*"}[5m]))"#),
-    instant("subquery", "max_over_time(sum by (namespace) (rate(CPU[1m]))[SPANs:15s])"),
+    instant("subquery", "max_over_time(sum by (namespace) (rate(CPU[1m]))[SPANs:STEPs])"),
     range("raw_export", r#"MEM{namespace=~"kafka|redis|vault"}"#),
     path("api_series", "/api/v1/series", "match[]=MEM{namespace=\"kafka\"}"),
     path("api_labels", "/api/v1/labels", ""),
@@ -87,6 +97,8 @@ pub(crate) const QUERIES: [Query; 20] = [
 pub(crate) struct TimeRange {
     pub(crate) start: f64,
     pub(crate) end: f64,
+    /// Between the steps of queries over a range.
+    pub(crate) step: u32,
 }
 
 /// What was seen of a query.
@@ -101,31 +113,37 @@ pub(crate) struct Timed {
 impl Query {
     /// Runs the query once to warm up and then a few times.
     pub(crate) fn time(&self, port: u16, suffix: &str, range: TimeRange) -> Result<Timed> {
-        let path = self.path(range) + suffix;
-        let answer = http::get(port, &path)?;
+        let answer = self.answer(port, suffix, range)?;
         let results = count_results(&answer).with_context(|| self.name)?;
+        drop(answer);
         let mut millis = Vec::with_capacity(RUNS);
         for _ in 0..RUNS {
             let start = Instant::now();
-            http::get(port, &path)?;
+            self.answer(port, suffix, range)?;
             millis.push(start.elapsed().as_secs_f64() * 1000.0);
         }
         millis.sort_by(f64::total_cmp);
         Ok(Timed { millis: millis[RUNS / 2], results })
     }
 
-    fn path(&self, TimeRange { start, end }: TimeRange) -> String {
+    /// What the query answers.
+    pub(crate) fn answer(&self, port: u16, suffix: &str, range: TimeRange) -> Result<Vec<u8>> {
+        http::get(port, &(self.path(range) + suffix))
+    }
+
+    fn path(&self, TimeRange { start, end, step }: TimeRange) -> String {
         let span = format!("{:.0}", (end - start).max(1.0));
         let expression = self
             .expression
             .replace("CPU", "container_cpu_usage_seconds_total")
             .replace("MEM", "container_memory_working_set_bytes")
             .replace("HIST", "apiserver_request_duration_seconds_bucket")
-            .replace("SPAN", &span);
+            .replace("SPAN", &span)
+            .replace("STEP", &step.to_string());
         match self.form {
             Form::Instant => instant_path(&expression, end),
             Form::Range => {
-                let (expression, step) = (http::encode(&expression), STEP.as_secs());
+                let expression = http::encode(&expression);
                 format!("/api/v1/query_range?query={expression}&start={start:.3}&end={end:.3}&step={step}")
             }
             Form::Path(path) => {
@@ -164,7 +182,7 @@ mod tests {
 
     #[test]
     fn paths_ask_about_the_time_range() {
-        let range = TimeRange { start: 1000.0, end: 1180.5 };
+        let range = TimeRange { start: 1000.0, end: 1180.5, step: 15 };
         let of = |name| QUERIES.iter().find(|query| query.name == name).unwrap().path(range);
         assert_eq!(of("api_labels"), "/api/v1/labels?start=1000.000&end=1180.500");
         assert!(of("subquery").contains("%5B180s%3A15s%5D"), "{}", of("subquery"));

@@ -65,12 +65,12 @@ fn table(measured: &[Measured]) -> String {
 }
 
 /// The figure, and after the first column what share of the first it is.
-fn with_ratio(value: f64, first: f64, place: usize) -> String {
+pub(crate) fn with_ratio(value: f64, first: f64, place: usize) -> String {
     let ratio = value / first;
     if place > 0 && ratio.is_finite() { format!("{} x{ratio:.2}", short(value)) } else { short(value) }
 }
 
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         _ if value.fract() == 0.0 => format!("{value}"),
         1000.0.. => format!("{value:.0}"),
@@ -79,7 +79,7 @@ fn short(value: f64) -> String {
     }
 }
 
-fn align(rows: &[Vec<String>]) -> String {
+pub(crate) fn align(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);

@@ -26,7 +26,8 @@ pub(crate) struct Page {
     series: usize,
 }
 
-#[derive(Debug)]
+/// A value that changes.
+#[derive(Debug, Clone, Copy)]
 struct Value {
     /// Where in the text it is written.
     at: usize,
@@ -63,6 +64,29 @@ impl Page {
     /// Number of series.
     pub(crate) fn len(&self) -> usize {
         self.series
+    }
+
+    /// Calls `f` with each series: its text, and what its value is at a step.
+    pub(crate) fn each_series(&self, mut f: impl FnMut(&str, &dyn Fn(u64) -> f64)) {
+        let mut values = self.values.iter().peekable();
+        let mut start = 0;
+        for line in self.text.split_inclusive(|&b| b == b'\n') {
+            let end = start + line.len();
+            let line = std::str::from_utf8(line).unwrap_or_default();
+            if let Some((series, text)) = line.rsplit_once(' ').filter(|_| !line.starts_with('#')) {
+                match values.next_if(|value| value.at < end) {
+                    Some(value) => {
+                        let unit = 10f64.powi(value.decimals as i32);
+                        f(series, &|step| value.at_step(step) as f64 / unit);
+                    }
+                    None => {
+                        let value = text.trim().parse().unwrap_or(f64::NAN);
+                        f(series, &|_| value);
+                    }
+                }
+            }
+            start = end;
+        }
     }
 
     /// Appends the page as it is at `step`.
@@ -175,6 +199,26 @@ mod tests {
             let mut out = Vec::new();
             push_number(&mut out, value, decimals);
             assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn series_have_the_values_that_the_text_says() {
+        let mut page = Page::default();
+        page.family("a", "counter", "Help.");
+        page.series("a", "x=\"1\"", 3, Course::Counter { rate: 900_000 }, 6);
+        page.series("a", "x=\"2\"", 0, Course::Constant(1024), 0);
+        page.series("a", "x=\"3\"", 5, Course::Gauge { floor: 3_000, spread: 60_000, unit: 4096 }, 0);
+        for step in [0, 7, 5000] {
+            let mut text = Vec::new();
+            page.render(step, &mut text);
+            let text = String::from_utf8(text).unwrap();
+            let mut lines = text.lines().filter(|l| !l.starts_with('#'));
+            page.each_series(|series, value| {
+                let (name, number) = lines.next().unwrap().rsplit_once(' ').unwrap();
+                assert_eq!((series, value(step)), (name, number.parse().unwrap()));
+            });
+            assert_eq!(lines.next(), None);
         }
     }
 

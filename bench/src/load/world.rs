@@ -76,10 +76,20 @@ impl World {
     /// A world of about `series` series, whose values change every `interval`. `churn` is the share of pods replaced in an hour.
     pub(crate) fn new(series: usize, interval: Duration, churn: f64) -> Self {
         let lifetime = (churn > 0.0).then(|| (3600.0 / churn / interval.as_secs_f64()).max(1.0) as u64);
+        World::grown(interval, lifetime, |have, _| have < series)
+    }
+
+    /// A world of so many nodes, in which no pod is replaced.
+    pub(crate) fn of_nodes(nodes: usize, interval: Duration) -> Self {
+        World::grown(interval, None, |_, have| have < nodes)
+    }
+
+    /// Adds nodes while `more` of the number of series and that of nodes.
+    fn grown(interval: Duration, lifetime: Option<u64>, more: impl Fn(usize, usize) -> bool) -> Self {
         let mut world = World { interval, targets: Vec::new(), lifetime };
         let mut have = 0;
         let mut node = 0;
-        while have < series {
+        while more(have, node) {
             if node % NODES_A_SHARD == 0 {
                 have += world.add(Kind::ApiServer, node..node);
             }

@@ -40,6 +40,11 @@ impl Process {
         Ok(Process { child })
     }
 
+    /// Makes the highest resident memory that which is resident now.
+    pub(crate) fn reset_peak(&self) -> Result<()> {
+        Ok(fs::write(Path::new("/proc").join(self.child.id().to_string()).join("clear_refs"), "5")?)
+    }
+
     /// Wraps a child that was started otherwise.
     pub(crate) fn of(child: Child) -> Self {
         Process { child }
@@ -48,6 +53,14 @@ impl Process {
     /// `kill -9`.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks the process to end, and waits until it has.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.context("no such process")?, rustix::process::Signal::TERM)?;
         self.child.wait()?;
         Ok(())
     }
