@@ -101,6 +101,50 @@ pub(crate) fn point(out: &mut String, t: i64, v: f64) {
     out.push_str("\"]");
 }
 
+/// Appends `[[seconds,"value"],…]`.
+pub(crate) fn points(out: &mut Vec<u8>, times: &[i64], values: &[f64]) {
+    out.push(b'[');
+    let (mut second, mut digits) = (-1, Vec::with_capacity(20));
+    for (i, (&t, &v)) in times.iter().zip(values).enumerate() {
+        out.extend_from_slice(if i == 0 { b"[" } else { b",[" });
+        if t >= 0 && t % 1000 == 0 {
+            advance(&mut digits, &mut second, t / 1000);
+            out.extend_from_slice(&digits);
+        } else {
+            let mut text = String::new();
+            timestamp(&mut text, t);
+            out.extend_from_slice(text.as_bytes());
+        }
+        out.extend_from_slice(b",\"");
+        model::number::write_api_value(out, v);
+        out.extend_from_slice(b"\"]");
+    }
+    out.push(b']');
+}
+
+/// Makes `digits` those of `next`, given that they are those of `now`: a step of a query changes few of them.
+fn advance(digits: &mut Vec<u8>, now: &mut i64, next: i64) {
+    let mut add = next - *now;
+    if *now < 0 || add < 0 {
+        digits.clear();
+        model::number::write_digits(digits, next.unsigned_abs());
+    } else {
+        for digit in digits.iter_mut().rev() {
+            if add == 0 {
+                break;
+            }
+            add += i64::from(*digit - b'0');
+            *digit = b'0' + (add % 10) as u8;
+            add /= 10;
+        }
+        if add > 0 {
+            digits.clear();
+            model::number::write_digits(digits, next.unsigned_abs());
+        }
+    }
+    *now = next;
+}
+
 /// Appends `[seconds,{histogram}]`: count, sum and the populated buckets, each as whether its bounds belong to it
 /// (0: the upper, 1: the lower, 2: neither, 3: both), lower bound, upper bound and population.
 pub(crate) fn histogram_point(out: &mut String, t: i64, h: &FloatHistogram) {
@@ -167,6 +211,21 @@ mod tests {
             timestamp(&mut out, millis);
             assert_eq!(out, want);
         }
+    }
+
+    #[test]
+    fn points_are_written_as_one_by_one() {
+        let times = [-1500, 0, 7_000, 99_000, 100_000, 100_500, 101_000, 1_700_002_800_000, 60_000, 160_000];
+        let values: Vec<f64> = (0..10).map(|i| f64::from(i) / 8.0).collect();
+        let mut one_by_one = String::from("[");
+        for (&t, &v) in times.iter().zip(&values) {
+            comma(&mut one_by_one);
+            point(&mut one_by_one, t, v);
+        }
+        one_by_one.push(']');
+        let mut out = Vec::new();
+        points(&mut out, &times, &values);
+        assert_eq!(String::from_utf8(out).unwrap(), one_by_one);
     }
 
     #[test]

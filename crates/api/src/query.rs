@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, StatusCode, header};
 use promql::ast::Expr;
-use promql::{MatrixSeries, Overrides, QueryError, QueryResult, QueryStats, Value, VectorSample};
+use promql::{Engine, MatrixSeries, Overrides, QueryError, QueryResult, QueryStats, Value, VectorSample};
 use storage::QueryContext;
 use tokio::sync::oneshot;
 
@@ -19,6 +19,10 @@ const MAX_STEPS: i64 = 11_000;
 const MAX_ANNOTATIONS: usize = 10;
 /// How much JSON is gathered before a piece is sent off.
 const PIECE: usize = 64 * 1024;
+/// Samples of a matrix that are made JSON before any of it is sent off: a few megabytes.
+const SAMPLES_AT_ONCE: usize = 100_000;
+/// Into how many shares these are divided among threads.
+const SHARES: usize = 8;
 const TRUNCATED: &str = "results truncated due to limit";
 
 /// What the range of a query is.
@@ -158,9 +162,16 @@ fn evaluate(api: &Api, ctx: &QueryContext, job: &Job, asked: Instant, mut head: 
         Ok(result) => result,
         Err(error) => return head.send(Err(query_error(&error))),
     };
-    let out = Output { text: SUCCESS.to_owned(), encoder: Encoder::new(job.coding), job, head, pieces: None };
+    let out = Output {
+        text: SUCCESS.to_owned(),
+        encoder: Encoder::new(job.coding),
+        unsent: 0,
+        job,
+        head,
+        pieces: None,
+    };
     // An error here is a client that went away.
-    let _ = write_result(out, result, queued, took);
+    let _ = write_result(out, &api.engine, result, queued, took);
 }
 
 fn query_error(error: &QueryError) -> ApiError {
@@ -181,6 +192,8 @@ struct Gone;
 struct Output<'a> {
     text: String,
     encoder: Encoder,
+    /// Bytes that the encoder was given by [`pass_on`](Self::pass_on) and that were not sent yet.
+    unsent: usize,
     job: &'a Job,
     head: Head,
     pieces: Option<tokio::sync::mpsc::Sender<Result<bytes::Bytes, std::io::Error>>>,
@@ -195,6 +208,23 @@ impl Output<'_> {
         }
         self.encoder.write(self.text.as_bytes()).map_err(|_| Gone)?;
         self.text.clear();
+        let piece = self.encoder.take();
+        self.send(piece)
+    }
+
+    /// Appends series rendered elsewhere.
+    fn pass_on(&mut self, rendered: &[u8]) -> Result<(), Gone> {
+        if !self.text.ends_with('[') {
+            self.text.push(',');
+        }
+        self.encoder.write(self.text.as_bytes()).map_err(|_| Gone)?;
+        self.text.clear();
+        self.encoder.write(rendered).map_err(|_| Gone)?;
+        self.unsent += rendered.len();
+        if self.unsent < PIECE {
+            return Ok(());
+        }
+        self.unsent = 0;
         let piece = self.encoder.take();
         self.send(piece)
     }
@@ -239,6 +269,7 @@ fn coded(mut reply: Reply, coding: Option<Coding>) -> Reply {
 
 fn write_result(
     mut out: Output<'_>,
+    engine: &Engine,
     result: QueryResult,
     queued: Duration,
     took: Duration,
@@ -268,7 +299,7 @@ fn write_result(
             out.text.push(']');
         }
         Value::Vector(samples) => write_vector(&mut out, samples)?,
-        Value::Matrix(series) => write_matrix(&mut out, series)?,
+        Value::Matrix(series) => write_matrix(&mut out, engine, series)?,
     }
     if out.job.stats {
         json::key(&mut out.text, "stats");
@@ -300,38 +331,56 @@ fn write_vector(out: &mut Output<'_>, samples: &[VectorSample]) -> Result<(), Go
     Ok(())
 }
 
-fn write_matrix(out: &mut Output<'_>, series: &[MatrixSeries]) -> Result<(), Gone> {
+/// Renders some series at a time, on several threads where there are many samples, and sends them off in order.
+fn write_matrix(out: &mut Output<'_>, engine: &Engine, series: &[MatrixSeries]) -> Result<(), Gone> {
+    let mut rest = series;
     out.text.push('[');
-    for (i, series) in series.iter().enumerate() {
-        if i > 0 {
-            out.next_series()?;
+    while !rest.is_empty() {
+        let (mut count, mut samples) = (0, 0);
+        while let Some(next) = rest.get(count).filter(|_| samples < SAMPLES_AT_ONCE) {
+            samples += next.values.len() + next.histograms.len();
+            count += 1;
         }
-        out.text.push_str(r#"{"metric":"#);
-        json::labels(&mut out.text, &series.labels);
-        if !series.values.is_empty() {
-            out.text.push_str(r#","values":["#);
-            for (i, (&t, &v)) in series.times.iter().zip(&series.values).enumerate() {
-                if i > 0 {
-                    out.text.push(',');
-                }
-                json::point(&mut out.text, t, v);
-            }
-            out.text.push(']');
+        let (some, after) = rest.split_at(count);
+        let shares: Vec<&[MatrixSeries]> = some.chunks(count.div_ceil(SHARES)).collect();
+        let heavy = samples >= SAMPLES_AT_ONCE / 2;
+        for rendered in engine.on_threads(shares, heavy, |share| rendered(&share)) {
+            out.pass_on(&rendered)?;
         }
-        if !series.histograms.is_empty() {
-            out.text.push_str(r#","histograms":["#);
-            for (i, sample) in series.histograms.iter().enumerate() {
-                if i > 0 {
-                    out.text.push(',');
-                }
-                json::histogram_point(&mut out.text, sample.t, &sample.histogram);
-            }
-            out.text.push(']');
-        }
-        out.text.push('}');
+        rest = after;
     }
     out.text.push(']');
     Ok(())
+}
+
+/// The series as JSON, with commas between them.
+fn rendered(shares: &[&[MatrixSeries]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut text = String::new();
+    for series in shares.iter().copied().flatten() {
+        out.extend_from_slice(if out.is_empty() { b"{\"metric\":" } else { b",{\"metric\":" });
+        text.clear();
+        json::labels(&mut text, &series.labels);
+        out.extend_from_slice(text.as_bytes());
+        if !series.values.is_empty() {
+            out.extend_from_slice(b",\"values\":");
+            json::points(&mut out, &series.times, &series.values);
+        }
+        if !series.histograms.is_empty() {
+            text.clear();
+            text.push_str(r#","histograms":["#);
+            for (i, sample) in series.histograms.iter().enumerate() {
+                if i > 0 {
+                    text.push(',');
+                }
+                json::histogram_point(&mut text, sample.t, &sample.histogram);
+            }
+            text.push(']');
+            out.extend_from_slice(text.as_bytes());
+        }
+        out.push(b'}');
+    }
+    out
 }
 
 fn write_stats(out: &mut String, stats: &QueryStats, queued: Duration, took: Duration) {

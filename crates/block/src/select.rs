@@ -12,8 +12,10 @@ use crate::matching::matching;
 use crate::part::{Group, Member, Part, Span, chunks_in};
 use crate::{Block, Blocks};
 
-/// Enough to be worth a thread's while, few enough to share an answer among threads.
-const SERIES_PER_PART: usize = 512;
+/// Series of a part: enough to be worth a thread's while, few enough to share an answer among threads.
+const SERIES_PER_PART: std::ops::RangeInclusive<usize> = 16..=512;
+/// Parts of an answer, if that makes them neither too large nor too small.
+const PARTS: usize = 32;
 /// Series between looks at the clock.
 const CHECK_EVERY: usize = 1024;
 
@@ -46,9 +48,10 @@ impl Select for Blocks {
         let span =
             Span { min_time: request.min_time, max_time: request.max_time, newest_only: request.newest_only };
         let mut parts: Vec<Box<dyn SeriesPart + '_>> = Vec::new();
+        let size = groups.len().div_ceil(PARTS).clamp(*SERIES_PER_PART.start(), *SERIES_PER_PART.end());
         let (mut groups, mut members) = (groups.into_iter(), members.into_iter());
         loop {
-            let own: Vec<Group> = groups.by_ref().take(SERIES_PER_PART).collect();
+            let own: Vec<Group> = groups.by_ref().take(size).collect();
             if own.is_empty() {
                 return Ok(parts);
             }

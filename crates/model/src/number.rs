@@ -57,6 +57,42 @@ pub fn push_api_value(out: &mut String, v: f64) {
     }
 }
 
+/// Appends what [`push_api_value`] appends, quickly: most values need neither an exponent nor their digits moved.
+pub fn write_api_value(out: &mut Vec<u8>, v: f64) {
+    // Exactly representable, and what the digits of a whole number are is plain.
+    const WHOLE: f64 = 9_007_199_254_740_992.0;
+    if v.abs() < WHOLE && v.trunc() == v && (v != 0.0 || v.is_sign_positive()) {
+        if v < 0.0 {
+            out.push(b'-');
+        }
+        return write_digits(out, v.abs() as u64);
+    }
+    if (1e-4..1e15).contains(&v.abs()) {
+        let mut buffer = zmij::Buffer::new();
+        let text = buffer.format_finite(v).as_bytes();
+        if !text.contains(&b'e') && !text.ends_with(b".0") {
+            return out.extend_from_slice(text);
+        }
+    }
+    let mut text = String::new();
+    push_api_value(&mut text, v);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Appends a whole number.
+pub fn write_digits(out: &mut Vec<u8>, mut n: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            return out.extend_from_slice(&digits[at..]);
+        }
+    }
+}
+
 /// Most digits that the shortest form of a double needs.
 const MAX_DIGITS: usize = 17;
 
@@ -329,6 +365,27 @@ fn push_quoted(out: &mut String, text: &str, keep: impl Fn(char) -> bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn api_values_are_written_the_same_way_quickly() {
+        let mut values =
+            vec![0.0, -0.0, 1.0, -7.0, 0.5, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX];
+        let mut bits = 0x9e37_79b9_7f4a_7c15u64;
+        for exponent in -30..30 {
+            let scale = 10f64.powi(exponent);
+            for _ in 0..20 {
+                bits = bits.wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ (bits >> 29);
+                let v = (bits >> 11) as f64 * 2f64.powi(-53) * scale;
+                values.extend([v, -v, v.round(), scale, scale * 12.0, 9_007_199_254_740_993.0 + scale]);
+            }
+        }
+        for v in values {
+            let (mut slow, mut quick) = (String::new(), Vec::new());
+            push_api_value(&mut slow, v);
+            write_api_value(&mut quick, v);
+            assert_eq!(slow.as_bytes(), quick, "{v:e}");
+        }
+    }
 
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "UPPERCASE")]

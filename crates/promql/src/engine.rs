@@ -151,6 +151,17 @@ impl Engine {
         &self.options
     }
 
+    /// Calls `work` with groups of neighbouring items, on several of the threads for queries if `heavy`. The results
+    /// come in order.
+    pub fn on_threads<T: Send, R: Send>(
+        &self,
+        items: Vec<T>,
+        heavy: bool,
+        work: impl Fn(Vec<T>) -> R + Sync,
+    ) -> Vec<R> {
+        Workers::new(self.options.threads, &self.busy).run(items, heavy, work)
+    }
+
     /// The value of `query` at one time, in milliseconds.
     ///
     /// # Errors

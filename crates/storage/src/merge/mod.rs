@@ -21,8 +21,10 @@ pub use self::join::Joiner;
 pub use self::wanted::Wanted;
 use crate::{ChunkView, Projection, QueryContext, Request, Select, SelectError, SeriesPart, SeriesView};
 
-/// Enough to be worth a thread's while, few enough to share an answer among threads.
-const SERIES_PER_PART: usize = 512;
+/// Series of a part: enough to be worth a thread's while, few enough to share an answer among threads.
+const SERIES_PER_PART: std::ops::RangeInclusive<usize> = 16..=512;
+/// Parts of an answer, if that makes them neither too large nor too small.
+const PARTS: usize = 32;
 /// Series between looks at the clock.
 const CHECK_EVERY: usize = 256;
 
@@ -249,9 +251,10 @@ fn merge<'a, 's>(
     }
     let taken = Arc::new(taken);
     let mut parts: Vec<Box<dyn SeriesPart + 'a>> = Vec::new();
+    let size = series.len().div_ceil(PARTS).clamp(*SERIES_PER_PART.start(), *SERIES_PER_PART.end());
     let mut series = series.into_iter();
     loop {
-        let own: Vec<Series> = series.by_ref().take(SERIES_PER_PART).collect();
+        let own: Vec<Series> = series.by_ref().take(size).collect();
         if own.is_empty() {
             return Ok(parts);
         }
