@@ -1,8 +1,10 @@
 //! A part of an answer: series of one or several blocks, with their chunks where they lie.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use chunk::{Columns, Encoding};
+use model::histogram::HistogramSample;
 use model::{Labels, Sample};
 use storage::merge::{Joiner, Wanted};
 use storage::{ChunkView, SelectError, SeriesPart, SeriesView};
@@ -48,8 +50,9 @@ pub(crate) struct Part {
     members: std::vec::IntoIter<Member>,
     planned: Vec<Planned>,
     columns: Columns,
-    /// Chunks of which some samples were deleted, one after the other.
+    /// What is left of chunks of which some samples were deleted, one after the other.
     left: Vec<Sample>,
+    left_histograms: Vec<HistogramSample>,
     joiner: Joiner,
 }
 
@@ -70,6 +73,7 @@ impl Part {
             planned: Vec::new(),
             columns: Columns::default(),
             left: Vec::new(),
+            left_histograms: Vec::new(),
             joiner: Joiner::default(),
         }
     }
@@ -117,53 +121,68 @@ impl Part {
     }
 
     fn views(&mut self) -> Result<Vec<ChunkView<'_>>, SelectError> {
-        // First what must be decoded, so that views can point into the finished buffer.
+        // First what must be decoded, so that views can point into the finished buffers.
         self.left.clear();
+        self.left_histograms.clear();
         let mut stored = Vec::with_capacity(self.planned.len());
         for planned in &self.planned {
             let Some(block) = self.blocks.get(planned.member.block as usize) else { continue };
             let Some((number, bytes)) = block.chunk(planned.chunk.reference) else { continue };
-            let Some(encoding) = Encoding::try_from(number).ok().filter(|e| e.is_float()) else {
+            let Ok(encoding) = Encoding::try_from(number) else {
                 block.note_skipped(number);
                 continue;
             };
-            let start = self.left.len();
-            if planned.cut {
-                self.columns.clear();
-                chunk::decode(encoding, bytes, u16::MAX, &mut self.columns).map_err(|e| {
-                    SelectError::Corrupt(format!(
-                        "{} at {}: {e}",
-                        block.dir().display(),
-                        planned.chunk.reference
-                    ))
-                })?;
-                let deleted = block.tombstones().of(u64::from(planned.member.number));
-                let samples = self.columns.times.iter().zip(&self.columns.values);
-                let left = samples.filter(|(t, _)| !is_deleted(**t, deleted));
-                self.left.extend(left.map(|(&t, &v)| Sample { t, v }));
-            }
-            stored.push((planned, encoding, bytes, start..self.left.len()));
-        }
-        let mut views = Vec::with_capacity(stored.len());
-        for (planned, encoding, bytes, range) in stored {
-            if planned.cut {
-                let samples = self.left.get(range).unwrap_or_default();
-                if !samples.is_empty() {
-                    views.push(ChunkView::Samples(samples));
-                }
+            let ChunkMeta { min_time, max_time, reference } = planned.chunk;
+            let samples = chunk::sample_count(encoding, bytes);
+            let view = ChunkView::Encoded { encoding, min_time, max_time, samples, bytes };
+            if !planned.cut {
+                stored.push(Stored::Whole(view));
                 continue;
             }
-            let ChunkMeta { min_time, max_time, .. } = planned.chunk;
-            views.push(ChunkView::Encoded {
-                encoding,
-                min_time,
-                max_time,
-                samples: chunk::sample_count(encoding, bytes),
-                bytes,
-            });
+            let deleted = block.tombstones().of(u64::from(planned.member.number));
+            let (columns, left) = (&mut self.columns, &mut self.left);
+            let outcome = if encoding.is_float() {
+                let start = left.len();
+                columns.clear();
+                let outcome = chunk::decode(encoding, bytes, samples, columns);
+                let samples = columns.times.iter().zip(&columns.values);
+                let kept = samples.filter(|(t, _)| !is_deleted(**t, deleted));
+                left.extend(kept.map(|(&t, &v)| Sample { t, v }));
+                stored.push(Stored::Floats(start..left.len()));
+                outcome
+            } else {
+                let start = self.left_histograms.len();
+                let outcome = view.histograms(&mut self.left_histograms);
+                let mut at = 0;
+                self.left_histograms.retain(|sample| {
+                    at += 1;
+                    at <= start || !is_deleted(sample.t, deleted)
+                });
+                stored.push(Stored::Histograms(start..self.left_histograms.len()));
+                outcome
+            };
+            outcome.map_err(|e| {
+                SelectError::Corrupt(format!("{} at {reference}: {e}", block.dir().display()))
+            })?;
         }
-        self.joiner.join(views)
+        let views = stored.into_iter().filter_map(|stored| match stored {
+            Stored::Whole(view) => Some(view),
+            Stored::Floats(range) => {
+                self.left.get(range).filter(|left| !left.is_empty()).map(ChunkView::Samples)
+            }
+            Stored::Histograms(range) => {
+                self.left_histograms.get(range).filter(|left| !left.is_empty()).map(ChunkView::Histograms)
+            }
+        });
+        self.joiner.join(views.collect())
     }
+}
+
+/// A chunk that is to be shown: as it lies in the block, or what is left of it.
+enum Stored<'a> {
+    Whole(ChunkView<'a>),
+    Floats(Range<usize>),
+    Histograms(Range<usize>),
 }
 
 /// The chunks of an entry that may have samples in the span that were not deleted.

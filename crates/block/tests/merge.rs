@@ -161,9 +161,12 @@ fn rules_take_away_series_that_are_too_old() {
     assert!(expired(&again, &[(&matchers, middle)]).unwrap().is_empty(), "it is gone already");
 }
 
+/// Oldest time, newest time, bytes.
+type StoredChunk = (i64, i64, Vec<u8>);
+
 /// A source in memory: labels with chunks of floats.
 struct Memory {
-    series: Vec<(Labels, Vec<(i64, i64, Vec<u8>)>)>,
+    series: Vec<(Labels, Vec<StoredChunk>)>,
     deleted: Vec<Interval>,
     next: usize,
 }
@@ -192,7 +195,7 @@ impl SeriesSource for Memory {
     }
 }
 
-fn chunk_of(times: &[i64], v: f64) -> (i64, i64, Vec<u8>) {
+fn chunk_of(times: &[i64], v: f64) -> StoredChunk {
     let mut appender = XorAppender::new();
     let mut bytes = vec![0; 2 + times.len() * XorAppender::MAX_SAMPLE_LEN];
     for &t in times {
@@ -309,7 +312,7 @@ fn deletions_add_up_and_are_in_force_at_once() {
     assert_eq!(blocks.delete(&total, from + 900_000, from + 2_000_000).unwrap(), series);
     assert_eq!(blocks.delete(&[Matcher::equal("__name__", "nobody")], from, to).unwrap(), 0);
     assert_eq!(blocks.delete(&total, to + 1, i64::MAX).unwrap(), 0);
-    let mut want = before.clone();
+    let mut want = before;
     for (labels, samples) in want.iter_mut().filter(|(labels, _)| labels.contains("float_total")) {
         samples.retain(|t, _| *t > from + 2_000_000);
         assert!(!samples.is_empty(), "{labels}");

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use exposition::Registry;
-use model::{Labels, MatchOp, Matcher, Sample};
+use model::{FloatHistogram, Labels, MatchOp, Matcher, Sample};
 use proptest::prelude::*;
-use storage::{MemoryStore, Merged, Projection, QueryContext, Request, Select};
-use support::{Dump, assert_equal, copy_dir, everything, matcher, open, parse_dump, read, testdata};
+use storage::{ChunkView, MemoryStore, Merged, Projection, QueryContext, Request, Select};
+use support::{Dump, Shown, assert_equal, copy_dir, everything, matcher, open, parse_dump, read, testdata};
 
 const FROM: i64 = 1_700_028_000_000;
 const TO: i64 = 1_700_092_800_000;
@@ -23,7 +23,7 @@ fn all() -> [Matcher; 1] {
 
 /// What the block's `promtool tsdb dump` says, deletions applied.
 fn recorded() -> Dump {
-    parse_dump(&testkit::gunzip(&testdata().with_file_name("blocks.floats.txt.gz")).unwrap())
+    parse_dump(&testkit::gunzip(&testdata().with_file_name("blocks.dump.txt.gz")).unwrap())
 }
 
 /// The same samples in memory.
@@ -36,16 +36,33 @@ fn in_memory(blocks: &dyn Select) -> MemoryStore {
         labels: Projection::All,
         newest_only: false,
     };
-    for labels in blocks.series(&QueryContext::unlimited(), &request).unwrap() {
-        let samples = everything(blocks).remove(&labels.to_string()).unwrap_or_default();
-        let samples = samples.into_iter().map(|(t, v)| Sample { t, v: f64::from_bits(v) });
-        memory.insert(&labels, samples).unwrap();
+    for mut part in blocks.select(&QueryContext::unlimited(), &request).unwrap() {
+        while let Some(series) = part.next().unwrap() {
+            let (mut floats, mut histograms) = (chunk::Columns::default(), Vec::new());
+            for view in series.chunks.iter() {
+                view.histograms(&mut histograms).unwrap();
+                match *view {
+                    ChunkView::Encoded { encoding, samples, bytes, .. } if encoding.is_float() => {
+                        chunk::decode(encoding, bytes, samples, &mut floats).unwrap();
+                    }
+                    ChunkView::Samples(list) => {
+                        floats.times.extend(list.iter().map(|s| s.t));
+                        floats.values.extend(list.iter().map(|s| s.v));
+                    }
+                    ChunkView::Encoded { .. } | ChunkView::Histograms(_) => {}
+                }
+            }
+            let floats = floats.times.iter().zip(&floats.values).map(|(&t, &v)| Sample { t, v });
+            memory.insert(&series.labels, floats).unwrap();
+            let histograms = histograms.into_iter().map(|s| (s.t, FloatHistogram::clone(&s.histogram)));
+            memory.insert_histograms(&series.labels, histograms).unwrap();
+        }
     }
     memory
 }
 
 #[test]
-fn floats_are_those_of_the_dump_without_what_was_deleted() {
+fn samples_are_those_of_the_dump_without_what_was_deleted() {
     assert_equal(&read(&open(&testdata()), &all(), FROM, TO - 1), &recorded());
 }
 
@@ -80,10 +97,9 @@ fn matchers_ranges_and_lists_agree_with_a_store_in_memory() {
     }
     assert!(found > 40, "{found}");
     let names = |store: &dyn Select| store.label_names(&ctx, FROM, TO, &all()).unwrap();
-    assert!(names(&memory).iter().all(|name| names(&blocks).contains(name)));
+    assert_eq!(names(&memory), names(&blocks));
     for name in ["__name__", "s", "g", "missing"] {
-        let floats = [matcher(MatchOp::Regex, "__name__", "float_total|const|odd")];
-        let values = |store: &dyn Select| store.label_values(&ctx, name, FROM, TO, &floats).unwrap();
+        let values = |store: &dyn Select| store.label_values(&ctx, name, FROM, TO, &all()).unwrap();
         assert_eq!(values(&blocks), values(&memory), "{name}");
     }
     let every = blocks.label_values(&ctx, "__name__", FROM, TO, &[]).unwrap();
@@ -97,10 +113,8 @@ fn the_newest_sample_is_delivered() {
     let memory = in_memory(&blocks);
     for max_time in [FROM + 1_000_000, FROM + 40_000_000, TO, i64::MAX] {
         let newest = |store: &dyn Select| {
-            // The newest samples of that series are histograms in part.
-            let matchers = [all(), [matcher(MatchOp::NotEqual, "__name__", "mixed")]].concat();
             let request = Request {
-                matchers: &matchers,
+                matchers: &all(),
                 min_time: i64::MIN,
                 max_time,
                 labels: Projection::All,
@@ -112,14 +126,16 @@ fn the_newest_sample_is_delivered() {
                     let mut times = Vec::new();
                     for chunk in series.chunks.iter() {
                         match *chunk {
-                            storage::ChunkView::Histograms(_) => {
-                                panic!("histograms where floats were written")
-                            }
-                            storage::ChunkView::Samples(list) => times.extend(list.iter().map(|s| s.t)),
-                            storage::ChunkView::Encoded { encoding, samples, bytes, .. } => {
+                            ChunkView::Samples(list) => times.extend(list.iter().map(|s| s.t)),
+                            ChunkView::Encoded { encoding, samples, bytes, .. } if encoding.is_float() => {
                                 let mut out = chunk::Columns::default();
                                 chunk::decode(encoding, bytes, samples, &mut out).unwrap();
                                 times.append(&mut out.times);
+                            }
+                            ChunkView::Encoded { .. } | ChunkView::Histograms(_) => {
+                                let mut out = Vec::new();
+                                chunk.histograms(&mut out).unwrap();
+                                times.extend(out.iter().map(|s| s.t));
                             }
                         }
                     }
@@ -169,7 +185,7 @@ fn a_merge_with_other_samples_of_the_same_series_gives_both() {
     let own = want.get_mut(&text).unwrap();
     for t in (FROM + 1..FROM + 3_000_000).step_by(50_000).chain(TO + 10_000_000..TO + 10_000_005) {
         memory.insert(&series, [Sample { t, v: 7.0 }]).unwrap();
-        own.insert(t, 7f64.to_bits());
+        own.insert(t, Shown::float(7.0));
     }
     let merged = Merged::new(vec![Arc::new(memory), blocks]);
     assert_eq!(everything(&merged), want);

@@ -7,11 +7,29 @@ use std::path::{Path, PathBuf};
 
 use block::Blocks;
 use exposition::Registry;
-use model::{MatchOp, Matcher};
+use model::{FloatHistogram, MatchOp, Matcher};
 use storage::{ChunkView, Projection, QueryContext, Request, Select};
 
-/// Samples by labels as text and time; values as bits, so that odd ones compare.
-pub(crate) type Dump = BTreeMap<String, BTreeMap<i64, u64>>;
+/// Samples by labels as text and time.
+pub(crate) type Dump = BTreeMap<String, BTreeMap<i64, Shown>>;
+
+/// A value: of floats the bits, so that odd ones compare, of histograms the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Float(u64),
+    Histogram(String),
+}
+
+impl Shown {
+    pub(crate) fn float(v: f64) -> Shown {
+        Shown::Float(v.to_bits())
+    }
+
+    /// A histogram; its staleness marker is as good as a float's, since the text shows no difference.
+    fn histogram(h: &FloatHistogram) -> Shown {
+        if model::is_stale(h.sum) { Shown::float(h.sum) } else { Shown::Histogram(h.to_string()) }
+    }
+}
 
 pub(crate) fn open(dir: &Path) -> Blocks {
     Blocks::open(dir, &Registry::new()).unwrap()
@@ -30,22 +48,31 @@ pub(crate) fn read(store: &dyn Select, matchers: &[Matcher], min_time: i64, max_
     let mut dump = Dump::new();
     for mut part in store.select(&QueryContext::unlimited(), &request).unwrap() {
         while let Some(series) = part.next().unwrap() {
-            let mut samples = Vec::new();
+            let (mut samples, mut histograms) = (Vec::new(), Vec::new());
             for chunk in series.chunks.iter() {
                 match *chunk {
-                    ChunkView::Encoded { encoding, min_time, max_time, samples: n, bytes } => {
+                    ChunkView::Encoded { encoding, min_time, max_time, samples: n, bytes }
+                        if encoding.is_float() =>
+                    {
                         let mut out = chunk::Columns::default();
                         chunk::decode(encoding, bytes, n, &mut out).unwrap();
                         assert_eq!(out.times.first(), Some(&min_time));
                         assert_eq!(out.times.last(), Some(&max_time));
-                        samples.extend(out.times.into_iter().zip(out.values.into_iter().map(f64::to_bits)));
+                        let values = out.values.into_iter().map(Shown::float);
+                        samples.extend(out.times.into_iter().zip(values));
                     }
-                    // Floats alone are compared.
-                    ChunkView::Histograms(_) => {}
-                    ChunkView::Samples(list) => samples.extend(list.iter().map(|s| (s.t, s.v.to_bits()))),
+                    ChunkView::Encoded { .. } | ChunkView::Histograms(_) => {
+                        let mut list = Vec::new();
+                        chunk.histograms(&mut list).unwrap();
+                        histograms.extend(list.iter().map(|s| (s.t, Shown::histogram(&s.histogram))));
+                    }
+                    ChunkView::Samples(list) => samples.extend(list.iter().map(|s| (s.t, Shown::float(s.v)))),
                 }
             }
-            assert!(samples.is_sorted_by(|a, b| a.0 < b.0), "{}: not in order", series.labels);
+            for list in [&samples, &histograms] {
+                assert!(list.is_sorted_by(|a, b| a.0 < b.0), "{}: not in order", series.labels);
+            }
+            samples.append(&mut histograms);
             samples.retain(|s| s.0 >= min_time && s.0 <= max_time);
             if !samples.is_empty() {
                 let before = dump.insert(series.labels.to_string(), samples.into_iter().collect());
@@ -60,15 +87,17 @@ pub(crate) fn everything(store: &dyn Select) -> Dump {
     read(store, &[matcher(MatchOp::Regex, "__name__", ".+")], i64::MIN, i64::MAX)
 }
 
-/// The float samples of what `promtool tsdb dump` printed: labels, value, milliseconds.
+/// The samples of what `promtool tsdb dump` printed: labels, value, milliseconds.
 pub(crate) fn parse_dump(text: &str) -> Dump {
     let mut dump = Dump::new();
     for line in text.lines() {
         let (labels, rest) = line.split_at(line.find("} ").unwrap() + 1);
         let (value, t) = rest.trim().rsplit_once(' ').unwrap();
-        if let Some(v) = model::number::parse_float(value) {
-            dump.entry(labels.to_owned()).or_default().insert(t.parse().unwrap(), v.to_bits());
-        }
+        let shown = match model::number::parse_float(value) {
+            Some(v) => Shown::float(v),
+            None => Shown::Histogram(value.to_owned()),
+        };
+        dump.entry(labels.to_owned()).or_default().insert(t.parse().unwrap(), shown);
     }
     dump
 }
@@ -80,14 +109,8 @@ pub(crate) fn assert_equal(got: &Dump, want: &Dump) {
         let got = &got[labels];
         assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>(), "{labels}");
         for (t, w) in want {
-            let g = got[t];
-            let both_nan = f64::from_bits(*w).is_nan() && f64::from_bits(g).is_nan();
-            assert!(
-                g == *w || both_nan,
-                "{labels} at {t}: {} and not {}",
-                f64::from_bits(g),
-                f64::from_bits(*w)
-            );
+            let nan = |shown: &Shown| matches!(shown, Shown::Float(v) if f64::from_bits(*v).is_nan());
+            assert!(got[t] == *w || nan(&got[t]) && nan(w), "{labels} at {t}: {:?} and not {w:?}", got[t]);
         }
     }
 }

@@ -45,6 +45,27 @@ impl Samples {
     fn len(&self) -> usize {
         self.floats.len() + self.histograms.len()
     }
+
+    /// A series ends in the same way whatever it held: staleness markers are kept among the floats.
+    fn gather_stale(&mut self) {
+        let stale = |sample: &HistogramSample| is_stale(sample.histogram.sum);
+        if !self.histograms.iter().any(stale) {
+            return;
+        }
+        let Columns { times, values, start_times } = &mut self.floats;
+        let known = !start_times.is_empty();
+        let starts = std::mem::take(start_times).into_iter().chain(std::iter::repeat(0));
+        let floats = std::mem::take(times).into_iter().zip(std::mem::take(values)).zip(starts);
+        let marks = self.histograms.iter().filter(|s| stale(s)).map(|s| ((s.t, s.histogram.sum), 0));
+        let mut all: Vec<((i64, f64), i64)> = floats.chain(marks).collect();
+        all.sort_by_key(|((t, _), _)| *t);
+        times.extend(all.iter().map(|((t, _), _)| *t));
+        values.extend(all.iter().map(|((_, v), _)| *v));
+        if known {
+            start_times.extend(all.iter().map(|(_, start)| *start));
+        }
+        self.histograms.retain(|sample| !stale(sample));
+    }
 }
 
 /// What a scan found: one series with its values.
@@ -98,7 +119,9 @@ fn decode(part: &mut dyn SeriesPart, read: &Read, into: &mut Samples) -> Result<
             ChunkView::Histograms(samples) => into.histograms.extend_from_slice(samples),
         }
     }
-    Ok(Some(series.labels))
+    let labels = series.labels;
+    into.gather_stale();
+    Ok(Some(labels))
 }
 
 impl Worker<'_> {
