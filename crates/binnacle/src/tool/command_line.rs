@@ -28,6 +28,19 @@ pub(crate) enum TsdbCommand {
     /// Checks every checksum, index entry, list, record and sample of a data directory (or of one block)
     #[command(after_help = VERIFY_NOTES)]
     Verify(VerifyArgs),
+    /// Makes blocks out of samples from elsewhere
+    #[command(name = "create-blocks-from", arg_required_else_help = false)]
+    CreateBlocksFrom(CreateBlocksArgs),
+    /// Measures how quickly samples are stored
+    #[command(subcommand, arg_required_else_help = false)]
+    Bench(BenchCommand),
+}
+
+/// `bench …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Stores scrapes of made-up values for the series of a file, and says how many samples a second that were
+    Write(BenchArgs),
 }
 
 const VERIFY_NOTES: &str = "\
@@ -99,6 +112,86 @@ pub(crate) struct VerifyArgs {
     pub(crate) path: PathBuf,
 }
 
+/// What to make blocks of.
+#[derive(Debug, Args)]
+pub(crate) struct CreateBlocksArgs {
+    #[command(flatten)]
+    pub(crate) output: BlockOutput,
+    #[command(subcommand)]
+    pub(crate) from: BlockInput,
+}
+
+/// What is said about blocks that were made.
+#[derive(Debug, Args)]
+pub(crate) struct BlockOutput {
+    /// Print times and sizes for people
+    #[arg(short = 'r', long, global = true)]
+    pub(crate) human_readable: bool,
+    #[arg(long, hide = true, global = true)]
+    no_human_readable: bool,
+    /// Do not print the blocks
+    #[arg(short = 'q', long, global = true)]
+    pub(crate) quiet: bool,
+    #[arg(long, hide = true, global = true)]
+    no_quiet: bool,
+    /// The longest time a block may span; the longest of 2h, 6h, 18h, … within it is taken
+    #[arg(long, value_name = "DURATION", default_value = "2h", value_parser = go_duration, global = true)]
+    pub(crate) max_block_duration: i64,
+}
+
+/// `create-blocks-from …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum BlockInput {
+    /// Makes blocks of the samples of a file of OpenMetrics text, each of which must have a time
+    #[command(name = "openmetrics", after_help = IMPORT_NOTES)]
+    OpenMetrics(ImportArgs),
+    /// Not supported yet
+    #[command(hide = true)]
+    Rules(NotYet),
+}
+
+const IMPORT_NOTES: &str = "\
+The samples of a series must be in order of time: those that are older than one before them are left out or end the \
+import, as in promtool. Stop the server before adding blocks to its directory when they overlap with what it has.";
+
+/// Flags of `create-blocks-from openmetrics`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// File to read; - is standard input
+    #[arg(value_name = "input file")]
+    pub(crate) input: PathBuf,
+    /// Directory in which the blocks are made
+    #[arg(value_name = "output directory", default_value = "data/")]
+    pub(crate) output: PathBuf,
+    /// Label to add to every series, as name=value; may be repeated
+    #[arg(long = "label", value_name = "LABEL", value_parser = label)]
+    pub(crate) labels: Vec<(String, String)>,
+}
+
+/// Whatever follows a command that is refused.
+#[derive(Debug, Args)]
+pub(crate) struct NotYet {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    _arguments: Vec<String>,
+}
+
+/// Flags of `bench write`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// File with a series a line, like {"__name__":"up","job":"node"}
+    #[arg(value_name = "file", default_value = "../../tsdb/testdata/20kseries.json")]
+    pub(crate) file: PathBuf,
+    /// Directory to write to; it is emptied first
+    #[arg(long, value_name = "DIR", default_value = "benchout")]
+    pub(crate) out: PathBuf,
+    /// Most series to take from the file
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = integer)]
+    pub(crate) metrics: i64,
+    /// Scrapes of each series, rounded up to hundreds
+    #[arg(long, value_name = "N", default_value = "3000", value_parser = integer)]
+    pub(crate) scrapes: i64,
+}
+
 /// `--format`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DumpFormat {
@@ -126,6 +219,17 @@ pub(crate) struct DumpSelection {
     /// Print the series that this selector selects; may be repeated
     #[arg(long = "match", value_name = "SELECTOR", default_value = "{__name__=~'(?s:.*)'}")]
     pub(crate) matchers: Vec<String>,
+}
+
+/// `name=value` or `name:value`
+fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(['=', ':']).ok_or(format!("expected KEY=VALUE got '{text}'"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// In nanoseconds.
+fn go_duration(text: &str) -> Result<i64, String> {
+    model::duration::parse_go(text).map_err(|e| e.to_string())
 }
 
 /// A whole number where promtool takes any number and drops its fraction.

@@ -1,9 +1,11 @@
 //! `binnacle tool tsdb`: data directories, looked at from outside. Nothing here changes a directory that it reads.
 
 mod analyze;
+mod bench_write;
 mod directory;
 mod dump;
 mod histogram_text;
+mod import;
 mod list;
 mod progress;
 mod sandbox;
@@ -13,7 +15,10 @@ mod verify;
 use std::process::ExitCode;
 
 use super::Failure;
-use super::command_line::TsdbCommand;
+use super::command_line::{BenchCommand, BlockInput, CreateBlocksArgs, TsdbCommand};
+
+const NO_RULES: &str =
+    "create-blocks-from rules is not supported yet: it needs recording rules, which come with rules";
 
 pub(super) fn run(command: &TsdbCommand) -> Result<ExitCode, Failure> {
     match command {
@@ -22,6 +27,11 @@ pub(super) fn run(command: &TsdbCommand) -> Result<ExitCode, Failure> {
         TsdbCommand::Dump(args) => dump::samples_or_series(args)?,
         TsdbCommand::DumpOpenMetrics(args) => dump::openmetrics(&args.what)?,
         TsdbCommand::Verify(args) => return verify::run(args),
+        TsdbCommand::Bench(BenchCommand::Write(args)) => bench_write::run(args)?,
+        TsdbCommand::CreateBlocksFrom(CreateBlocksArgs { output, from }) => match from {
+            BlockInput::OpenMetrics(args) => import::run(args, output)?,
+            BlockInput::Rules(_) => return Err(Failure::Told(NO_RULES.to_owned())),
+        },
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,236 @@
+//! `create-blocks-from openmetrics`: blocks from a file of samples.
+//!
+//! promtool reads the whole file once for every two hours in it. We gather the samples of as many ranges as fit into
+//! [`MEMORY`], encoded, and read the file again only for what is left. The blocks are the same: of a series only
+//! samples count that are newer than all before, and those that were certain to be refused when promtool commits (after
+//! every 5000 samples of a block) end the import.
+
+mod input;
+mod ranges;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use block::{Block, BlockWriter, Compaction, Meta, NewChunk, Stats, Ulid, WriteOptions};
+use chunk::Encoding;
+use exposition::{Entry, MetricKind, PageFormat, PageParser, Registry, SeriesLine, labels_of};
+use model::{Labels, LabelsBuilder};
+
+use self::input::Input;
+use self::ranges::{Range, Ranges};
+use super::list;
+use crate::tool::Failure;
+use crate::tool::command_line::{BlockOutput, ImportArgs};
+use crate::tool::failure::in_gos_words;
+
+/// Encoded samples that are held at once, in bytes.
+const MEMORY: usize = 512 << 20;
+/// What promtool makes blocks of, in milliseconds.
+const SHORTEST_BLOCK: i64 = 2 * 3600 * 1000;
+/// Blocks grow by this factor from level to level, over so many levels.
+const LEVEL_FACTOR: i64 = 3;
+const LEVELS: u32 = 10;
+
+pub(super) fn run(args: &ImportArgs, output: &BlockOutput) -> Result<(), Failure> {
+    let mut input = Input::open(&args.input)?;
+    let target = args.output.as_path();
+    fs::create_dir_all(target)
+        .map_err(|e| Failure::during("create output dir", in_gos_words("mkdir", target, &e)))?;
+    let (oldest, newest) =
+        time_range(&mut input).map_err(|text| Failure::during("getting min and max timestamp", text))?;
+    let length = block_length(output.max_block_duration / 1_000_000);
+    // As in Go, towards zero: times before 1970 are not imported.
+    let first = length * (oldest / length);
+    let mut labels = SeriesNames::new(&args.labels);
+    let mut printed = Printed { head: true, output };
+    let mut from = first;
+    while from <= newest {
+        let mut ranges = Ranges::new(from, length, MEMORY);
+        read(&mut input, |series, kind, line| {
+            let t = line.timestamp_ms.unwrap_or_default();
+            if let Some(range) = ranges.of(t) {
+                match labels.number(series, kind) {
+                    Ok(number) => ranges.add(range, number, t, line.value),
+                    Err(why) => ranges.fail(range, why),
+                }
+            }
+            Ok(())
+        })
+        .map_err(|text| Failure::during("block creation", text))?;
+        for range in ranges.gathered.values() {
+            if let Some(why) = &range.failed {
+                return Err(Failure::Told(format!("block creation: process blocks: add sample: {why}")));
+            }
+            let block = write_block(target, &labels.sets, range)
+                .map_err(|e| Failure::during("block creation: process blocks: flush", e))?;
+            printed.block(&block)?;
+        }
+        from = ranges.end;
+    }
+    Ok(())
+}
+
+/// Calls `each` with every sample of the input: its series as it is written, the type that goes with it, the line.
+fn read(
+    input: &mut Input,
+    mut each: impl FnMut(&[u8], MetricKind, &SeriesLine<'_>) -> Result<(), String>,
+) -> Result<(), String> {
+    let unreadable = |e: io::Error| e.to_string();
+    let mut kind = MetricKind::Untyped;
+    input.rewind().map_err(unreadable)?;
+    while let Some(window) = input.next().map_err(unreadable)? {
+        let mut parser = PageParser::new(PageFormat::OpenMetrics, window);
+        loop {
+            match parser.next().map_err(|e| format!("next: {e}"))? {
+                Entry::Series(line) => each(line.series, kind, &line)?,
+                // A window may begin behind the line that tells the type.
+                Entry::Type { .. } => kind = parser.kind(),
+                Entry::Eof => break,
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Times of the oldest and newest sample; 0 when there is none.
+fn time_range(input: &mut Input) -> Result<(i64, i64), String> {
+    let mut range: Option<(i64, i64)> = None;
+    read(input, |_, _, line| {
+        let t = line.timestamp_ms.ok_or("expected timestamp for series got none")?;
+        let (oldest, newest) = range.unwrap_or((t, t));
+        range = Some((oldest.min(t), newest.max(t)));
+        Ok(())
+    })?;
+    Ok(range.unwrap_or_default())
+}
+
+/// The longest length of a level that is not above `most`, in milliseconds.
+fn block_length(most: i64) -> i64 {
+    let levels = (0..LEVELS).map(|level| SHORTEST_BLOCK * LEVEL_FACTOR.pow(level));
+    levels.take_while(|length| *length <= most).last().unwrap_or(SHORTEST_BLOCK)
+}
+
+/// The series that were met, by number.
+struct SeriesNames<'a> {
+    added: &'a [(String, String)],
+    /// By what stands on the line and the type that it was told, which may change how bounds are written.
+    known: HashMap<(MetricKind, Box<[u8]>), u32>,
+    numbers: HashMap<Labels, u32>,
+    sets: Vec<Labels>,
+    /// Neighbouring lines are often of one series.
+    last: Option<(MetricKind, Box<[u8]>, u32)>,
+}
+
+impl<'a> SeriesNames<'a> {
+    fn new(added: &'a [(String, String)]) -> Self {
+        SeriesNames { added, known: HashMap::new(), numbers: HashMap::new(), sets: Vec::new(), last: None }
+    }
+
+    fn number(&mut self, series: &[u8], kind: MetricKind) -> Result<u32, String> {
+        if let Some((last_kind, last, number)) = &self.last
+            && (*last_kind, &**last) == (kind, series)
+        {
+            return Ok(*number);
+        }
+        let key = (kind, Box::from(series));
+        let number = match self.known.get(&key) {
+            Some(&number) => number,
+            None => {
+                let read = labels_of(PageFormat::OpenMetrics, series, kind).map_err(|e| e.to_string())?;
+                let mut builder = LabelsBuilder::new(&read);
+                for (name, value) in self.added {
+                    builder.set(name, value);
+                }
+                let labels = builder.build();
+                if labels.is_empty() {
+                    return Err("empty labelset: invalid sample".to_owned());
+                }
+                let next = u32::try_from(self.sets.len()).map_err(|_| "more than 4294967295 series")?;
+                let sets = &mut self.sets;
+                let number = *self.numbers.entry(labels).or_insert_with_key(|labels| {
+                    sets.push(labels.clone());
+                    next
+                });
+                self.known.insert(key.clone(), number);
+                number
+            }
+        };
+        self.last = Some((key.0, key.1, number));
+        Ok(number)
+    }
+}
+
+fn write_block(target: &Path, sets: &[Labels], range: &Range) -> Result<Block, block::BlockError> {
+    let mut series: Vec<_> =
+        range.series().filter_map(|(number, chunks)| Some((sets.get(number as usize)?, chunks))).collect();
+    series.sort_unstable_by(|a, b| a.0.cmp(b.0));
+    let mut symbols: Vec<&str> =
+        series.iter().flat_map(|(labels, _)| labels.iter().flat_map(|(name, value)| [name, value])).collect();
+    // Prometheus' head has the empty text among its symbols.
+    symbols.push("");
+    symbols.sort_unstable();
+    symbols.dedup();
+    let now = crate::runtime::now_millis();
+    let ulid = Ulid::generate(now);
+    let mut writer = BlockWriter::create(target, ulid, &WriteOptions::default(), symbols.into_iter())?;
+    let (mut min_time, mut max_time) = (i64::MAX, i64::MIN);
+    for (labels, chunks) in series {
+        let chunks: Vec<NewChunk<'_>> = chunks
+            .map(|chunk| NewChunk {
+                encoding: Encoding::Xor,
+                min_time: chunk.min_time,
+                max_time: chunk.max_time,
+                bytes: chunk.bytes,
+            })
+            .collect();
+        min_time = min_time.min(chunks.first().map_or(min_time, |chunk| chunk.min_time));
+        max_time = max_time.max(chunks.last().map_or(max_time, |chunk| chunk.max_time));
+        writer.add_series(labels, &chunks)?;
+    }
+    let meta = Meta {
+        ulid: ulid.to_string(),
+        min_time,
+        max_time: max_time.saturating_add(1),
+        stats: Stats::default(),
+        compaction: Compaction { level: 1, sources: vec![ulid.to_string()], ..Compaction::default() },
+        version: 1,
+    };
+    writer.finish(meta)?;
+    Block::open(&target.join(ulid.to_string()), &block::Metrics::register(&Registry::new()))
+}
+
+/// The table of blocks, line by line.
+struct Printed<'a> {
+    head: bool,
+    output: &'a BlockOutput,
+}
+
+impl Printed<'_> {
+    fn block(&mut self, block: &Block) -> Result<(), Failure> {
+        if self.output.quiet {
+            return Ok(());
+        }
+        let table = list::table(std::slice::from_ref(block), self.head, self.output.human_readable);
+        self.head = false;
+        io::stdout().write_all(table.as_bytes()).map_err(|e| Failure::output(&e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_as_long_as_a_level() {
+        let hours = |n: i64| n * 3600 * 1000;
+        for (most, want) in
+            [(0, 2), (hours(2), 2), (hours(5), 2), (hours(6), 6), (hours(9), 6), (hours(18), 18)]
+        {
+            assert_eq!(block_length(most), hours(want));
+        }
+        assert_eq!(block_length(i64::MAX), hours(2 * 19683));
+    }
+}
