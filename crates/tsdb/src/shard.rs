@@ -182,34 +182,13 @@ impl ShardData {
             self.slots - 1
         });
         *self.series_mut(slot) = Series::new(id, addr, count);
-        self.set_id(id, slot);
-        Some(slot)
-    }
-
-    /// Gives a series that is not in the postings yet another id.
-    pub(crate) fn rename(&mut self, slot: u32, id: u32) {
-        let old = std::mem::replace(&mut self.series_mut(slot).id, id);
-        self.drop_id(old);
-        self.set_id(id, slot);
-    }
-
-    fn set_id(&mut self, id: u32, slot: u32) {
         let extent = self
             .extents
             .entry(id >> EXTENT_BITS)
             .or_insert_with(|| Extent { slots: Box::new([NO_SLOT; EXTENT]), live: 0 });
         extent.slots[id as usize % EXTENT] = slot;
         extent.live += 1;
-    }
-
-    fn drop_id(&mut self, id: u32) {
-        if let Some(extent) = self.extents.get_mut(&(id >> EXTENT_BITS)) {
-            extent.slots[id as usize % EXTENT] = NO_SLOT;
-            extent.live -= 1;
-            if extent.live == 0 {
-                self.extents.remove(&(id >> EXTENT_BITS));
-            }
-        }
+        Some(slot)
     }
 
     /// Enters a series in the postings; series are entered in ascending order of id.
@@ -233,7 +212,13 @@ impl ShardData {
             ids.push(id);
             pairs.extend(self.pairs(slot));
             self.removed.push((epoch, slot));
-            self.drop_id(id);
+            if let Some(extent) = self.extents.get_mut(&(id >> EXTENT_BITS)) {
+                extent.slots[id as usize % EXTENT] = NO_SLOT;
+                extent.live -= 1;
+                if extent.live == 0 {
+                    self.extents.remove(&(id >> EXTENT_BITS));
+                }
+            }
         }
         ids.sort_unstable();
         pairs.sort_unstable();

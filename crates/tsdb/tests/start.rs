@@ -60,8 +60,10 @@ fn what_comes_while_the_log_is_replayed_is_there_when_it_was() {
     assert!(!head.is_live());
     // Series that the log has, and some that it does not have.
     (200..205).for_each(|round| scrape(&head, &mut want, 20..50, round));
+    assert!(dir.path().join("wal-young").is_dir());
     head.replay().unwrap();
     assert!(head.is_live());
+    assert!(!dir.path().join("wal-young").exists());
     assert_eq!(everything(&head), want);
     assert_eq!(head.series_count(), 50);
     assert_eq!(head.time_range(), Some((START, START + 204 * STEP)));
@@ -139,7 +141,7 @@ fn processes_killed_while_they_replay_lose_nothing() {
 }
 
 #[test]
-fn a_checkpoint_takes_temporary_references_out_of_the_log() {
+fn starts_do_not_fill_the_log_with_names_of_known_series() {
     let dir = tempfile::tempdir().unwrap();
     let mut want = Dump::new();
     let head = open_with(dir.path(), options(2));

@@ -39,10 +39,39 @@ impl Append for Head {
             return Err(AppendError::Closed);
         }
         if !self.is_live()
-            && let Some(resolved) = self.resolve_young(labels)
+            && let Some(resolved) = self.resolve_young(affinity, labels)
         {
             return resolved;
         }
+        self.resolve_in(self.shard_for(affinity), labels, true)
+    }
+
+    fn append(&self, batch: &Batch, outcome: &mut Outcome) -> Result<(), AppendError> {
+        outcome.clear();
+        if !self.is_live()
+            && let Some(appended) = self.append_young(batch, outcome)
+        {
+            self.count_rejected(outcome);
+            return appended;
+        }
+        self.append_live(batch, outcome)
+    }
+}
+
+impl Head {
+    /// The shard of new series of `affinity`.
+    pub(super) fn shard_for(&self, affinity: Affinity) -> usize {
+        let spread = affinity.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        spread as usize & (self.shards.len() - 1)
+    }
+
+    /// Finds a series, or creates it in `shard`.
+    pub(super) fn resolve_in(
+        &self,
+        shard: usize,
+        labels: &Labels,
+        limited: bool,
+    ) -> Result<Resolved, AppendError> {
         let hash = self.hash(labels);
         let mut id = 0;
         let mut is = |at: Location| {
@@ -60,9 +89,9 @@ impl Append for Head {
         if let Some(at) = piece.find(&mut is) {
             return Ok(Resolved { series: SeriesRef(self.refs.reference(at.shard(), id)), created: false });
         }
-        self.check_limits(labels)?;
-        let spread = affinity.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let shard = spread as usize & (self.shards.len() - 1);
+        if limited {
+            self.check_limits(labels)?;
+        }
         let mut data = self.shards[shard].data.write();
         if data.live() as u32 >= MAX_SLOTS - 1 {
             return Err(AppendError::SeriesLimit("a shard of the head is full".into()));
@@ -89,15 +118,9 @@ impl Append for Head {
         Ok(Resolved { series: SeriesRef(reference), created: true })
     }
 
-    fn append(&self, batch: &Batch, outcome: &mut Outcome) -> Result<(), AppendError> {
-        outcome.appended = 0;
-        outcome.rejected.clear();
-        if !self.is_live()
-            && let Some(appended) = self.append_young(batch, outcome)
-        {
-            self.count_rejected(outcome);
-            return appended;
-        }
+    /// Stores a batch in the shards.
+    pub(super) fn append_live(&self, batch: &Batch, outcome: &mut Outcome) -> Result<(), AppendError> {
+        outcome.clear();
         let mut scratch = self.scratch.lock().pop().unwrap_or_default();
         self.metrics.appenders_created.inc();
         self.metrics.active_appenders.inc();
@@ -107,9 +130,7 @@ impl Append for Head {
         self.count_rejected(outcome);
         result
     }
-}
 
-impl Head {
     pub(super) fn check_limits(&self, labels: &Labels) -> Result<(), AppendError> {
         let refuse = |text: String| {
             self.metrics.series_refused.inc();

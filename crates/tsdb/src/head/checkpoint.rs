@@ -6,7 +6,6 @@ use std::io::{self, BufReader};
 use std::path::Path;
 
 use super::Head;
-use super::foreign::Renaming;
 use crate::closed::{self, Place};
 use crate::wal::frame::Segment;
 use crate::wal::record::{self, SamplesEncoder};
@@ -85,7 +84,6 @@ impl Head {
         let mut samples = SamplesEncoder::default();
         let mut packed = Vec::new();
         let mut decided: HashMap<u64, i64> = HashMap::new();
-        let mut names = Renaming::new(self, upto);
         for (_, path) in sources {
             let mut segment = Segment::new(BufReader::with_capacity(1 << 20, File::open(path)?));
             while let Some((stored, used)) = segment.next_packed()? {
@@ -97,10 +95,8 @@ impl Head {
                     Some(&record::SERIES) => {
                         kept.clear();
                         let _ = record::read_series(&unpacked, |reference, labels| {
-                            if let Some(name) = names.series(reference, &labels)
-                                && !matches!(self.keep(names.own(reference), upto), Keep::Nothing)
-                            {
-                                record::push_series(&mut kept, name, &labels);
+                            if !matches!(self.keep(reference, upto), Keep::Nothing) {
+                                record::push_series(&mut kept, reference, &labels);
                             }
                         });
                         &kept
@@ -109,13 +105,13 @@ impl Head {
                         samples.clear();
                         let _ = record::read_samples(&unpacked, |reference, start_time, t, v| {
                             let from = *decided.entry(reference).or_insert_with(|| {
-                                match self.keep(names.own(reference), upto) {
+                                match self.keep(reference, upto) {
                                     Keep::From(from) => from.max(oldest),
                                     Keep::Name | Keep::Nothing => i64::MAX,
                                 }
                             });
                             if t >= from {
-                                samples.push(names.name(reference), start_time, t, v);
+                                samples.push(reference, start_time, t, v);
                             }
                         });
                         &samples.buf
@@ -135,7 +131,7 @@ impl Head {
     }
 
     fn keep(&self, reference: u64, upto: u32) -> Keep {
-        let current = self.alias(reference).unwrap_or(reference);
+        let current = self.aliases.read().get(&reference).copied().unwrap_or(reference);
         let data = self.shards[self.refs.shard_of(current)].data.read();
         let slot = self.refs.id_of(current).and_then(|id| data.slot_of(id));
         let Some(slot) = slot else {

@@ -9,7 +9,6 @@ use chunk::Encoding;
 use parking_lot::RwLockReadGuard;
 use storage::AppendError;
 
-use super::foreign::Foreign;
 use super::start::failed;
 use super::{Head, NO_MAX, OpenError};
 use crate::ooo::cut::Cut;
@@ -38,13 +37,9 @@ impl Head {
         &self,
         shards: &mut [ShardData],
         found: &Found,
-        foreign: &Foreign,
         joined: &HashMap<u64, u64>,
     ) -> Result<Replayed, OpenError> {
-        let own = |reference| {
-            let own = foreign.own(reference);
-            joined.get(&own).copied().unwrap_or(own)
-        };
+        let own = |reference| joined.get(&reference).copied().unwrap_or(reference);
         let replay = Replay {
             ooo: &self.ooo,
             refs: self.refs,

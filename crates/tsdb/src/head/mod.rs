@@ -3,7 +3,6 @@
 
 mod append;
 mod checkpoint;
-mod foreign;
 mod hand_over;
 mod held;
 mod index;
@@ -22,8 +21,8 @@ mod young;
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use model::Labels;
@@ -106,7 +105,7 @@ pub enum OpenError {
     Closed,
 }
 
-/// How far the replay of the log is, in numbers of segments.
+/// How far the replay of the log is; the first three are numbers of segments.
 #[derive(Debug, Default)]
 pub struct WalReplay {
     /// First segment.
@@ -115,6 +114,10 @@ pub struct WalReplay {
     pub max: AtomicU64,
     /// The one that is being read.
     pub current: AtomicU64,
+    /// Bytes of the log that were read.
+    pub read_bytes: AtomicU64,
+    /// Bytes of the log that are to be read.
+    pub total_bytes: AtomicU64,
 }
 
 /// No sample yet.
@@ -149,7 +152,7 @@ pub struct Head {
     /// References that are gone, and the last segment of the log that may have samples of them.
     gone: Mutex<HashMap<u64, u32>>,
     /// References under which the log and `chunks_head` have older samples of a series, with the one it has now.
-    aliases: OnceLock<HashMap<u64, u64>>,
+    aliases: RwLock<HashMap<u64, u64>>,
     /// One maintenance at a time.
     maintaining: Mutex<()>,
     scratch: Mutex<Vec<Scratch>>,
@@ -158,8 +161,6 @@ pub struct Head {
     /// Takes appends until the log was replayed.
     young: YoungGate,
     live: AtomicBool,
-    /// Up to here the log has temporary references: see [`young`]. `u32::MAX` while they are given out.
-    last_young_segment: AtomicU32,
     replay: Arc<WalReplay>,
     metrics: Metrics,
     closed: AtomicBool,
@@ -191,6 +192,9 @@ impl Head {
     /// # Errors
     /// When the disk refuses.
     pub fn sync(&self) -> io::Result<()> {
+        if let Some(young) = &*self.young.read() {
+            young.sync()?;
+        }
         self.ooo.sync()?;
         self.wal.sync()
     }
@@ -205,7 +209,10 @@ impl Head {
         }
         // Batches that were let in before are waited for, and the replay, which writes to the log.
         drop(self.unread.lock());
-        let _young = self.young.write();
+        let young = self.young.write();
+        if let Some(young) = &*young {
+            young.close()?;
+        }
         let _order: Vec<_> = self.shards.iter().map(|shard| shard.order.lock()).collect();
         let chunks = self.chunk_files.close();
         let late = self.ooo.close();

@@ -4,28 +4,27 @@
 //! samples in the order of the log. Samples that a mapped chunk already holds are skipped, and chunks that become
 //! full go to their file at once, so replay needs no more memory than running does.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use model::Labels;
-use parking_lot::Mutex;
 
-use super::foreign::{Foreign, Shards, attach};
+use super::WalReplay;
 use super::held;
 use super::write_chunks::Unwritten;
-use super::{NO_MAX, NO_MIN, WalReplay};
 use crate::chunk_files::{ChunkFiles, FoundChunk, Scan};
+use crate::closed::{self, ClosedChunk};
 use crate::lookup::{Location, Lookup};
 use crate::metrics::Metrics;
 use crate::ooo::replay::Found;
 use crate::series::{Appended, CutRules};
 use crate::shard::{RefMap, ShardData};
-use crate::wal::frame::{self, Damage, Segment};
-use crate::wal::{Position, Wal, record, repair, segments};
+use crate::wal::frame::{Damage, Segment};
+use crate::wal::{record, repair, segments};
 
 /// What replay works with.
 pub(super) struct Replay<'a> {
@@ -37,29 +36,18 @@ pub(super) struct Replay<'a> {
     pub(super) chunk_files: &'a ChunkFiles,
     pub(super) lookup: &'a Lookup,
     pub(super) hasher: &'a foldhash::quality::FixedState,
-    /// The log that is being written meanwhile.
-    pub(super) wal: &'a Wal,
+    /// The log that is being written begins here.
+    pub(super) end: u32,
     /// Set when the replay shall end early.
     pub(super) stop: &'a AtomicBool,
 }
 
 /// What replay did.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Replayed {
     pub(super) samples: u64,
-    /// Chunks that were begun.
-    pub(super) cut: usize,
-    /// Of the samples of a log that is still written to.
-    pub(super) min_time: i64,
-    pub(super) max_time: i64,
     /// Samples of series that the log does not name.
-    pub(super) unknown: u64,
-}
-
-impl Default for Replayed {
-    fn default() -> Self {
-        Replayed { samples: 0, cut: 0, min_time: NO_MIN, max_time: NO_MAX, unknown: 0 }
-    }
+    unknown: u64,
 }
 
 /// Work for one worker; series come before samples.
@@ -67,8 +55,6 @@ impl Default for Replayed {
 struct Work {
     series: Vec<(u64, Labels)>,
     samples: Vec<(u64, i64, f64)>,
-    /// Answered when all work before was done.
-    barrier: Option<SyncSender<()>>,
 }
 
 /// Samples handed over at a time.
@@ -77,88 +63,50 @@ const HANDFUL: usize = 8192;
 const WAITING: usize = 4;
 /// Full chunks of a shard are written when there are this many.
 const UNWRITTEN: usize = 512;
-/// Ids of series are below; those above are given out provisionally: see [`super::foreign`].
-pub(super) const MAX_ID: u32 = 0xff00_0000;
+/// An id beyond this is damage: ids of new series must still fit behind it.
+const MAX_ID: u32 = u32::MAX - (1 << 20);
 
 impl Replay<'_> {
-    /// Fills the shards with what the last process left, in segments before `end`; they are not indexed yet. Chunks of
-    /// samples out of order are handed back.
-    pub(super) fn run(
-        &self,
-        shards: &mut [ShardData],
-        mut scan: Scan,
-        foreign: &mut Foreign,
-        end: u32,
-    ) -> io::Result<(Replayed, Found)> {
+    /// Fills the shards; they are not indexed yet. Chunks of samples out of order are handed back.
+    pub(super) fn run(&self, shards: &mut [ShardData], mut scan: Scan) -> io::Result<(Replayed, Found)> {
         self.report_scan(&scan);
         let first_damaged = scan.first_damaged;
         let last_file = self.chunk_files.last();
         let late = std::mem::take(&mut scan.out_of_order);
         let late = Found::rescue(late, first_damaged, self.chunk_files)?;
-        let found = self.deal_chunks(shards, scan, foreign);
-        let owns = shards.iter_mut().zip(found).enumerate().map(|(index, (data, mut found))| {
-            let held = held::split_off(&mut found, first_damaged);
-            Own { index, data, found, held }
-        });
-        let total = self.work(owns.collect(), foreign, |dealer| {
-            self.read_old(dealer, end)?;
-            dealer.with_shards(|foreign, shards| foreign.name_the_rest(shards, self));
-            Ok(())
-        })?;
-        if let Some(first) = first_damaged {
-            self.chunk_files.sync()?;
-            self.chunk_files.set_aside(first..=last_file, "chunks_head-damaged")?;
-        }
-        Ok((total, late))
-    }
-
-    /// Goes on with what was written since the start: from one position to another.
-    pub(super) fn follow(
-        &self,
-        shards: &mut [ShardData],
-        foreign: &mut Foreign,
-        from: Position,
-        to: Position,
-    ) -> io::Result<Replayed> {
-        let owns = shards.iter_mut().enumerate();
-        let owns = owns.map(|(index, data)| Own { index, data, found: Vec::new(), held: Vec::new() });
-        self.work(owns.collect(), foreign, |dealer| self.read_own(dealer, from, to))
-    }
-
-    /// Lets `read` deal work to the workers, and waits for them.
-    fn work(
-        &self,
-        shards: Vec<Own<'_>>,
-        foreign: &mut Foreign,
-        read: impl FnOnce(&mut Dealer<'_, '_, '_>) -> io::Result<()>,
-    ) -> io::Result<Replayed> {
+        let found = self.deal_chunks(shards, scan);
         let cores = thread::available_parallelism().map_or(2, usize::from);
         let count = cores.min(shards.len()).max(1);
-        let mut workers: Vec<Worker<'_, '_>> = (0..count).map(|_| Worker::new(self)).collect();
-        for own in shards {
-            workers[own.index % count].shards.push(own);
+        let mut workers: Vec<Worker<'_, '_>> = (0..count)
+            .map(|_| Worker {
+                replay: self,
+                shards: Vec::new(),
+                done: Replayed::default(),
+                slots: Vec::new(),
+                touched: 0,
+            })
+            .collect();
+        for (i, (shard, mut found)) in shards.iter_mut().zip(found).enumerate() {
+            let held = held::split_off(&mut found, first_damaged);
+            workers[i % count].shards.push(Own { index: i, data: shard, found, held });
         }
-        let workers: Vec<Mutex<Worker<'_, '_>>> = workers.into_iter().map(Mutex::new).collect();
-        thread::scope(|scope| {
+        let total = thread::scope(|scope| {
             let (mut doors, mut handles) = (Vec::new(), Vec::new());
-            for worker in &workers {
+            for worker in workers {
                 let (door, work) = sync_channel(WAITING);
                 doors.push(door);
-                handles.push(scope.spawn(move || run_worker(worker, &work)));
+                handles.push(scope.spawn(move || worker.run(&work)));
             }
-            let mut dealer = Dealer {
-                replay: self,
+            let read = self.read_all(Dealer {
+                refs: self.refs,
                 pending: doors.iter().map(|_| Work::default()).collect(),
                 doors,
-                foreign,
-                workers: &workers,
-            };
-            let read = read(&mut dealer);
-            dealer.finish();
+            });
             let mut total = Replayed::default();
             for handle in handles {
                 let done = handle.join().map_err(|_| io::Error::other("a replay worker died"))??;
-                total += done;
+                total.samples += done.samples;
+                total.unknown += done.unknown;
             }
             read?;
             if total.unknown > 0 {
@@ -167,23 +115,13 @@ impl Replay<'_> {
                     "samples in the write-ahead log refer to series that it does not have"
                 );
             }
-            Ok(total)
-        })
-    }
-
-    /// Lets the log that is being written name a series that the replay made.
-    pub(super) fn note_series(&self, reference: u64, labels: &Labels) {
-        if self.wal.note_series(reference, labels) {
-            // Should that fail, they keep waiting, and the next write reports it.
-            let _ = self.wal.commit(&[], crate::Compression::None);
+            Ok::<_, io::Error>(total)
+        })?;
+        if let Some(first) = first_damaged {
+            self.chunk_files.sync()?;
+            self.chunk_files.set_aside(first..=last_file, "chunks_head-damaged")?;
         }
-    }
-
-    fn check_stop(&self) -> io::Result<()> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        Ok(())
+        Ok((total, late))
     }
 
     fn report_scan(&self, scan: &Scan) {
@@ -203,17 +141,9 @@ impl Replay<'_> {
     }
 
     /// Gives each shard the chunks of its series, ordered by series and time.
-    fn deal_chunks(
-        &self,
-        shards: &mut [ShardData],
-        scan: Scan,
-        foreign: &mut Foreign,
-    ) -> Vec<Vec<FoundChunk>> {
+    fn deal_chunks(&self, shards: &mut [ShardData], scan: Scan) -> Vec<Vec<FoundChunk>> {
         let mut found: Vec<Vec<FoundChunk>> = shards.iter().map(|_| Vec::new()).collect();
         for chunk in scan.chunks {
-            if foreign.keep_chunk(chunk) {
-                continue;
-            }
             let shard = self.refs.shard_of(chunk.series);
             if let Some(id) = self.refs.id_of(chunk.series).filter(|&id| id < MAX_ID) {
                 // Also of series that the log has forgotten: their references must not be used for others.
@@ -227,25 +157,29 @@ impl Replay<'_> {
         found
     }
 
-    /// Reads the last checkpoint and the segments after it, up to `end`.
-    fn read_old(&self, dealer: &mut Dealer<'_, '_, '_>, end: u32) -> io::Result<()> {
+    /// Reads the last checkpoint and the segments after it.
+    fn read_all(&self, mut dealer: Dealer) -> io::Result<()> {
         let checkpoint = segments::checkpoints(self.wal_dir)?.pop();
         let covered = checkpoint.as_ref().map(|(n, _)| *n);
         let segments: Vec<_> = segments::list(self.wal_dir)?
             .into_iter()
-            .filter(|(n, _)| *n < end && covered.is_none_or(|covered| *n > covered))
+            .filter(|(n, _)| *n < self.end && covered.is_none_or(|covered| *n > covered))
             .collect();
         let (first, last) = match (segments.first(), segments.last()) {
             (Some((first, _)), Some((last, _))) => (u64::from(*first), u64::from(*last)),
-            _ => (u64::from(end), u64::from(end)),
+            _ => (u64::from(self.end), u64::from(self.end)),
         };
         self.progress.min.store(first, Ordering::Relaxed);
-        self.progress.max.store(u64::from(end), Ordering::Relaxed);
+        self.progress.max.store(u64::from(self.end), Ordering::Relaxed);
         self.progress.current.store(first, Ordering::Relaxed);
+        let size = |path: &PathBuf| fs::metadata(path).map_or(0, |m| m.len());
+        let named = checkpoint.as_ref().map_or(0, |(_, dir)| segments::total_size(dir));
+        let total = named + segments.iter().map(|(_, path)| size(path)).sum::<u64>();
+        self.progress.total_bytes.store(total, Ordering::Relaxed);
         let mut skipped = 0;
         if let Some((_, dir)) = checkpoint {
             for (_, path) in segments::list(&dir)? {
-                let read = self.read_segment(&path, dealer)?;
+                let read = self.read_segment(&path, &mut dealer)?;
                 skipped += read.skipped;
                 if !read.damage.is_empty() {
                     self.metrics.wal_corruptions.inc();
@@ -258,7 +192,7 @@ impl Replay<'_> {
         }
         for (n, path) in &segments {
             self.progress.current.store(u64::from(*n), Ordering::Relaxed);
-            let read = self.read_segment(path, dealer)?;
+            let read = self.read_segment(path, &mut dealer)?;
             skipped += read.skipped;
             if !read.damage.is_empty() {
                 self.metrics.wal_corruptions.inc();
@@ -272,52 +206,27 @@ impl Replay<'_> {
                 "records of kinds that are not read were skipped in the write-ahead log"
             );
         }
-        self.progress.current.store(u64::from(end), Ordering::Relaxed);
+        dealer.finish();
+        self.progress.current.store(u64::from(self.end), Ordering::Relaxed);
         Ok(())
     }
 
-    /// Reads what was written between two positions of the log that is being written.
-    fn read_own(&self, dealer: &mut Dealer<'_, '_, '_>, from: Position, to: Position) -> io::Result<()> {
-        for n in from.segment..=to.segment {
-            let mut file = File::open(segments::path(self.wal_dir, n))?;
-            let begin = if n == from.segment { from.offset } else { 0 };
-            let page = begin - begin % frame::PAGE as u64;
-            file.seek(SeekFrom::Start(page))?;
-            let end = if n == to.segment { to.offset } else { u64::MAX };
-            let source = BufReader::with_capacity(1 << 20, file).take(end.saturating_sub(page));
-            let read = self.read_records(Segment::starting_at(source, begin), dealer)?;
-            if !read.damage.is_empty() {
-                self.metrics.wal_corruptions.inc();
-                tracing::error!(
-                    segment = n, damage = %repair::describe(&read.damage),
-                    "what was just written to the write-ahead log cannot be read; the next start repairs it"
-                );
-            }
-        }
-        Ok(())
-    }
-
-    fn read_segment(&self, path: &Path, dealer: &mut Dealer<'_, '_, '_>) -> io::Result<ReadSegment> {
-        self.read_records(Segment::new(BufReader::with_capacity(1 << 20, File::open(path)?)), dealer)
-    }
-
-    fn read_records<R: Read>(
-        &self,
-        mut segment: Segment<R>,
-        dealer: &mut Dealer<'_, '_, '_>,
-    ) -> io::Result<ReadSegment> {
+    fn read_segment(&self, path: &Path, dealer: &mut Dealer) -> io::Result<ReadSegment> {
+        let mut segment = Segment::new(BufReader::with_capacity(1 << 20, File::open(path)?));
         let mut unpacked = Vec::new();
         let mut skipped = 0;
         let mut bad = Vec::new();
+        let before = self.progress.read_bytes.load(Ordering::Relaxed);
         while let Some((packed, compression)) = segment.next_packed()? {
-            self.check_stop()?;
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             let result = match compression.unpack(packed, &mut unpacked) {
                 Err(reason) => Err(reason),
                 Ok(()) => match unpacked.first() {
                     Some(&record::SERIES) => {
-                        let result = record::read_series(&unpacked, |r, labels| dealer.series(r, labels));
-                        dealer.settle();
-                        result.map_err(|_| "bad record")
+                        record::read_series(&unpacked, |r, labels| dealer.series(r, labels))
+                            .map_err(|_| "bad record")
                     }
                     Some(&record::SAMPLES) => {
                         record::read_samples(&unpacked, |r, _, t, v| dealer.sample(r, t, v))
@@ -332,6 +241,7 @@ impl Replay<'_> {
             if let Err(reason) = result {
                 bad.push(Damage { offset: segment.record_start, reason });
             }
+            self.progress.read_bytes.store(before + segment.good_end, Ordering::Relaxed);
         }
         segment.damage.extend(bad);
         Ok(ReadSegment { damage: segment.damage, good_end: segment.good_end, skipped })
@@ -345,20 +255,15 @@ struct ReadSegment {
 }
 
 /// Sorts what is read by worker.
-struct Dealer<'d, 'r, 's> {
-    replay: &'r Replay<'r>,
+struct Dealer {
+    refs: RefMap,
     pending: Vec<Work>,
     doors: Vec<SyncSender<Work>>,
-    foreign: &'d mut Foreign,
-    workers: &'d [Mutex<Worker<'r, 's>>],
 }
 
-impl<'r, 's> Dealer<'_, 'r, 's> {
+impl Dealer {
     fn series(&mut self, reference: u64, labels: Labels) {
-        if self.foreign.take_in(reference, &labels, self.replay) {
-            return;
-        }
-        let worker = self.replay.refs.shard_of(reference) % self.doors.len();
+        let worker = self.refs.shard_of(reference) % self.doors.len();
         self.pending[worker].series.push((reference, labels));
         if self.pending[worker].series.len() >= HANDFUL {
             self.send(worker);
@@ -367,38 +272,15 @@ impl<'r, 's> Dealer<'_, 'r, 's> {
 
     #[inline]
     fn sample(&mut self, reference: u64, t: i64, v: f64) {
-        let reference = self.foreign.own(reference);
-        let worker = self.replay.refs.shard_of(reference) % self.doors.len();
+        let worker = self.refs.shard_of(reference) % self.doors.len();
         self.pending[worker].samples.push((reference, t, v));
         if self.pending[worker].samples.len() >= HANDFUL {
             self.send(worker);
         }
     }
 
-    /// Finds the series of foreign references of the record that was just read.
-    fn settle(&mut self) {
-        if self.foreign.is_unsettled() {
-            let replay = self.replay;
-            self.with_shards(|foreign, shards| foreign.settle(shards, replay));
-        }
-    }
-
-    /// Lets `act` work on the shards when everything that was dealt is done.
-    fn with_shards(&mut self, act: impl FnOnce(&mut Foreign, &mut Shards<'_, 'r, 's>)) {
-        let (done, all_done) = sync_channel(self.doors.len());
-        for worker in 0..self.doors.len() {
-            self.pending[worker].barrier = Some(done.clone());
-            self.send(worker);
-        }
-        drop(done);
-        // A worker that has failed drops its work: its error is reported when it is joined.
-        while all_done.recv().is_ok() {}
-        let workers = self.workers.iter().map(Mutex::lock).collect();
-        act(self.foreign, &mut Shards { workers });
-    }
-
     fn send(&mut self, worker: usize) {
-        let fresh = Work { samples: Vec::with_capacity(HANDFUL), ..Work::default() };
+        let fresh = Work { series: Vec::new(), samples: Vec::with_capacity(HANDFUL) };
         let work = std::mem::replace(&mut self.pending[worker], fresh);
         // A worker that is gone has failed, and its error is reported when it is joined.
         let _ = self.doors[worker].send(work);
@@ -410,25 +292,15 @@ impl<'r, 's> Dealer<'_, 'r, 's> {
 }
 
 /// A shard that belongs to a worker for the time of the replay.
-pub(super) struct Own<'s> {
+struct Own<'s> {
     index: usize,
-    pub(super) data: &'s mut ShardData,
+    data: &'s mut ShardData,
     found: Vec<FoundChunk>,
     /// See [`held`].
     held: Vec<FoundChunk>,
 }
 
-impl Own<'_> {
-    /// Gives a series the chunks that files have of it.
-    pub(super) fn attach_found(&mut self, slot: u32, reference: u64) {
-        let start = self.found.partition_point(|c| c.series < reference);
-        let end = start + self.found[start..].partition_point(|c| c.series == reference);
-        attach(self.data, slot, &self.found[start..end]);
-    }
-}
-
-/// What a thread does. It is locked for each piece of work.
-pub(super) struct Worker<'r, 's> {
+struct Worker<'r, 's> {
     replay: &'r Replay<'r>,
     /// In order of index, which is the same modulo the number of workers.
     shards: Vec<Own<'s>>,
@@ -443,46 +315,24 @@ const NONE: u32 = u32::MAX;
 /// Samples whose memory is fetched together.
 const BLOCK: usize = 64;
 
-fn run_worker(worker: &Mutex<Worker<'_, '_>>, work: &Receiver<Work>) -> io::Result<Replayed> {
-    while let Ok(work) = work.recv() {
-        worker.lock().handle(&work)?;
-    }
-    worker.lock().end()
-}
-
-impl<'r, 's> Worker<'r, 's> {
-    fn new(replay: &'r Replay<'r>) -> Self {
-        Worker { replay, shards: Vec::new(), done: Replayed::default(), slots: Vec::new(), touched: 0 }
-    }
-
-    fn handle(&mut self, work: &Work) -> io::Result<()> {
-        for (reference, labels) in &work.series {
-            self.create(*reference, labels);
-        }
-        self.append(&work.samples);
-        for own in &mut self.shards {
-            if own.data.unwritten.len() >= UNWRITTEN {
-                write(own, self.replay)?;
+impl Worker<'_, '_> {
+    fn run(mut self, work: &Receiver<Work>) -> io::Result<Replayed> {
+        while let Ok(work) = work.recv() {
+            for (reference, labels) in &work.series {
+                self.create(*reference, labels);
+            }
+            self.append(&work.samples);
+            for own in &mut self.shards {
+                if own.data.unwritten.len() >= UNWRITTEN {
+                    write(own, self.replay)?;
+                }
             }
         }
-        if let Some(barrier) = &work.barrier {
-            // Nobody waits any more when the replay ends early.
-            let _ = barrier.send(());
-        }
-        Ok(())
-    }
-
-    fn end(&mut self) -> io::Result<Replayed> {
         for own in &mut self.shards {
             held::use_what_the_log_lacks(own.data, &own.held, self.replay.refs, self.replay.chunk_files)?;
             write(own, self.replay)?;
         }
-        Ok(std::mem::take(&mut self.done))
-    }
-
-    pub(super) fn own(&mut self, shard: usize) -> &mut Own<'s> {
-        let position = self.shards.partition_point(|own| own.index < shard);
-        &mut self.shards[position]
+        Ok(self.done)
     }
 
     fn position(&self, reference: u64) -> usize {
@@ -490,26 +340,29 @@ impl<'r, 's> Worker<'r, 's> {
         self.shards.partition_point(|own| own.index < shard)
     }
 
-    pub(super) fn create(&mut self, reference: u64, labels: &Labels) {
-        // A checkpoint and the segments after it may both have a series.
-        if let Some(slot) = self.create_bare(reference, labels) {
-            let position = self.position(reference);
-            self.shards[position].attach_found(slot, reference);
-        }
-    }
-
-    /// Without the chunks that files have of it; `None` when there is one with that reference.
-    pub(super) fn create_bare(&mut self, reference: u64, labels: &Labels) -> Option<u32> {
+    fn create(&mut self, reference: u64, labels: &Labels) {
         let position = self.position(reference);
-        let id = self.replay.refs.id_of(reference).filter(|&id| id < MAX_ID)?;
-        let Own { index, data, .. } = &mut self.shards[position];
+        let Some(id) = self.replay.refs.id_of(reference).filter(|&id| id < MAX_ID) else { return };
+        let Own { index, data, found, .. } = &mut self.shards[position];
+        // A checkpoint and the segments after it may both have a series.
         if data.slot_of(id).is_some() {
-            return None;
+            return;
         }
-        let slot = data.create(id, labels)?;
+        let Some(slot) = data.create(id, labels) else { return };
         data.next_id = data.next_id.max(id + 1);
         self.replay.lookup.lock(hash(self.replay.hasher, labels)).insert(Location::new(*index, slot));
-        Some(slot)
+        let start = found.partition_point(|c| c.series < reference);
+        let (series, slab) = data.series_and_slab(slot);
+        let mut last = None;
+        for chunk in found[start..].iter().take_while(|c| c.series == reference) {
+            if last.is_some_and(|last| chunk.min_time <= last) {
+                continue;
+            }
+            let entry = ClosedChunk::in_file(chunk.min_time, chunk.max_time, chunk.file, chunk.offset);
+            if closed::push(slab, &mut series.closed, entry).is_some() {
+                last = Some(chunk.max_time);
+            }
+        }
     }
 
     fn append(&mut self, samples: &[(u64, i64, f64)]) {
@@ -539,25 +392,11 @@ impl<'r, 's> Worker<'r, 's> {
                 // What is refused is in a mapped chunk already, or was refused when it was written.
                 let Ok(done) = series.append(slab, self.replay.rules, t, v) else { continue };
                 self.done.samples += 1;
-                self.done.min_time = self.done.min_time.min(t);
-                self.done.max_time = self.done.max_time.max(t);
-                if done == Appended::Cut {
-                    self.done.cut += 1;
-                    if had_open && series.id < MAX_ID {
-                        data.unwritten.push(slot);
-                    }
+                if done == Appended::Cut && had_open {
+                    data.unwritten.push(slot);
                 }
             }
         }
-    }
-}
-
-/// Appends a sample that was moved here from a chunk in memory. What the series has already is refused.
-pub(super) fn append_sample(data: &mut ShardData, slot: u32, rules: &CutRules, t: i64, v: f64) {
-    let (series, slab) = data.series_and_slab(slot);
-    let had_open = series.open_samples() > 0;
-    if series.append(slab, rules, t, v) == Ok(Appended::Cut) && had_open {
-        data.unwritten.push(slot);
     }
 }
 
@@ -569,7 +408,7 @@ fn write(own: &mut Own<'_>, replay: &Replay<'_>) -> io::Result<()> {
     Ok(())
 }
 
-pub(super) fn hash(hasher: &foldhash::quality::FixedState, labels: &Labels) -> u64 {
+fn hash(hasher: &foldhash::quality::FixedState, labels: &Labels) -> u64 {
     use std::hash::{BuildHasher, Hasher};
     let mut hasher = hasher.build_hasher();
     hasher.write(labels.as_bytes());

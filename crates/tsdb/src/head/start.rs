@@ -1,21 +1,21 @@
 //! Opening a head: it takes samples at once, and becomes readable when [`Head::replay`] has read the log.
 //!
-//! The log is read in three stretches. First what the last process left, on all cores; then, while appends go on, what
-//! was written meanwhile, again and again until little is left; then appends wait for as long as it takes to read that
-//! little, and from there on they go to the shards.
+//! First comes what the last process left, on all cores; then, while appends go on, what was appended meanwhile, again
+//! and again until little is left; then appends wait for as long as it takes to read that little, and from there on
+//! they go to the shards.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use exposition::Registry;
 use parking_lot::{Mutex, RwLock};
 
-use super::foreign::Foreign;
-use super::replay::{Replay, Replayed};
-use super::young::Young;
+use super::replay::Replay;
+use super::young::{self, Young};
 use super::{Head, HeadOptions, NO_MAX, NO_MIN, OpenError, index, maintain, random_seed};
 use crate::chunk_files::ChunkFiles;
 use crate::dir_lock::DirLock;
@@ -25,9 +25,9 @@ use crate::metrics::Metrics;
 use crate::ooo::{self, OutOfOrder};
 use crate::series::CutRules;
 use crate::shard::{RefMap, Shard, ShardData};
-use crate::wal::{Position, Wal, repair, segments};
+use crate::wal::{Wal, repair, segments};
 
-/// So much of the log is read while appends wait, at most, as long as reading is faster than writing.
+/// While more than that comes in the time of reading what came, appends do not wait.
 const LITTLE: u64 = 256 * 1024;
 /// How often it is tried to get there.
 const ROUNDS: usize = 100;
@@ -35,8 +35,10 @@ const ROUNDS: usize = 100;
 /// What [`Head::replay`] has to do.
 pub(super) struct Unread {
     opened: Instant,
-    /// The log that is written begins here.
-    begin: Position,
+    /// The log that is written begins with this segment.
+    segment: u32,
+    /// See [`young::left_over`].
+    left_over: Vec<PathBuf>,
 }
 
 impl Head {
@@ -89,6 +91,9 @@ impl Head {
         )
         .map_err(failed(&wal_dir))?;
 
+        let left_over = young::left_over(dir).map_err(failed(dir))?;
+        let young = Young::new(dir, options.wal_segment_size, options.wal_compression);
+
         let shard_count = match options.shards {
             0 => std::thread::available_parallelism().map_or(2, usize::from) * 2,
             n => n,
@@ -125,13 +130,12 @@ impl Head {
             series: AtomicUsize::new(0),
             chunks: AtomicUsize::new(0),
             gone: Mutex::default(),
-            aliases: OnceLock::new(),
+            aliases: RwLock::new(HashMap::new()),
             maintaining: Mutex::new(()),
             scratch: Mutex::default(),
-            unread: Mutex::new(Some(Unread { opened, begin: Position { segment, offset: 0 } })),
-            young: RwLock::new(Some(Young::new(segment))),
+            unread: Mutex::new(Some(Unread { opened, segment, left_over })),
+            young: RwLock::new(Some(young)),
             live: AtomicBool::new(false),
-            last_young_segment: AtomicU32::new(u32::MAX),
             replay: Arc::default(),
             metrics,
             closed: AtomicBool::new(false),
@@ -147,16 +151,39 @@ impl Head {
     ///
     /// # Errors
     /// When files cannot be read or written, or the head was closed meanwhile. Nothing that was appended is lost then:
-    /// the next start finds it in the log.
+    /// the next start finds it.
     pub fn replay(&self) -> Result<(), OpenError> {
         // Held to the end: `close` waits for it.
         let mut unread = self.unread.lock();
-        let Some(Unread { opened, begin }) = unread.take() else { return Ok(()) };
+        let Some(Unread { opened, segment, left_over }) = unread.take() else { return Ok(()) };
+        let chunks_dir = self.dir.join("chunks_head");
+        self.read_log(segment)?;
+        for shard in 0..self.shards.len() {
+            let _order = self.shards[shard].order.lock();
+            self.write_closed_chunks(shard).map_err(failed(&chunks_dir))?;
+        }
+        let appended = self.join_young(&left_over).map_err(self.stopped())?;
+
+        self.metrics.replay_seconds.set(opened.elapsed().as_secs_f64());
+        self.note_times();
+        self.note_sizes();
+        tracing::info!(
+            series = self.series.load(Ordering::Relaxed),
+            samples_meanwhile = appended,
+            seconds = opened.elapsed().as_secs_f64(),
+            "the write-ahead log was replayed"
+        );
+        // What came meanwhile is in the log; it must be on the disk before the copy is deleted.
+        self.sync().and_then(|()| young::delete(&self.dir)).map_err(failed(&self.dir))
+    }
+
+    /// Fills the shards with what the last process left: mapped chunks, and the log before `segment`.
+    fn read_log(&self, segment: u32) -> Result<(), OpenError> {
         let chunks_dir = self.dir.join("chunks_head");
         let mut shards: Vec<ShardData> =
             (0..self.shards.len()).map(|i| ShardData::new(i, self.seed)).collect();
-        let mut foreign = Foreign::new(self.refs, shards.len());
-        let replay = Replay {
+        let scan = self.chunk_files.scan().map_err(failed(&chunks_dir))?;
+        let (replayed, late) = Replay {
             wal_dir: &self.wal_dir,
             rules: &self.rules,
             refs: self.refs,
@@ -165,75 +192,62 @@ impl Head {
             chunk_files: &self.chunk_files,
             lookup: &self.lookup,
             hasher: &self.hasher,
-            wal: &self.wal,
+            end: segment,
             stop: &self.closed,
-        };
-
-        let scan = self.chunk_files.scan().map_err(failed(&chunks_dir))?;
-        let (mut done, late) =
-            replay.run(&mut shards, scan, &mut foreign, begin.segment).map_err(self.stopped())?;
+        }
+        .run(&mut shards, scan)
+        .map_err(self.stopped())?;
         let indexed = index::index(&mut shards, &self.lookup, self.refs, &self.chunk_files)
             .map_err(failed(&chunks_dir))?;
-        foreign.follow_joins(&indexed.aliases);
-        // What was counted so far is part of what the index counted.
-        done.cut = 0;
-
-        let mut late = self.replay_late(&mut shards, &late, &foreign, &indexed.aliases)?;
-
-        let mut at = begin;
-        for _ in 0..ROUNDS {
-            let end = self.wal.position();
-            if end.segment == at.segment && end.offset - at.offset <= LITTLE {
-                break;
-            }
-            done += replay.follow(&mut shards, &mut foreign, at, end).map_err(self.stopped())?;
-            at = end;
-        }
-        let waiting = Instant::now();
-        let mut young = self.young.write();
-        // Also series that have no samples yet.
-        self.wal.commit(&[], crate::Compression::None).map_err(failed(&self.wal_dir))?;
-        let end = self.wal.position();
-        done += replay.follow(&mut shards, &mut foreign, at, end).map_err(self.stopped())?;
-        // Series that the replay made are in the log before samples under their references are.
-        self.wal.commit(&[], crate::Compression::None).map_err(failed(&self.wal_dir))?;
-
-        self.series.store(shards.iter().map(ShardData::live).sum(), Ordering::Relaxed);
-        self.chunks.store(indexed.chunks + late.chunks + done.cut, Ordering::Relaxed);
-        self.min_time.store(indexed.min_time.min(done.min_time), Ordering::Relaxed);
-        self.max_time.store(indexed.max_time.max(done.max_time), Ordering::Relaxed);
+        let mut aliases = indexed.aliases;
+        let late = self.replay_late(&mut shards, &late, &aliases)?;
+        aliases.extend(late.aliases);
+        let series = shards.iter().map(ShardData::live).sum();
+        self.series.store(series, Ordering::Relaxed);
+        self.metrics.series_created.add(series as f64);
+        self.chunks.store(indexed.chunks + late.chunks, Ordering::Relaxed);
+        self.min_time.store(indexed.min_time, Ordering::Relaxed);
+        self.max_time.store(indexed.max_time, Ordering::Relaxed);
+        *self.aliases.write() = aliases;
         for (shard, data) in self.shards.iter().zip(shards) {
             *shard.data.write() = data;
         }
-        let mut aliases = foreign.aliases;
-        aliases.extend(indexed.aliases);
-        aliases.extend(std::mem::take(&mut late.aliases));
-        let _ = self.aliases.set(aliases);
-        self.last_young_segment.store(self.wal.position().segment, Ordering::Relaxed);
-        *young = None;
+        tracing::info!(
+            series,
+            samples = replayed.samples,
+            out_of_order = late.samples,
+            "the write-ahead log was read"
+        );
+        Ok(())
+    }
+
+    /// Appends what came since the start, and before it to processes that did not get to this point. From here on
+    /// appends go to the shards. Returns the number of samples.
+    fn join_young(&self, left_over: &[PathBuf]) -> io::Result<usize> {
+        let mut reader = young::Reader::new(self);
+        for path in left_over {
+            reader.read_file(path)?;
+        }
+        for _ in 0..ROUNDS {
+            let gate = self.young.read();
+            let Some(young) = &*gate else { break };
+            if reader.catch_up(young)? < LITTLE {
+                break;
+            }
+        }
+        let waiting = Instant::now();
+        let mut gate = self.young.write();
+        if let Some(young) = &*gate {
+            reader.catch_up(young)?;
+        }
+        *gate = None;
         self.live.store(true, Ordering::Release);
-        drop(young);
+        drop(gate);
         tracing::debug!(
             seconds = waiting.elapsed().as_secs_f64(),
             "appends waited for the end of the replay"
         );
-
-        for shard in 0..self.shards.len() {
-            let _order = self.shards[shard].order.lock();
-            self.write_closed_chunks(shard).map_err(failed(&chunks_dir))?;
-        }
-        self.metrics.series_created.add(self.series.load(Ordering::Relaxed) as f64);
-        self.metrics.replay_seconds.set(opened.elapsed().as_secs_f64());
-        self.note_times();
-        self.note_sizes();
-        tracing::info!(
-            series = self.series.load(Ordering::Relaxed),
-            samples = done.samples,
-            out_of_order = late.samples,
-            seconds = opened.elapsed().as_secs_f64(),
-            "the write-ahead log was replayed"
-        );
-        Ok(())
+        Ok(reader.samples)
     }
 
     /// Whether the log was replayed: what was appended can be read.
@@ -255,14 +269,4 @@ impl Head {
 pub(super) fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
     let path = path.to_path_buf();
     move |source| OpenError::Io { path, source }
-}
-
-impl std::ops::AddAssign for Replayed {
-    fn add_assign(&mut self, more: Replayed) {
-        self.samples += more.samples;
-        self.cut += more.cut;
-        self.unknown += more.unknown;
-        self.min_time = self.min_time.min(more.min_time);
-        self.max_time = self.max_time.max(more.max_time);
-    }
 }
