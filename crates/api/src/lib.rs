@@ -3,6 +3,7 @@
 //! The path of a request: [`server`](serve) accepts and bounds connections → `routes` finds the handler →
 //! the handler reads its parameters, asks engine, store or scraper, and writes JSON → `reply` compresses.
 
+mod admin;
 mod json;
 mod lifecycle;
 mod metrics;
@@ -53,6 +54,8 @@ pub struct Options {
     pub max_samples: u64,
     /// Whether `/-/reload` and `/-/quit` are served.
     pub enable_lifecycle: bool,
+    /// Whether `/api/v1/admin/tsdb` may be used.
+    pub enable_admin: bool,
     /// Origins that browsers may call from.
     pub cors_origin: model::Regex,
 }
@@ -127,8 +130,7 @@ pub struct Api {
     options: Options,
     engine: Arc<Engine>,
     store: Arc<dyn Select>,
-    head: Arc<tsdb::Head>,
-    blocks: Arc<block::Blocks>,
+    db: Arc<tsdb::Db>,
     scrape: Arc<scrape::Manager>,
     runtime: Arc<dyn Runtime>,
     registry: Registry,
@@ -143,9 +145,7 @@ impl Api {
     pub fn new(
         options: Options,
         engine: Arc<Engine>,
-        store: Arc<dyn Select>,
-        head: Arc<tsdb::Head>,
-        blocks: Arc<block::Blocks>,
+        db: Arc<tsdb::Db>,
         scrape: Arc<scrape::Manager>,
         runtime: Arc<dyn Runtime>,
         registry: Registry,
@@ -157,9 +157,8 @@ impl Api {
         Arc::new(Api {
             options,
             engine,
-            store,
-            head,
-            blocks,
+            store: Arc::clone(&db) as _,
+            db,
             scrape,
             runtime,
             registry,

@@ -77,6 +77,7 @@ pub(crate) enum ErrorKind {
     Timeout,
     Canceled,
     Internal,
+    Unavailable,
 }
 
 impl ErrorKind {
@@ -87,6 +88,7 @@ impl ErrorKind {
             ErrorKind::Timeout => "timeout",
             ErrorKind::Canceled => "canceled",
             ErrorKind::Internal => "internal",
+            ErrorKind::Unavailable => "unavailable",
         }
     }
 
@@ -97,7 +99,8 @@ impl ErrorKind {
             // The code that nginx uses for a client that went away; the client rarely sees it.
             ErrorKind::Canceled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             ErrorKind::Timeout => StatusCode::SERVICE_UNAVAILABLE,
-            ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            // As Prometheus, whose table of codes does not know "unavailable".
+            ErrorKind::Internal | ErrorKind::Unavailable => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }

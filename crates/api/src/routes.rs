@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 
 use crate::reply::{Answer, Coding, Reply, compress};
 use crate::request::{Params, Request};
-use crate::{Api, lifecycle, page, query, self_metrics, series, status, targets};
+use crate::{Api, admin, lifecycle, page, query, self_metrics, series, status, targets};
 
 type Handler = fn(Arc<Api>, Request) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
 
@@ -23,6 +23,7 @@ struct Route {
 
 const GET: &[Method] = &[Method::GET];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
+const POST_PUT: &[Method] = &[Method::POST, Method::PUT];
 const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
 /// The handler says itself which methods it takes.
 const ANY: &[Method] = &[];
@@ -64,7 +65,13 @@ const API: &[Route] = &[
     route!(GET, "/api/v1/status/tsdb", status::tsdb),
     route!(GET, "/api/v1/status/tsdb/blocks", status::blocks),
     route!(GET, "/api/v1/status/self_metrics", self_metrics::self_metrics),
+    route!(POST_PUT, "/api/v1/admin/tsdb/delete_series", admin::delete_series),
+    route!(POST_PUT, "/api/v1/admin/tsdb/clean_tombstones", admin::clean_tombstones),
+    route!(POST_PUT, "/api/v1/admin/tsdb/snapshot", admin::snapshot),
 ];
+
+/// The only one of them that has an answer before the log is replayed.
+const WHILE_STARTING: &str = "/api/v1/status/walreplay";
 
 /// Everything else.
 const PLAIN: &[Route] = &[
@@ -152,7 +159,10 @@ async fn api_call(api: Arc<Api>, mut request: Request) -> (&'static str, Reply) 
         if !route.methods.contains(&request.method) {
             return (route.pattern, method_not_allowed(route.methods, &request.method));
         }
-        let mut reply = run(Arc::clone(&api), route, request).await;
+        let mut reply = match api.runtime.is_ready() || route.pattern == WHILE_STARTING {
+            true => run(Arc::clone(&api), route, request).await,
+            false => Reply::text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        };
         add_cors(&api, &origin, &mut reply);
         compress(&mut reply, coding);
         return (route.pattern, reply);

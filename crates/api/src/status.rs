@@ -76,7 +76,7 @@ pub(crate) async fn runtime_info(api: Arc<Api>, _: Request) -> Answer {
 }
 
 pub(crate) async fn wal_replay(api: Arc<Api>, _: Request) -> Answer {
-    let replay = api.head.replay_progress();
+    let replay = api.db.head().replay_progress();
     let mut out = String::from("{");
     for (name, segment) in [("min", &replay.min), ("max", &replay.max), ("current", &replay.current)] {
         json::raw_field(&mut out, name, segment.load(Ordering::Relaxed));
@@ -96,7 +96,7 @@ pub(crate) async fn tsdb(api: Arc<Api>, request: Request) -> Answer {
     if limit > MAX_TOP {
         return Err(ApiError::bad_data(format!("limit must not exceed {MAX_TOP}")));
     }
-    let stats = tokio::task::spawn_blocking(move || api.head.stats(limit))
+    let stats = tokio::task::spawn_blocking(move || api.db.head().stats(limit))
         .await
         .map_err(|e| ApiError::new(crate::reply::ErrorKind::Internal, e.to_string()))?;
     let mut out = String::from(r#"{"headStats":{"#);
@@ -130,7 +130,7 @@ pub(crate) async fn tsdb(api: Arc<Api>, request: Request) -> Answer {
 
 /// What the blocks that are served say about themselves.
 pub(crate) async fn blocks(api: Arc<Api>, _: Request) -> Answer {
-    let metas: Vec<String> = api.blocks.current().iter().map(|block| block.meta().to_json()).collect();
+    let metas: Vec<String> = api.db.blocks().current().iter().map(|block| block.meta().to_json()).collect();
     Ok(success(&format!(r#"{{"blocks":[{}]}}"#, metas.join(",")), &[], &[]))
 }
 

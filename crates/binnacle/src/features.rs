@@ -11,6 +11,7 @@ pub(crate) struct Features {
     pub(crate) delayed_name_removal: bool,
     pub(crate) per_step_stats: bool,
     pub(crate) extra_scrape_metrics: bool,
+    pub(crate) delayed_compaction: bool,
 }
 
 /// On for good in Prometheus 3.14, or without meaning: taken and ignored, as there.
@@ -23,10 +24,9 @@ const NO_OPS: [&str; 5] = [
 ];
 
 /// Known to Prometheus, not yet here: refused, so that nobody believes they are on.
-const NOT_YET: [&str; 15] = [
+const NOT_YET: [&str; 14] = [
     "auto-reload-config",
     "created-timestamp-zero-ingestion",
-    "delayed-compaction",
     "exemplar-storage",
     "histograms-st-encoding",
     "memory-snapshot-on-shutdown",
@@ -53,6 +53,7 @@ impl Features {
                 "promql-binop-fill-modifiers" => features.binop_fill_modifiers = true,
                 "promql-delayed-name-removal" => features.delayed_name_removal = true,
                 "promql-per-step-stats" => features.per_step_stats = true,
+                "delayed-compaction" => features.delayed_compaction = true,
                 "extra-scrape-metrics" => features.extra_scrape_metrics = true,
                 _ if NO_OPS.contains(&name) => {}
                 _ if NOT_YET.contains(&name) => {

@@ -1,9 +1,8 @@
 //! Reading the configuration, wherever it comes from.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use config::{Config, Job, LoadOptions, Millis, Retention};
+use config::{Config, Job, LoadOptions, Retention};
 use model::number::quote;
 
 /// Where the configuration comes from.
@@ -34,7 +33,7 @@ pub(crate) struct LoadError {
 }
 
 /// Reads and checks; what the file asks for and is not there yet is refused by name.
-pub(crate) fn load(source: &ConfigSource, retention: Duration) -> Result<Loaded, LoadError> {
+pub(crate) fn load(source: &ConfigSource, retention: &Retention) -> Result<Loaded, LoadError> {
     let (file, text) = match source {
         ConfigSource::File(path) => (path.display().to_string(), std::fs::read_to_string(path)),
         ConfigSource::Embedded { text, name } => ((*name).to_owned(), Ok(text.clone())),
@@ -43,12 +42,7 @@ pub(crate) fn load(source: &ConfigSource, retention: Duration) -> Result<Loaded,
     let text = text.map_err(|e| refused(e.to_string(), format!("error: cannot read {file}: {e}\n")))?;
     let directory = Path::new(&file).parent().unwrap_or(Path::new(""));
     let environment = |name: &str| std::env::var(name).ok();
-    let retention = Millis(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
-    let options = LoadOptions {
-        environment: &environment,
-        directory,
-        default_retention: Retention { time: retention, ..Retention::default() },
-    };
+    let options = LoadOptions { environment: &environment, directory, default_retention: retention.clone() };
     let in_file = |e: config::ConfigError| refused(format!("parsing YAML file {file}: {e}"), e.report(&file));
     let config = config::load(&text, &options).map_err(in_file)?;
     for name in config.unset_variables() {

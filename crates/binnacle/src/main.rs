@@ -10,6 +10,8 @@ mod logging;
 mod runtime;
 mod server_flags;
 mod signals;
+mod storage;
+mod storage_flags;
 mod tool;
 mod unsupported;
 mod up;

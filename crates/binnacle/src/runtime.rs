@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::load::{ConfigSource, Loaded, load};
+use crate::storage;
 use crate::wiring::{Options, hostname};
 
 /// What holds the configuration and puts a new one in force.
@@ -19,12 +20,13 @@ pub(crate) struct Runtime {
     ready: AtomicBool,
     /// The configuration in force, as YAML; the lock also keeps reloads apart.
     running: Mutex<String>,
+    /// What is kept, for people.
+    storage_retention: Mutex<String>,
     last_config_time: AtomicI64,
     last_reload_ok: AtomicBool,
     scrape: Arc<scrape::Manager>,
     discovery: discovery::Manager,
-    head: Arc<tsdb::Head>,
-    blocks: Arc<block::Blocks>,
+    db: Arc<tsdb::Db>,
     metrics: Metrics,
     stop: CancellationToken,
     reactor: tokio::runtime::Handle,
@@ -58,8 +60,7 @@ impl Runtime {
         started: SystemTime,
         scrape: Arc<scrape::Manager>,
         discovery: discovery::Manager,
-        head: Arc<tsdb::Head>,
-        blocks: Arc<block::Blocks>,
+        db: Arc<tsdb::Db>,
         registry: &Registry,
         stop: CancellationToken,
     ) -> Runtime {
@@ -83,12 +84,12 @@ impl Runtime {
             started: millis_since_epoch(started),
             ready: AtomicBool::new(false),
             running: Mutex::new(String::new()),
+            storage_retention: Mutex::default(),
             last_config_time: AtomicI64::new(0),
             last_reload_ok: AtomicBool::new(false),
             scrape,
             discovery,
-            head,
-            blocks,
+            db,
             metrics,
             stop,
             reactor: tokio::runtime::Handle::current(),
@@ -107,8 +108,8 @@ impl Runtime {
         let scraped = jobs.iter().map(|job| job.scrape.clone()).collect();
         self.scrape.apply(scraped)?;
         self.discovery.apply(jobs.into_iter().map(|job| (job.scrape.name, job.providers)));
-        self.head.set_retention(config.retention_time());
-        self.blocks.set_retention(config.retention_time());
+        storage::apply(&self.db, &config);
+        *self.storage_retention.lock() = storage::shown_retention(&config.retention());
         *running = config.effective_yaml();
         let now = now_millis();
         self.last_config_time.store(now, Ordering::Relaxed);
@@ -147,24 +148,23 @@ impl api::Runtime for Runtime {
     }
 
     fn runtime_info(&self) -> api::RuntimeInfo {
-        let retention = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
         api::RuntimeInfo {
             start_time: self.started,
             cwd: std::env::current_dir().map_or_else(|_| String::new(), |d| d.display().to_string()),
             hostname: hostname(),
             reload_config_success: self.last_reload_ok.load(Ordering::Relaxed),
             last_config_time: self.last_config_time.load(Ordering::Relaxed),
-            corruption_count: self.head.corruptions(),
+            corruption_count: self.db.head().corruptions(),
             threads: own_threads(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            storage_retention: model::duration::format(retention),
+            storage_retention: self.storage_retention.lock().clone(),
         }
     }
 
     fn reload(&self) -> Result<(), String> {
         let began = std::time::Instant::now();
         let mut report = String::new();
-        let reloaded = load(&self.source, self.options.retention)
+        let reloaded = load(&self.source, &storage::flagged_retention(&self.options.storage))
             .map_err(|e| {
                 report.clone_from(&e.report);
                 e.to_string()

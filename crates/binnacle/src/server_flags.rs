@@ -10,14 +10,17 @@ use model::{Regex, duration};
 use crate::features::Features;
 use crate::load::ConfigSource;
 use crate::logging;
+use crate::storage_flags::StorageFlags;
 use crate::wiring::{self, Options};
 
 /// Flags that take no value; kingpin, and so Prometheus, also knows each as `--no-NAME`.
 const BOOLEANS: &[&str] = &[
+    "web.enable-admin-api",
     "web.enable-lifecycle",
     "scrape.adjust-timestamps",
     "storage.tsdb.no-lockfile",
     "storage.tsdb.wal-compression",
+    "storage.tsdb.allow-overlapping-compaction",
     "auto-gomaxprocs",
     "auto-gomemlimit",
 ];
@@ -60,29 +63,16 @@ pub(crate) struct CommonFlags {
     #[arg(long = "web.enable-lifecycle", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
     enable_lifecycle: bool,
 
+    /// Serve the API that deletes series and takes snapshots
+    #[arg(long = "web.enable-admin-api", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    enable_admin_api: bool,
+
     /// Origins that browsers may call the API from, as an anchored regular expression
     #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*")]
     cors_origin: String,
 
-    /// Directory of the data
-    #[arg(long = "storage.tsdb.path", value_name = "DIR", default_value = "data/")]
-    storage_path: PathBuf,
-
-    /// How long samples are kept
-    #[arg(long = "storage.tsdb.retention.time", value_name = "DURATION", default_value = "15d", value_parser = parse_duration)]
-    retention_time: Duration,
-
-    /// Open the data directory without a lock file
-    #[arg(long = "storage.tsdb.no-lockfile", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide = true)]
-    no_lockfile: bool,
-
-    /// Compress the log
-    #[arg(long = "storage.tsdb.wal-compression", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", hide = true)]
-    wal_compression: bool,
-
-    /// Series beyond this are refused, while scraping the known ones goes on; 0: no limit
-    #[arg(long = "storage.tsdb.max-series", value_name = "N", default_value_t = 0)]
-    max_series: usize,
+    #[command(flatten)]
+    storage: StorageFlags,
 
     /// How far back a query looks for a series' newest sample
     #[arg(long = "query.lookback-delta", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
@@ -147,11 +137,7 @@ impl CommonFlags {
         logging::init(self.log_level, self.log_format);
         let features = Features::parse(&self.enable_feature)?;
         let cors_origin = Regex::new(&self.cors_origin).context("--web.cors.origin")?;
-        if !self.wal_compression {
-            anyhow::bail!(
-                "--no-storage.tsdb.wal-compression is not supported yet: leave it out to start with it"
-            );
-        }
+        let storage = self.storage.resolve(features)?;
         let external_path = path_of_url(&self.external_url)?;
         let route_prefix = match &self.route_prefix {
             Some(prefix) => normal_prefix(prefix),
@@ -166,11 +152,9 @@ impl CommonFlags {
             read_timeout: self.read_timeout,
             max_connections: self.max_connections,
             enable_lifecycle: self.enable_lifecycle,
+            enable_admin: self.enable_admin_api,
             cors_origin,
-            storage_path: self.storage_path.clone(),
-            retention: self.retention_time,
-            no_lockfile: self.no_lockfile,
-            max_series: self.max_series,
+            storage,
             lookback_delta: self.lookback_delta,
             query_timeout: self.query_timeout,
             query_max_concurrency: self.query_max_concurrency,
@@ -204,12 +188,8 @@ impl CommonFlags {
             ("scrape.adjust-timestamps", self.adjust_timestamps.to_string()),
             ("scrape.discovery-reload-interval", time(self.discovery_reload_interval)),
             ("scrape.timestamp-tolerance", time(self.timestamp_tolerance)),
-            ("storage.tsdb.max-series", self.max_series.to_string()),
-            ("storage.tsdb.no-lockfile", self.no_lockfile.to_string()),
-            ("storage.tsdb.path", self.storage_path.display().to_string()),
-            ("storage.tsdb.retention.time", time(self.retention_time)),
-            ("storage.tsdb.wal-compression", self.wal_compression.to_string()),
             ("web.cors.origin", self.cors_origin.clone()),
+            ("web.enable-admin-api", self.enable_admin_api.to_string()),
             ("web.enable-lifecycle", self.enable_lifecycle.to_string()),
             ("web.external-url", self.external_url.clone()),
             ("web.listen-address", self.listen_address.join(",")),
@@ -220,7 +200,10 @@ impl CommonFlags {
                 if route_prefix.is_empty() { "/".to_owned() } else { route_prefix.to_owned() },
             ),
         ];
-        values.map(|(name, value)| (name.to_owned(), value)).into()
+        let mut all = self.storage.values();
+        all.extend(values.map(|(name, value)| (name.to_owned(), value)));
+        all.sort();
+        all
     }
 }
 
@@ -233,7 +216,7 @@ pub(crate) fn expand_negations(args: Vec<String>) -> Vec<String> {
     args.into_iter().map(expand).collect()
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let millis = duration::parse(text).map_err(|e| format!("{e} (write it like 30s, 5m or 1h30m)"))?;
     u64::try_from(millis).map(Duration::from_millis).map_err(|_| "must not be negative".to_owned())
 }

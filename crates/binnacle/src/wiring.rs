@@ -1,6 +1,5 @@
 //! Puts the parts together, in the order in which a sample passes them, and takes them apart again.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::features::Features;
 use crate::load::{ConfigSource, Loaded, load};
 use crate::runtime::Runtime;
-use crate::{build, signals};
-
-/// How often data past its retention is looked for.
-const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60);
+use crate::storage_flags::StorageOptions;
+use crate::{build, signals, storage};
 
 /// What the flags say, checked.
 #[derive(Debug, Clone)]
@@ -27,11 +24,9 @@ pub(crate) struct Options {
     pub(crate) read_timeout: Duration,
     pub(crate) max_connections: usize,
     pub(crate) enable_lifecycle: bool,
+    pub(crate) enable_admin: bool,
     pub(crate) cors_origin: Regex,
-    pub(crate) storage_path: PathBuf,
-    pub(crate) retention: Duration,
-    pub(crate) no_lockfile: bool,
-    pub(crate) max_series: usize,
+    pub(crate) storage: StorageOptions,
     pub(crate) lookback_delta: Duration,
     pub(crate) query_timeout: Duration,
     pub(crate) query_max_concurrency: usize,
@@ -61,7 +56,7 @@ pub(crate) fn run(options: &Options, source: ConfigSource) -> anyhow::Result<()>
         ],
     );
     // A wrong configuration is refused before anything is touched.
-    let first = load(&source, options.retention)
+    let first = load(&source, &storage::flagged_retention(&options.storage))
         .map_err(|e| anyhow::anyhow!("the configuration is refused\n{}", e.report))?;
     let tokio = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -92,8 +87,7 @@ async fn serve(
         waiting.push(tokio::spawn(async move { api::serve_starting(listener, &prefix, opened).await }));
     }
 
-    let head = open_head(options, &registry).await?;
-    let blocks = open_blocks(options, &registry).await?;
+    let db = open_storage(options, &registry).await?;
     // From here on requests wait the moment until they can be answered in full.
     opened.cancel();
     let mut listeners = Vec::new();
@@ -104,7 +98,7 @@ async fn serve(
     let discovery = discovery::Manager::new("scrape", &discovery_metrics, options.discovery_interval);
     let scrape = Arc::new(scrape::Manager::new(
         scrape::ManagerOptions { timestamp_tolerance: options.timestamp_tolerance, ..Default::default() },
-        Arc::clone(&head) as Arc<dyn storage::Append>,
+        Arc::clone(&db) as Arc<dyn ::storage::Append>,
         &registry,
     ));
     let follow = tokio::spawn({
@@ -118,88 +112,83 @@ async fn serve(
         started,
         Arc::clone(&scrape),
         discovery,
-        Arc::clone(&head),
-        Arc::clone(&blocks),
+        Arc::clone(&db),
         &registry,
         stop.clone(),
     ));
     runtime.apply(first).context("the configuration cannot be put in force")?;
     signals::handle(Arc::clone(&runtime), stop.clone())?;
-    let maintenance = tokio::spawn(maintain(Arc::clone(&head), Arc::clone(&blocks), stop.clone()));
-
-    let api = build_api(options, &head, &blocks, &scrape, &runtime, &registry)?;
+    let api = build_api(options, &db, &scrape, &runtime, &registry)?;
     let servers: Vec<_> = listeners
         .into_iter()
         .map(|listener| tokio::spawn(api::serve(Arc::clone(&api), listener, stop.clone())))
         .collect();
-    runtime.set_ready();
-    announce(options);
+    // Scraping runs already: what it brings is in the log, and can be read when the rest of the log is.
+    let replayed = replay(&db, &stop).await;
+    let upkeep = replayed.as_ref().is_ok_and(|replayed| *replayed).then(|| {
+        runtime.set_ready();
+        announce(options);
+        let db = Arc::clone(&db);
+        std::thread::Builder::new().name("binnacle-upkeep".to_owned()).spawn(move || db.run_upkeep())
+    });
+    let upkeep = upkeep.transpose().context("starting the upkeep of the storage")?;
+    if replayed.is_err() {
+        stop.cancel();
+    }
 
     stop.cancelled().await;
+    db.stop_upkeep();
     for server in servers {
         let _ = server.await;
     }
     scrape.stop().await;
     follow.abort();
-    let _ = maintenance.await;
-    tokio::task::spawn_blocking(move || head.close())
-        .await
-        .context("closing the storage")?
-        .context("closing the storage")?;
+    tokio::task::spawn_blocking(move || {
+        if let Some(upkeep) = upkeep {
+            // A panic there was logged; what is in the head must be saved all the same.
+            let _ = upkeep.join();
+        }
+        db.close()
+    })
+    .await
+    .context("closing the storage")?
+    .context("closing the storage")?;
+    replayed?;
     tracing::info!("See you next time!");
     Ok(())
 }
 
-async fn open_head(options: &Options, registry: &Registry) -> anyhow::Result<Arc<tsdb::Head>> {
-    let head_options = tsdb::HeadOptions {
-        retention: options.retention,
-        max_series: options.max_series,
-        lock_file: !options.no_lockfile,
-        ..Default::default()
-    };
-    let (dir, registry) = (options.storage_path.clone(), registry.clone());
-    let shown = dir.display().to_string();
-    let opened = tokio::task::spawn_blocking(move || tsdb::Head::open(&dir, head_options, &registry)).await?;
+async fn open_storage(options: &Options, registry: &Registry) -> anyhow::Result<Arc<tsdb::Db>> {
+    let StorageOptions { path, db } = options.storage.clone();
+    let registry = registry.clone();
+    let shown = path.display().to_string();
+    let opened = tokio::task::spawn_blocking(move || tsdb::Db::open_replaying(&path, db, &registry)).await?;
     Ok(Arc::new(opened.with_context(|| format!("opening the data directory {shown}"))?))
 }
 
-/// After the head, which locks the directory.
-async fn open_blocks(options: &Options, registry: &Registry) -> anyhow::Result<Arc<block::Blocks>> {
-    let (dir, registry) = (options.storage_path.clone(), registry.clone());
-    let opened = tokio::task::spawn_blocking(move || block::Blocks::open(&dir, &registry)).await?;
-    Ok(Arc::new(opened.context("opening the blocks")?))
-}
-
-/// Drops what is past its retention and looks for new blocks, until `stop`.
-async fn maintain(head: Arc<tsdb::Head>, blocks: Arc<block::Blocks>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(MAINTENANCE_INTERVAL) => {}
+/// Replays the log; `false` when the server was stopped meanwhile.
+async fn replay(db: &Arc<tsdb::Db>, stop: &CancellationToken) -> anyhow::Result<bool> {
+    let replaying = Arc::clone(db);
+    let mut replay = tokio::task::spawn_blocking(move || replaying.replay());
+    let outcome = tokio::select! {
+        outcome = &mut replay => outcome?,
+        () = stop.cancelled() => {
+            // Closing it ends the replay; what was appended meanwhile is in the log.
+            let closing = Arc::clone(db);
+            tokio::task::spawn_blocking(move || closing.close()).await?.context("closing the storage")?;
+            replay.await?
         }
-        let (head, blocks) = (Arc::clone(&head), Arc::clone(&blocks));
-        let now = crate::runtime::now_millis();
-        let outcome = tokio::task::spawn_blocking(move || {
-            let of_head = head.maintain(now);
-            // Neither a clock that is ahead nor a sample from the future may cost blocks.
-            let newest = head.time_range().map(|(_, newest)| newest.min(now));
-            blocks.maintain(newest)?;
-            anyhow::Ok(of_head?)
-        })
-        .await;
-        let failure = match outcome {
-            Ok(Ok(())) => continue,
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => panic.to_string(),
-        };
-        tracing::error!(err = failure, "Dropping old data has failed; trying again in a minute");
+    };
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(tsdb::OpenError::Closed) => Ok(false),
+        Err(error) => Err(error).context("replaying the log"),
     }
 }
 
 fn build_api(
     options: &Options,
-    head: &Arc<tsdb::Head>,
-    blocks: &Arc<block::Blocks>,
+    db: &Arc<tsdb::Db>,
     scrape: &Arc<scrape::Manager>,
     runtime: &Arc<Runtime>,
     registry: &Registry,
@@ -218,7 +207,6 @@ fn build_api(
         delayed_name_removal: features.delayed_name_removal,
         ..Default::default()
     }));
-    let store = storage::Merged::new(vec![Arc::clone(head) as _, Arc::clone(blocks) as _]);
     let own = registry.clone();
     let build = nodestats::BuildInfo { version: build::VERSION.to_owned(), revision: build::info().revision };
     let node = nodestats::NodeStats::new(&nodestats::Options { build, ..Default::default() })?;
@@ -239,12 +227,11 @@ fn build_api(
             query_timeout: options.query_timeout,
             max_samples: options.query_max_samples,
             enable_lifecycle: options.enable_lifecycle,
+            enable_admin: options.enable_admin,
             cors_origin: options.cors_origin.clone(),
         },
         engine,
-        Arc::new(store),
-        Arc::clone(head),
-        Arc::clone(blocks),
+        Arc::clone(db),
         Arc::clone(scrape),
         Arc::clone(runtime) as Arc<dyn api::Runtime>,
         registry.clone(),
@@ -264,7 +251,7 @@ fn announce(options: &Options) {
         let host = if matches!(host, "" | "0.0.0.0" | "[::]") { "localhost" } else { host };
         tracing::info!(
             url = format!("http://{host}:{port}{}/", options.external_path),
-            data = options.storage_path.display().to_string(),
+            data = options.storage.path.display().to_string(),
             "Server is ready to receive web requests. Ctrl-C stops it."
         );
     }

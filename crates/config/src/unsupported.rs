@@ -131,13 +131,7 @@ impl Config {
         if let Some(tsdb) = &document.storage.tsdb {
             let at = [Step::Key("storage"), Step::Key("tsdb")];
             let mut inside = findings.inside(&at, "storage.tsdb.".into());
-            inside.note(tsdb.out_of_order_time_window.0 != 0, "out_of_order_time_window");
-            inside.note(tsdb.stale_series_compaction_threshold != 0.0, "stale_series_compaction_threshold");
             inside.note(tsdb.chunk_encoding.floats == "xor2", "chunk_encoding");
-            let at: Vec<Step> = at.into_iter().chain([Step::Key("retention")]).collect();
-            let mut inside = findings.inside(&at, "storage.tsdb.retention.".into());
-            inside.note(tsdb.retention.as_ref().is_some_and(|r| r.size.0 != 0), "size");
-            inside.note(tsdb.retention.as_ref().is_some_and(|r| r.percentage != 0.0), "percentage");
         }
     }
 }

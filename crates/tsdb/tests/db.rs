@@ -393,3 +393,41 @@ fn deleted_samples_are_hidden_at_once_and_gone_after_cleaning() {
     assert!(db.blocks().current().iter().all(|b| b.tombstones().is_empty()));
     assert!(value(&registry, "prometheus_tsdb_storage_blocks_bytes") < size);
 }
+
+#[test]
+fn samples_out_of_order_get_blocks_of_their_own_and_are_merged_into_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut late = options();
+    late.head.out_of_order_window = Duration::from_secs(600);
+    let db = Db::open(dir.path(), late.clone(), &Registry::new()).unwrap();
+    let mut want = Dump::new();
+    scrape(&db, START, 400, &mut want);
+    let write_late = |db: &Db, want: &mut Dump| {
+        for (i, t) in [(0, 30_500), (3, 30_600), (0, 100_100), (5, 10_001), (50, 200_200), (50, 50_050)] {
+            let (labels, t) = (named("m", i), START + t);
+            write(db, &[(labels.clone(), t, 77.0)]);
+            let samples = want.entry(labels).or_default();
+            samples.push((t, 77f64.to_bits()));
+            samples.sort_unstable();
+        }
+    };
+    write_late(&db, &mut want);
+    assert_eq!(everything(&db), want);
+    db.upkeep(START + 400 * STEP, true).unwrap();
+    assert_eq!(everything(&db), want);
+    // What came out of order was merged into the blocks that have the rest of its time.
+    let blocks = db.blocks().current();
+    assert!(blocks.windows(2).all(|pair| pair[0].meta().max_time <= pair[1].meta().min_time));
+    assert!(everything(&**db.head()).values().flatten().all(|(_, v)| *v != 77f64.to_bits()));
+    drop(blocks);
+    drop(db);
+    let db = Db::open(dir.path(), late, &Registry::new()).unwrap();
+    assert_eq!(everything(&db), want);
+    let snapshot = {
+        write(&db, &[(named("m", 0), START + 30_501, 78.0)]);
+        want.get_mut(&named("m", 0)).unwrap().push((START + 30_501, 78f64.to_bits()));
+        want.get_mut(&named("m", 0)).unwrap().sort_unstable();
+        db.snapshot("late", false, START).unwrap()
+    };
+    assert_eq!(everything(&block::Blocks::open(&snapshot, &Registry::new()).unwrap()), want);
+}

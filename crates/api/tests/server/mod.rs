@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) struct Server {
     address: std::net::SocketAddr,
-    head: Arc<tsdb::Head>,
+    db: Arc<tsdb::Db>,
     stop: CancellationToken,
     _reactor: tokio::runtime::Runtime,
     _dir: tempfile::TempDir,
@@ -57,10 +57,8 @@ impl Server {
         let reactor = tokio::runtime::Runtime::new().unwrap();
         let _inside = reactor.enter();
         let registry = Registry::new();
-        let options = tsdb::HeadOptions { retention: Duration::ZERO, ..Default::default() };
-        let head = Arc::new(tsdb::Head::open(dir.path(), options, &registry).unwrap());
-        let blocks = block::Blocks::open(dir.path(), &registry).unwrap();
-        let scrape = scrape::Manager::new(Default::default(), Arc::clone(&head) as _, &registry);
+        let db = Arc::new(tsdb::Db::open(dir.path(), tsdb::DbOptions::default(), &registry).unwrap());
+        let scrape = scrape::Manager::new(Default::default(), Arc::clone(&db) as _, &registry);
         let engine = promql::Engine::new(promql::EngineOptions {
             parse: promql::ParseOptions::all(),
             ..Default::default()
@@ -79,12 +77,11 @@ impl Server {
                 query_timeout: Duration::from_secs(60),
                 max_samples: 50_000_000,
                 enable_lifecycle: true,
+                enable_admin: true,
                 cors_origin: Regex::new(".*").unwrap(),
             },
             Arc::new(engine),
-            Arc::clone(&head) as _,
-            Arc::clone(&head),
-            Arc::new(blocks),
+            Arc::clone(&db),
             Arc::new(scrape),
             Arc::new(Still),
             registry,
@@ -95,7 +92,7 @@ impl Server {
         let stop = CancellationToken::new();
         reactor.spawn(api::serve(api, listener, stop.clone()));
         drop(_inside);
-        Server { address, head, stop, _reactor: reactor, _dir: dir }
+        Server { address, db, stop, _reactor: reactor, _dir: dir }
     }
 
     /// Stores samples in order of time, as scrapes would bring them: the head refuses what is much older than its newest.
@@ -103,14 +100,14 @@ impl Server {
         let mut samples: Vec<BatchSample> = samples
             .iter()
             .map(|(labels, t, v)| {
-                let series = self.head.resolve(Affinity(1), labels).unwrap().series;
+                let series = self.db.resolve(Affinity(1), labels).unwrap().series;
                 BatchSample { series, t: *t, v: *v }
             })
             .collect();
         samples.sort_by_key(|s| s.t);
         let mut outcome = Outcome::default();
         for scrape in samples.chunk_by(|a, b| a.t == b.t) {
-            self.head.append(&Batch { samples: scrape.to_vec(), ..Batch::default() }, &mut outcome).unwrap();
+            self.db.append(&Batch { samples: scrape.to_vec(), ..Batch::default() }, &mut outcome).unwrap();
             assert!(outcome.rejected.is_empty(), "{:?}", outcome.rejected);
         }
     }

@@ -75,8 +75,7 @@ fn what_is_not_there_yet_is_refused_by_name() {
     }
     for flag in [
         "--web.enable-remote-write-receiver",
-        "--web.enable-admin-api",
-        "--storage.tsdb.retention.size=1GB",
+        "--web.enable-otlp-receiver",
         "--storage.remote.flush-deadline=1m",
         "--rules.max-concurrent-evals=4",
         "--web.config.file=web.yml",
@@ -100,6 +99,11 @@ fn an_unknown_flag_or_value_is_refused_by_name() {
         ("--log.level=loud", "loud"),
         ("--web.listen-address=nonsense", "nonsense"),
         ("--web.cors.origin=(", "("),
+        ("--storage.tsdb.retention.size=much", "much"),
+        ("--storage.tsdb.wal-segment-size=1MB", "between 10MB and 256MB"),
+        ("--storage.tsdb.max-block-chunk-segment-size=1KB", "over 1MB"),
+        ("--storage.tsdb.delayed-compaction.max-percent=101", "max-percent"),
+        ("--storage.tsdb.wal-compression-type=lz4", "lz4"),
     ] {
         let (status, log) = Site::server("global: {}\n").flag(flag).run_to_end();
         assert!(!status.success(), "{flag}: {log}");

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Instant;
 
-use block::{MergeOptions, Meta, NewChunk, Ulid};
+use block::{FROM_OUT_OF_ORDER, MergeOptions, Meta, NewChunk, Ulid};
 use model::Matcher;
 
 use super::upkeep::Turn;
 use super::{Db, DbError};
+use crate::head::Samples;
 
 /// What of the head a block is written of.
 pub(super) struct HeadRange<'a> {
@@ -15,6 +16,7 @@ pub(super) struct HeadRange<'a> {
     pub(super) min_time: i64,
     /// The first millisecond that is not in it any more.
     pub(super) end: i64,
+    pub(super) samples: Samples<'a>,
     /// Series that all of one of these lists match are left out.
     pub(super) without: Vec<&'a [Matcher]>,
 }
@@ -37,6 +39,7 @@ impl Db {
         if cut {
             turn.last_cut = Some(Instant::now());
             self.head.shorten_log().map_err(|e| DbError::io(&self.dir, e))?;
+            self.cut_late(now)?;
             if began.elapsed() > self.options.head.chunk_range {
                 tracing::warn!(
                     duration = ?began.elapsed(),
@@ -58,11 +61,32 @@ impl Db {
         let without = whole.map(|(matchers, _)| matchers).collect();
         let ulid = Ulid::generate(now);
         let meta = Meta::new(ulid, oldest, end);
-        let written = self.write_head(&self.dir, meta, &HeadRange { min_time: oldest, end, without })?;
+        let range = HeadRange { min_time: oldest, end, samples: Samples::InOrder, without };
+        let written = self.write_head(&self.dir, meta, &range)?;
         if written.is_some() {
             self.serve_new_block(ulid)?;
         }
         self.head.forget_before(end).map_err(|e| DbError::io(&self.dir, e))
+    }
+
+    /// Writes the samples that came out of order into blocks of their own, one a range.
+    fn cut_late(&self, now: i64) -> Result<(), DbError> {
+        let failed = |e| DbError::io(&self.dir, e);
+        let Some(cut) = self.head.begin_out_of_order_cut().map_err(failed)? else { return Ok(()) };
+        let range = self.head.block_range();
+        let mut start = cut.min_time.saturating_sub(cut.min_time.rem_euclid(range));
+        while start <= cut.max_time {
+            let end = start.saturating_add(range);
+            let ulid = Ulid::generate(now);
+            let meta = Meta::new(ulid, start, end).with_hint(FROM_OUT_OF_ORDER);
+            let samples = Samples::Late(&cut);
+            let part = HeadRange { min_time: start, end, samples, without: Vec::new() };
+            if self.write_head(&self.dir, meta, &part)?.is_some() {
+                self.serve_new_block(ulid)?;
+            }
+            start = end;
+        }
+        self.head.end_out_of_order_cut(&cut).map_err(failed)
     }
 
     /// Takes a block that was just written into service. One that cannot be read back must not cost the samples that it
@@ -113,8 +137,8 @@ impl Db {
         range: &HeadRange<'_>,
     ) -> Result<Option<Meta>, DbError> {
         let Some(ulid) = Ulid::parse(&meta.ulid) else { return Ok(None) };
-        let mut series =
-            self.head.in_label_order(range.min_time, range.end.saturating_sub(1), &range.without)?;
+        let HeadRange { min_time, end, samples, without } = range;
+        let mut series = self.head.in_label_order(*min_time, end.saturating_sub(1), *samples, without)?;
         if series.is_empty() {
             return Ok(None);
         }

@@ -6,6 +6,7 @@ use block::{Meta, Ulid};
 
 use super::cut::HeadRange;
 use super::{Db, DbError};
+use crate::head::Samples;
 
 /// The name of a snapshot that is taken at this time: `20261121T143735Z-137c891f48911aba`.
 #[must_use]
@@ -54,10 +55,12 @@ impl Db {
             tracing::info!(block = block.meta().ulid, "Snapshotting block");
             link_block(block.dir(), &dir.join(&block.meta().ulid))?;
         }
-        let Some((min_time, newest)) = self.head.time_range().filter(|_| !skip_head) else { return Ok(()) };
+        let range = self.head.whole_time_range().filter(|_| !skip_head);
+        let Some((min_time, newest)) = range else { return Ok(()) };
         let end = newest.saturating_add(1);
         let meta = Meta::new(Ulid::generate(now), min_time, end);
-        self.write_head(dir, meta, &HeadRange { min_time, end, without: Vec::new() })?;
+        let range = HeadRange { min_time, end, samples: Samples::All, without: Vec::new() };
+        self.write_head(dir, meta, &range)?;
         Ok(())
     }
 }

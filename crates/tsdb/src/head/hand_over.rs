@@ -12,6 +12,14 @@ impl Head {
         self.rules.chunk_range
     }
 
+    /// Times of the oldest and newest sample, those out of order included.
+    pub(crate) fn whole_time_range(&self) -> Option<(i64, i64)> {
+        match (self.time_range(), self.ooo.time_range()) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (in_order, late) => in_order.or(late),
+        }
+    }
+
     /// Whether the head spans one and a half blocks: the oldest one can then be written, since no sample that old is
     /// appended any more.
     pub(crate) fn has_full_range(&self) -> bool {

@@ -85,7 +85,6 @@ impl Head {
     ///
     /// # Errors
     /// When files cannot be written.
-    #[allow(dead_code, reason = "cutting blocks comes with the store that has some")]
     pub(crate) fn begin_out_of_order_cut(&self) -> io::Result<Option<Cut>> {
         self.ooo.begin_cut(&self.shards, self.refs, encodings(), &self.chunk_files)
     }
@@ -94,7 +93,6 @@ impl Head {
     ///
     /// # Errors
     /// When files cannot be deleted.
-    #[allow(dead_code, reason = "cutting blocks comes with the store that has some")]
     pub(crate) fn end_out_of_order_cut(&self, cut: &Cut) -> io::Result<()> {
         let newest = self.max_time.load(Ordering::Relaxed);
         let dropped = self.ooo.end_cut(&self.shards, cut, newest)?;

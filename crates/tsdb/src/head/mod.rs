@@ -41,6 +41,7 @@ use append::Scratch;
 use start::Unread;
 use young::YoungGate;
 
+pub(crate) use ordered::Samples;
 pub use stats::HeadStats;
 
 /// What a head is opened with. The defaults are Prometheus'.

@@ -14,15 +14,36 @@ use storage::{ChunkView, Projection, QueryContext, SelectError, SeriesPart};
 
 use super::Head;
 use super::matching::matching;
-use super::part::{Part, Span, Wanted};
+use super::part::{Part, Span, Wanted, Which};
 use super::select::has_data;
 use crate::epochs::Reader;
+use crate::ooo::cut::Cut;
 use crate::postings::RunSet;
 
 /// Series looked at under one lock.
 const STEP: usize = 4096;
 /// Series of a shard whose chunks are copied together.
 const BATCH: usize = 256;
+
+/// Which of the samples.
+#[derive(Clone, Copy)]
+pub(crate) enum Samples<'a> {
+    All,
+    /// Those that came in order.
+    InOrder,
+    /// Those out of order that are part of the cut.
+    Late(&'a Cut),
+}
+
+impl Samples<'_> {
+    fn of_shard(self, shard: usize) -> Which {
+        match self {
+            Samples::All => Which::All,
+            Samples::InOrder => Which::InOrder,
+            Samples::Late(cut) => Which::OutOfOrder(cut.upto(shard)),
+        }
+    }
+}
 
 /// See the module.
 pub(crate) struct Ordered<'a> {
@@ -44,6 +65,7 @@ pub(crate) struct Ordered<'a> {
 /// The series of one shard, in order.
 struct Run<'a> {
     shard: usize,
+    which: Which,
     slots: std::vec::IntoIter<u32>,
     /// By number of the pair.
     ranks: Vec<u32>,
@@ -95,12 +117,14 @@ struct UsedPair {
 }
 
 impl Head {
-    /// The series that have samples from `min_time` to `max_time` (both inclusive).
-    /// Left out are series that all matchers of one of the lists `without` match, and series that are created later.
+    /// The series that have samples from `min_time` to `max_time` (both inclusive), with those of the samples that are
+    /// asked for. Left out are series that all matchers of one of the lists `without` match, and series that are
+    /// created later.
     pub(crate) fn in_label_order(
         &self,
         min_time: i64,
         max_time: i64,
+        of: Samples<'_>,
         without: &[&[Matcher]],
     ) -> Result<Ordered<'_>, SelectError> {
         let span = Span { min_time, max_time, newest_only: false };
@@ -114,6 +138,7 @@ impl Head {
             drop(found);
             runs.push(Run {
                 shard,
+                which: of.of_shard(shard),
                 slots: slots.into_iter(),
                 ranks,
                 part: None,
@@ -342,7 +367,7 @@ impl<'a> Run<'a> {
             let data = shard.data.read();
             // The labels are needed before the chunks.
             let wanted = Wanted::new(&data, Projection::Only(&[]));
-            let mut part = Part::new(shard, Arc::clone(reader), wanted, BATCH);
+            let mut part = Part::new(shard, Arc::clone(reader), wanted, BATCH).only(self.which);
             for slot in self.slots.by_ref().take(BATCH) {
                 let before = part.size_hint();
                 part.add(&data, &head.chunk_files, slot, span);

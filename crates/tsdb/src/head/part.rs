@@ -104,7 +104,6 @@ pub(super) struct Span {
 
 /// Which samples a part delivers.
 #[derive(Debug, Clone, Copy)]
-#[allow(dead_code, reason = "cutting blocks comes with the store that has some")]
 pub(super) enum Which {
     All,
     /// Those that came in order.
@@ -115,7 +114,6 @@ pub(super) enum Which {
 
 impl<'a> Part<'a> {
     /// Delivers only these samples.
-    #[allow(dead_code, reason = "cutting blocks comes with the store that has some")]
     pub(super) fn only(self, which: Which) -> Self {
         Part { which, ..self }
     }

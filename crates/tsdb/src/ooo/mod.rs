@@ -7,7 +7,6 @@
 //! from and to the disk.
 
 mod buffer;
-#[allow(dead_code, reason = "cutting blocks comes with the store that has some")]
 pub(crate) mod cut;
 mod encode;
 mod merge;

@@ -1,0 +1,49 @@
+//! What the configuration says about the storage, put in force.
+
+use config::{Bytes, Config, Millis, Retention};
+use model::number::format_g;
+use model::{duration, size};
+
+use crate::storage_flags::StorageOptions;
+
+/// What the flags say about how long and how much is kept, as the configuration has it.
+pub(crate) fn flagged_retention(options: &StorageOptions) -> Retention {
+    let retention = &options.db.retention;
+    let millis = i64::try_from(retention.time.as_millis()).unwrap_or(i64::MAX);
+    let bytes = i64::try_from(retention.bytes).unwrap_or(i64::MAX);
+    Retention { time: Millis(millis), size: Bytes(bytes), ..Retention::default() }
+}
+
+/// Puts the section `storage` in force.
+pub(crate) fn apply(db: &tsdb::Db, config: &Config) {
+    let tsdb = config.document().storage.tsdb.clone().unwrap_or_default();
+    if let Err(error) = db.head().set_out_of_order_window(tsdb.out_of_order_time_window.into()) {
+        tracing::error!(err = error.to_string(), "The out-of-order time window stays as it was");
+    }
+    let retention = config.retention();
+    let rules = retention
+        .rules
+        .into_iter()
+        .map(|rule| tsdb::RetentionRule { matchers: rule.selector.matchers, time: rule.time.into() });
+    db.set_retention(tsdb::Retention {
+        time: retention.time.into(),
+        bytes: u64::try_from(retention.size.0).unwrap_or(0),
+        percentage: retention.percentage,
+        rules: rules.collect(),
+    });
+}
+
+/// How long and how much is kept, for people: `15d or 10GiB`.
+pub(crate) fn shown_retention(retention: &Retention) -> String {
+    let mut limits = Vec::new();
+    if retention.time.0 != 0 {
+        limits.push(duration::format(retention.time.0));
+    }
+    if retention.size.0 != 0 {
+        limits.push(size::format(retention.size.0));
+    }
+    if retention.percentage > 0.0 {
+        limits.push(format!("{}%", format_g(retention.percentage)));
+    }
+    limits.join(" or ")
+}
