@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::server_flags::ServerFlags;
-use crate::tool::{self, ToolCommand};
+use crate::tool::{self, ToolArgs};
 use crate::up::UpFlags;
 use crate::{logging, server_flags, unsupported, up};
 
@@ -29,8 +29,8 @@ enum Role {
     /// Stands in for Prometheus: runs your prometheus.yml
     Server(ServerFlags),
     /// Stands in for promtool: looks into data directories
-    #[command(subcommand, arg_required_else_help = false)]
-    Tool(ToolCommand),
+    #[command(arg_required_else_help = false)]
+    Tool(ToolArgs),
 }
 
 /// Parses the command line and runs the role until it ends.
@@ -51,7 +51,7 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match role {
         Role::Up(flags) => up::run(&flags),
         Role::Server(flags) => server_flags::run(&flags),
-        Role::Tool(command) => return tool::run(&command),
+        Role::Tool(args) => return tool::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,7 +62,7 @@ pub(crate) fn main() -> ExitCode {
 /// A tool has the arguments, messages and exit codes of promtool, not those of a server.
 fn run_tool(args: Vec<String>) -> ExitCode {
     match Cli::try_parse_from(args) {
-        Ok(Cli { role: Role::Tool(command) }) => tool::run(&command),
+        Ok(Cli { role: Role::Tool(args) }) => tool::run(&args),
         Ok(_) => ExitCode::FAILURE,
         Err(error) => tool::refuse_arguments(&error),
     }

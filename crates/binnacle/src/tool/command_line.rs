@@ -5,12 +5,37 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 /// `binnacle tool …`
+#[derive(Debug, Args)]
+pub(crate) struct ToolArgs {
+    #[command(subcommand)]
+    pub(crate) command: ToolCommand,
+    // Those of promtool change the language of queries, and none of these commands has one.
+    #[arg(long, hide = true, global = true)]
+    enable_feature: Vec<String>,
+    #[arg(long, hide = true, global = true)]
+    experimental: bool,
+    #[arg(long, hide = true, global = true)]
+    no_experimental: bool,
+}
+
+/// The tools.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ToolCommand {
     /// Looks into data directories of Prometheus and binnacle, checks them, makes blocks
-    #[command(subcommand, arg_required_else_help = false)]
+    #[command(subcommand, arg_required_else_help = false, after_help = TSDB_NOTES)]
     Tsdb(TsdbCommand),
 }
+
+const TSDB_NOTES: &str = "\
+Commands, flags, output and exit codes are promtool's; `verify` is an addition. No directory that is read is changed, \
+and it may be in use.
+
+Examples:
+  binnacle tool tsdb list -r data/
+  binnacle tool tsdb analyze --extended data/
+  binnacle tool tsdb dump --match='up{job=\"node\"}' --min-time=1700000000000 data/
+  binnacle tool tsdb verify data/
+  binnacle tool tsdb create-blocks-from openmetrics samples.om data/";
 
 /// `binnacle tool tsdb …`
 #[derive(Debug, Subcommand)]

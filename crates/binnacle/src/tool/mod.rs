@@ -5,7 +5,9 @@ mod command_line;
 mod failure;
 mod tsdb;
 
-pub(crate) use command_line::ToolCommand;
+use command_line::ToolCommand;
+
+pub(crate) use command_line::ToolArgs;
 pub(crate) use failure::Failure;
 
 use std::process::ExitCode;
@@ -14,8 +16,8 @@ use std::process::ExitCode;
 const READER_GONE: u8 = 141;
 
 /// Runs a tool that was asked for with well-formed arguments.
-pub(crate) fn run(command: &ToolCommand) -> ExitCode {
-    let outcome = match command {
+pub(crate) fn run(args: &ToolArgs) -> ExitCode {
+    let outcome = match &args.command {
         ToolCommand::Tsdb(command) => tsdb::run(command),
     };
     match outcome {
