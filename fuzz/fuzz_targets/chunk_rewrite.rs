@@ -60,6 +60,9 @@ fn histograms(encoding: Encoding, bytes: &[u8]) {
     assert_eq!(chunk::decode_histograms(encoding, writer.bytes(), u16::MAX, &mut again), Ok(()));
     assert_eq!(again.len(), kept.len());
     for (a, b) in again.iter().zip(kept) {
-        assert_eq!((a.t, a.start_time, a.value.sum().to_bits()), (b.t, b.start_time, b.value.sum().to_bits()));
+        assert_eq!(
+            (a.t, a.start_time, a.value.sum().to_bits()),
+            (b.t, b.start_time, b.value.sum().to_bits())
+        );
     }
 }

@@ -101,7 +101,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn checked(&mut self, n: usize) -> Result<Cursor<'a>, Damage> {
         let start = self.at;
         let content = self.take(n)?;
-        if self.u32()? != crc32c(content) {
+        if !matches(self.u32()?, content) {
             return Err(Damage { offset: start, what: "the checksum does not match" });
         }
         Ok(Cursor::new(self.bytes, start..start + n))
@@ -112,6 +112,12 @@ impl<'a> Cursor<'a> {
         let n = self.u32()?;
         self.checked(n as usize)
     }
+}
+
+/// Whether a checksum is that of these bytes. To a fuzzer every one is, since it would hardly ever guess one.
+#[allow(unexpected_cfgs, reason = "set by cargo fuzz")]
+pub(crate) fn matches(sum: u32, content: &[u8]) -> bool {
+    cfg!(fuzzing) || sum == crc32c(content)
 }
 
 /// CRC-32C (Castagnoli).

@@ -9,7 +9,14 @@ use crate::BlockError;
 
 /// A file that is no longer written to, in the address space.
 #[derive(Debug)]
-pub(crate) struct MappedFile(Option<Mmap>);
+pub(crate) struct MappedFile(Bytes);
+
+#[derive(Debug)]
+enum Bytes {
+    Mapped(Mmap),
+    /// Where there is nothing to map: of an empty file, or of bytes that are in no file.
+    Owned(Vec<u8>),
+}
 
 impl MappedFile {
     /// Maps the whole of a file. An empty one has no bytes.
@@ -18,17 +25,25 @@ impl MappedFile {
         let io = |e| BlockError::io(path, e);
         let file = File::open(path).map_err(io)?;
         if file.metadata().map_err(io)?.len() == 0 {
-            return Ok(MappedFile(None));
+            return Ok(MappedFile(Bytes::Owned(Vec::new())));
         }
         // SAFETY: the files of a block are complete before its directory gets its name, and are never changed
         // afterwards: tombstones are replaced by renaming, a block that is dropped is unlinked, not truncated. A
         // foreign program that truncates a file of the directory while it is in use can kill the process; no such
         // program is supported.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        Ok(MappedFile(Some(map)))
+        Ok(MappedFile(Bytes::Mapped(map)))
+    }
+
+    /// Bytes that are in memory already.
+    pub(crate) fn owned(bytes: Vec<u8>) -> Self {
+        MappedFile(Bytes::Owned(bytes))
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.0.as_deref().unwrap_or_default()
+        match &self.0 {
+            Bytes::Mapped(map) => map,
+            Bytes::Owned(bytes) => bytes,
+        }
     }
 }

@@ -181,11 +181,19 @@ impl Meta {
     pub fn read(dir: &Path) -> Result<Meta, BlockError> {
         let path = dir.join("meta.json");
         let bytes = std::fs::read(&path).map_err(|e| BlockError::io(&path, e))?;
-        let meta: Meta = serde_json::from_slice(&bytes)
-            .map_err(|source| BlockError::Meta { path: path.clone(), source })?;
+        Self::parse(&bytes, &path)
+    }
+
+    /// Reads the content of a `meta.json`; `path` is for errors.
+    ///
+    /// # Errors
+    /// When it does not parse, or has a version that is not known.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Meta, BlockError> {
+        let meta: Meta = serde_json::from_slice(bytes)
+            .map_err(|source| BlockError::Meta { path: path.to_owned(), source })?;
         match meta.version {
             1 | 2 => Ok(meta),
-            _ => Err(BlockError::damaged(&path, Damage { offset: 0, what: "the version is not known" })),
+            _ => Err(BlockError::damaged(path, Damage { offset: 0, what: "the version is not known" })),
         }
     }
 

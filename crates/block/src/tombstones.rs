@@ -81,9 +81,11 @@ impl Tombstones {
         Ok(bytes.len() as u64)
     }
 
-    /// Adds a deleted range of a series, by its number in the index.
+    /// Adds a deleted range of a series, by its number in the index. One that ends before it begins adds nothing.
     pub fn add(&mut self, series: u64, interval: Interval) {
-        self.0.entry(series).or_default().add(interval);
+        if interval.min_time <= interval.max_time {
+            self.0.entry(series).or_default().add(interval);
+        }
     }
 
     /// What was deleted of a series, by its number in the index; in order of time, not overlapping.
@@ -106,7 +108,7 @@ impl Tombstones {
     /// Whether nothing was deleted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.values().all(Intervals::is_empty)
+        self.0.is_empty()
     }
 }
 

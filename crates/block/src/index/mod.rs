@@ -44,6 +44,14 @@ pub struct Index {
 }
 
 impl Index {
+    /// An index that is in memory.
+    ///
+    /// # Errors
+    /// When it is damaged where it is checked at once.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Damage> {
+        Self::open(MappedFile::owned(bytes))
+    }
+
     pub(crate) fn open(file: MappedFile) -> Result<Self, Damage> {
         let bytes = file.bytes();
         let mut cursor = Cursor::new(bytes, 0..HEADER);
