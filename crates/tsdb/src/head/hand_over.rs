@@ -76,6 +76,8 @@ impl Head {
 
     /// Bytes of the log and of mapped chunks on disk.
     pub(crate) fn disk_size(&self) -> u64 {
-        self.chunk_files.size() + segments::total_size(&self.wal_dir)
+        self.chunk_files.size()
+            + segments::total_size(&self.wal_dir)
+            + segments::total_size(self.ooo.log_dir())
     }
 }

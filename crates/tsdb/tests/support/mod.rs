@@ -52,7 +52,7 @@ pub(crate) fn try_write(head: &Head, samples: &[(Labels, i64, f64)]) -> Outcome 
 
 /// All samples of the series that match, in the time range.
 pub(crate) fn read(
-    head: &Head,
+    head: &impl Select,
     matchers: &[Matcher],
     min_time: i64,
     max_time: i64,
@@ -84,7 +84,7 @@ pub(crate) fn read(
     dump
 }
 
-pub(crate) fn everything(head: &Head) -> Dump {
+pub(crate) fn everything(head: &impl Select) -> Dump {
     let all = [Matcher::new(model::MatchOp::Regex, "__name__", ".+").unwrap()];
     read(head, &all, i64::MIN, i64::MAX, false)
 }
