@@ -21,7 +21,7 @@ mod symbols;
 mod wal;
 
 pub use db::{Db, DbError, DbOptions, Retention, RetentionRule, snapshot_name};
-pub use head::{Head, HeadOptions, HeadStats, OpenError, WalReplay};
+pub use head::{Head, HeadOptions, HeadStats, OpenError, SeriesInOrder, WalReplay};
 pub use inspect::{
     InspectedChunks, InspectedLog, KnownSeries, inspect_chunks_head, inspect_log, inspect_out_of_order_log,
     inspect_snapshot,

@@ -42,6 +42,7 @@ use start::Unread;
 use young::YoungGate;
 
 pub(crate) use ordered::Samples;
+pub use ordered::SeriesInOrder;
 pub use stats::HeadStats;
 
 /// What a head is opened with. The defaults are Prometheus'.

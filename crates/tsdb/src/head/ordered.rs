@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use block::{BlockError, Interval, NewChunk, SeriesSource, SymbolIter};
 use model::{Labels, Matcher};
-use storage::{ChunkView, Projection, QueryContext, SelectError, SeriesPart};
+use storage::{ChunkView, Projection, QueryContext, SelectError, SeriesPart, SeriesView};
 
 use super::Head;
 use super::matching::matching;
@@ -303,6 +303,38 @@ impl Ordered<'_> {
         run.next = (run.next.1, end);
         let place = self.waiting.partition_point(|&other| self.runs[other].key() > self.runs[index].key());
         self.waiting.insert(place, index);
+    }
+}
+
+/// All series of a head in order of their labels.
+pub struct SeriesInOrder<'a>(Ordered<'a>);
+
+impl Head {
+    /// The series that have samples from `min_time` to `max_time` (both inclusive), one after the other in order of
+    /// their labels. Chunks are copied for a few hundred series at a time.
+    ///
+    /// # Errors
+    /// When the series cannot be found.
+    pub fn series_in_order(&self, min_time: i64, max_time: i64) -> Result<SeriesInOrder<'_>, SelectError> {
+        self.in_label_order(min_time, max_time, Samples::All, &[]).map(SeriesInOrder)
+    }
+}
+
+impl SeriesInOrder<'_> {
+    /// The next series with all of its labels.
+    ///
+    /// # Errors
+    /// When a mapped chunk is damaged; the series after it can still be read.
+    #[expect(clippy::should_implement_trait, reason = "what is returned borrows from this")]
+    pub fn next(&mut self) -> Result<Option<SeriesView<'_>>, SelectError> {
+        if !self.0.advance().map_err(|e| SelectError::Corrupt(e.to_string()))? {
+            return Ok(None);
+        }
+        let labels = std::mem::take(&mut self.0.labels);
+        let part = self.0.current.and_then(|run| self.0.runs[run].part.as_mut());
+        let view = part.map_or(Ok(None), SeriesPart::next)?;
+        let chunks = view.map(|view| view.chunks).unwrap_or_default();
+        Ok(Some(SeriesView { labels, chunks }))
     }
 }
 

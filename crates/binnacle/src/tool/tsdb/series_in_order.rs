@@ -8,8 +8,8 @@ use block::{Block, BlockError, Interval, SeriesEntry};
 use chunk::{Columns, Encoding, HistogramPoint};
 use model::histogram::HistogramValue;
 use model::{Labels, Matcher};
-use storage::{ChunkView, Projection, QueryContext, Request, Select as _};
-use tsdb::Head;
+use storage::{ChunkView, QueryContext};
+use tsdb::{Head, SeriesInOrder};
 
 use crate::tool::Failure;
 
@@ -27,6 +27,11 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    fn selects(&self, labels: &Labels) -> bool {
+        let all_match = |matchers: &Vec<Matcher>| matchers.iter().all(|m| m.matches_labels(labels));
+        self.selectors.iter().any(|matchers| !matchers.is_empty() && all_match(matchers))
+    }
+
     fn time(&self, t: i64) -> bool {
         self.min_time <= t && t <= self.max_time
     }
@@ -59,6 +64,26 @@ impl Series {
             self.histograms.sort_by_key(|point| point.t);
             self.histograms.dedup_by_key(|point| point.t);
         }
+    }
+
+    fn take(&mut self, chunk: &ChunkView<'_>) -> Result<(), chunk::ChunkError> {
+        match chunk {
+            ChunkView::Encoded { encoding, samples, bytes, .. } => {
+                return self.decode(*encoding, bytes, *samples);
+            }
+            ChunkView::Samples(samples) => {
+                self.floats.times.extend(samples.iter().map(|s| s.t));
+                self.floats.values.extend(samples.iter().map(|s| s.v));
+            }
+            ChunkView::Histograms(samples) => {
+                self.histograms.extend(samples.iter().map(|s| HistogramPoint {
+                    t: s.t,
+                    start_time: 0,
+                    value: HistogramValue::Float(Box::new((*s.histogram).clone())),
+                }));
+            }
+        }
+        Ok(())
     }
 
     fn decode(&mut self, encoding: Encoding, bytes: &[u8], limit: u16) -> Result<(), chunk::ChunkError> {
@@ -241,87 +266,41 @@ fn covers(deleted: &[Interval], min_time: i64, max_time: i64) -> bool {
     deleted.iter().any(|i| i.min_time <= min_time && max_time <= i.max_time)
 }
 
-/// The head lies in shards and in no order: what it has is taken out of it, encoded, before the first series is
-/// delivered.
 struct OfHead<'a> {
     wanted: &'a Wanted,
-    series: std::vec::IntoIter<(Labels, Vec<Taken>)>,
-}
-
-enum Taken {
-    Encoded { encoding: Encoding, samples: u16, bytes: Box<[u8]> },
-    Decoded(Box<Series>),
+    series: SeriesInOrder<'a>,
 }
 
 impl<'a> OfHead<'a> {
-    fn new(head: &Head, wanted: &'a Wanted) -> Result<Self, Failure> {
-        let mut all: Vec<(Labels, Vec<Taken>)> = Vec::new();
-        for matchers in wanted.selectors.iter().filter(|matchers| !matchers.is_empty()) {
-            let request = Request {
-                matchers,
-                min_time: wanted.min_time,
-                max_time: wanted.max_time,
-                labels: Projection::All,
-                newest_only: false,
-            };
-            let ctx = QueryContext::unlimited();
-            if !wanted.samples {
-                all.extend(head.series(&ctx, &request)?.into_iter().map(|labels| (labels, Vec::new())));
-                continue;
-            }
-            for mut part in head.select(&ctx, &request)? {
-                while let Some(view) = part.next()? {
-                    if !view.chunks.is_empty() {
-                        all.push((view.labels, view.chunks.iter().map(take).collect()));
-                    }
-                }
-            }
-        }
-        all.sort_by(|a, b| a.0.cmp(&b.0));
-        // Those that several selectors select.
-        all.dedup_by(|a, b| a.0 == b.0);
-        Ok(OfHead { wanted, series: all.into_iter() })
+    fn new(head: &'a Head, wanted: &'a Wanted) -> Result<Self, Failure> {
+        Ok(OfHead { wanted, series: head.series_in_order(wanted.min_time, wanted.max_time)? })
     }
-}
-
-fn take(view: &ChunkView<'_>) -> Taken {
-    let mut decoded = Box::new(Series::default());
-    match view {
-        ChunkView::Encoded { encoding, samples, bytes, .. } => {
-            return Taken::Encoded { encoding: *encoding, samples: *samples, bytes: Box::from(*bytes) };
-        }
-        ChunkView::Samples(samples) => {
-            decoded.floats.times.extend(samples.iter().map(|s| s.t));
-            decoded.floats.values.extend(samples.iter().map(|s| s.v));
-        }
-        ChunkView::Histograms(samples) => decoded.histograms.extend(samples.iter().map(|s| HistogramPoint {
-            t: s.t,
-            start_time: 0,
-            value: HistogramValue::Float(Box::new((*s.histogram).clone())),
-        })),
-    }
-    Taken::Decoded(decoded)
 }
 
 impl Source for OfHead<'_> {
     fn next(&mut self, series: &mut Series, damaged: &mut Vec<String>) -> Result<bool, Failure> {
-        let Some((labels, chunks)) = self.series.next() else { return Ok(false) };
-        series.labels = labels;
-        for taken in chunks {
-            match taken {
-                Taken::Encoded { encoding, samples, bytes } => {
-                    let decoded = series.decode(encoding, &bytes, samples);
-                    damaged.extend(decoded.err().map(|e| format!("the head, {}: {e}", series.labels)));
+        loop {
+            let view = match self.series.next() {
+                Ok(Some(view)) => view,
+                Ok(None) => return Ok(false),
+                Err(error) => {
+                    damaged.push(error.to_string());
+                    continue;
                 }
-                Taken::Decoded(mut decoded) => {
-                    series.floats.times.append(&mut decoded.floats.times);
-                    series.floats.values.append(&mut decoded.floats.values);
-                    series.histograms.append(&mut decoded.histograms);
-                }
+            };
+            if view.chunks.is_empty() || !self.wanted.selects(&view.labels) {
+                continue;
             }
+            if self.wanted.samples {
+                for chunk in view.chunks.iter() {
+                    let taken = series.take(chunk);
+                    damaged.extend(taken.err().map(|e| format!("the head, {}: {e}", view.labels)));
+                }
+                series.retain(0, 0, |t| self.wanted.time(t));
+            }
+            series.labels = view.labels;
+            series.settle();
+            return Ok(true);
         }
-        series.retain(0, 0, |t| self.wanted.time(t));
-        series.settle();
-        Ok(true)
     }
 }
