@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use block::{FROM_OUT_OF_ORDER, MergeOptions, Meta, NewChunk, Ulid};
+use block::{FROM_OUT_OF_ORDER, MergeOptions, Meta, NewChunk, Parent, Ulid};
 use model::Matcher;
 
 use super::upkeep::Turn;
@@ -75,16 +75,30 @@ impl Db {
         let Some(cut) = self.head.begin_out_of_order_cut().map_err(failed)? else { return Ok(()) };
         let range = self.head.block_range();
         let mut start = cut.min_time.saturating_sub(cut.min_time.rem_euclid(range));
+        let mut written: Vec<Ulid> = Vec::new();
         while start <= cut.max_time {
             let end = start.saturating_add(range);
             let ulid = Ulid::generate(now);
-            let meta = Meta::new(ulid, start, end).with_hint(FROM_OUT_OF_ORDER);
+            let mut meta = Meta::new(ulid, start, end).with_hint(FROM_OUT_OF_ORDER);
+            // Prometheus names a parent that is none.
+            meta.compaction.parents.push(Parent { ulid: "0".repeat(26), min_time: 0, max_time: 0 });
             let samples = Samples::Late(&cut);
             let part = HeadRange { min_time: start, end, samples, without: Vec::new() };
-            if self.write_head(&self.dir, meta, &part)?.is_some() {
-                self.serve_new_block(ulid)?;
+            match self.write_head(&self.dir, meta, &part) {
+                Ok(Some(_)) => written.push(ulid),
+                Ok(None) => {}
+                Err(error) => {
+                    // The next attempt writes all of them again.
+                    for ulid in written {
+                        let _ = super::leftovers::delete_block(&self.dir.join(ulid.to_string()));
+                    }
+                    return Err(error);
+                }
             }
             start = end;
+        }
+        for ulid in written {
+            self.serve_new_block(ulid)?;
         }
         self.head.end_out_of_order_cut(&cut).map_err(failed)
     }
