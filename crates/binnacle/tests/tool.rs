@@ -434,6 +434,51 @@ fn the_bench_stores_what_it_says() {
 }
 
 #[test]
+fn a_directory_in_use_is_dumped_and_left_alone() {
+    use storage::{Affinity, Append as _, Batch, BatchSample, Outcome};
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let open =
+        || tsdb::Head::open(&data, tsdb::HeadOptions::default(), &exposition::Registry::new()).unwrap();
+    let head = open();
+    let labels = model::Labels::from_pairs([("__name__", "up"), ("job", "node")]);
+    let series = head.resolve(Affinity(1), &labels).unwrap().series;
+    for t in 0..500 {
+        let batch =
+            Batch { samples: vec![BatchSample { series, t: t * 15_000, v: 1.0 }], ..Batch::default() };
+        head.append(&batch, &mut Outcome::default()).unwrap();
+        if t % 100 == 99 {
+            let before = tree(&data);
+            let ran = tool(dir.path(), &["dump", "--sandbox-dir-root=.", "data"]);
+            assert_eq!((ran.exit, ran.stderr.as_str()), (0, ""));
+            assert_eq!(ran.stdout.lines().count(), t as usize + 1);
+            assert!(tree(&data) == before, "the directory has changed");
+        }
+    }
+    head.close().unwrap();
+    drop(head);
+    assert_eq!(open().series_count(), 1);
+    // Nothing of the sandbox is left.
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// Like `dump | head -1`.
+#[test]
+fn a_reader_that_goes_away_is_no_error_worth_a_message() {
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../block/testdata");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_binnacle"))
+        .args(["tool", "tsdb", "dump", "blocks"])
+        .current_dir(testdata)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(141), 0));
+}
+
+#[test]
 fn what_is_not_there_yet_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let ran = tool(dir.path(), &["create-blocks-from", "rules", "--start=0", "rules.yml"]);
