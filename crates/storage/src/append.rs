@@ -58,6 +58,8 @@ pub struct BatchExemplar {
     pub labels: Labels,
     /// Milliseconds since the Unix epoch.
     pub t: i64,
+    /// Whether the source gave the time; else `t` is when it was read, and the same exemplar read again is no news.
+    pub timed: bool,
     /// The value.
     pub v: f64,
 }
@@ -72,7 +74,7 @@ pub struct BatchMetadata {
 }
 
 /// What is said about a metric besides its values.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub struct Metadata {
     /// `counter`, `gauge`, `histogram`, …; empty or `unknown` when that is not known.
     pub kind: String,

@@ -44,6 +44,7 @@ pub(crate) struct FoundChunk {
     pub(crate) series: u64,
     pub(crate) min_time: i64,
     pub(crate) max_time: i64,
+    pub(crate) encoding: Encoding,
     pub(crate) file: u32,
     pub(crate) offset: u32,
 }
@@ -351,21 +352,23 @@ fn scan_file(reader: &mut impl Read, file: u32, scan: &mut Scan) -> io::Result<(
         }
         offset += whole.len() as u64;
         let number = |at: usize| data[at..at + 8].iter().fold(0u64, |x, &b| x << 8 | u64::from(b));
+        let (out_of_order, encoding) =
+            (data[CHUNK_HEADER - 1] & OUT_OF_ORDER, data[CHUNK_HEADER - 1] & !OUT_OF_ORDER);
+        let Ok(encoding) = Encoding::try_from(encoding) else {
+            scan.skipped += 1;
+            continue;
+        };
         let found = FoundChunk {
             series: number(0),
             min_time: number(8) as i64,
             max_time: number(16) as i64,
+            encoding,
             file,
             offset: at,
         };
-        let encoding = data[CHUNK_HEADER - 1];
-        if encoding & OUT_OF_ORDER != 0 && Encoding::try_from(encoding & !OUT_OF_ORDER).is_ok() {
-            scan.out_of_order.push(found);
-            continue;
-        }
-        match Encoding::try_from(encoding) {
-            Ok(encoding) if encoding.is_float() => scan.chunks.push(found),
-            _ => scan.skipped += 1,
+        match out_of_order {
+            0 => scan.chunks.push(found),
+            _ => scan.out_of_order.push(found),
         }
     }
 }

@@ -4,14 +4,19 @@
 //! one buffer and old chunks are dropped at the end. A buffer holds: address of the next (older) buffer u32,
 //! number of entries u32, entries in order of time.
 
+use chunk::Encoding;
+
 use crate::slab::{Addr, Slab};
 
 const HEAD: usize = 8;
 const ENTRY: usize = 20;
 /// Entries of a buffer before another one is begun.
 const BUFFER_ENTRIES: usize = 14;
-/// Marks a chunk that is still in memory; the low bits of `file` are then its length.
+/// Marks a chunk that is still in memory.
 const IN_MEMORY: u32 = 1 << 31;
+/// The low bits of `file` are the number of the file or, of a chunk in memory, its length; those between the encoding.
+const FILE_BITS: u32 = 28;
+const FILE_MASK: u32 = (1 << FILE_BITS) - 1;
 
 /// A full chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,17 +38,27 @@ pub(crate) enum Place {
 }
 
 impl ClosedChunk {
-    pub(crate) fn in_memory(min_time: i64, max_time: i64, addr: Addr, len: usize) -> Self {
-        Self::new(min_time, max_time, IN_MEMORY | len as u32, addr.to_bits())
+    pub(crate) fn in_memory(
+        min_time: i64,
+        max_time: i64,
+        encoding: Encoding,
+        addr: Addr,
+        len: usize,
+    ) -> Self {
+        Self::new(min_time, max_time, IN_MEMORY | len as u32 & FILE_MASK, encoding, addr.to_bits())
     }
 
-    pub(crate) fn in_file(min_time: i64, max_time: i64, file: u32, offset: u32) -> Self {
-        Self::new(min_time, max_time, file, offset)
+    pub(crate) fn in_file(min_time: i64, max_time: i64, encoding: Encoding, file: u32, offset: u32) -> Self {
+        Self::new(min_time, max_time, file & FILE_MASK, encoding, offset)
     }
 
-    fn new(min_time: i64, max_time: i64, file: u32, at: u32) -> Self {
+    fn new(min_time: i64, max_time: i64, file: u32, encoding: Encoding, at: u32) -> Self {
         let span = u32::try_from(max_time.saturating_sub(min_time)).unwrap_or(u32::MAX);
-        ClosedChunk { min_time, span, file, at }
+        ClosedChunk { min_time, span, file: file | (encoding as u32) << FILE_BITS, at }
+    }
+
+    pub(crate) fn encoding(&self) -> Encoding {
+        Encoding::try_from((self.file >> FILE_BITS & 7) as u8).unwrap_or(Encoding::Xor)
     }
 
     pub(crate) fn max_time(&self) -> i64 {
@@ -57,9 +72,9 @@ impl ClosedChunk {
 
     pub(crate) fn place(&self) -> Place {
         if self.file & IN_MEMORY != 0 {
-            Place::Memory(Addr::from_bits(self.at), (self.file & !IN_MEMORY) as usize)
+            Place::Memory(Addr::from_bits(self.at), (self.file & FILE_MASK) as usize)
         } else {
-            Place::File(self.file, self.at)
+            Place::File(self.file & FILE_MASK, self.at)
         }
     }
 
@@ -150,7 +165,7 @@ pub(crate) fn move_out(
         let (next, count) = header(slab.bytes(at));
         for i in (0..count).rev() {
             let entry = ClosedChunk::read(&slab.bytes(at)[entry_at(i)..entry_at(i + 1)]);
-            let Place::Memory(addr, _) = entry.place() else { return }; // older ones were moved before
+            let Place::Memory(addr, ..) = entry.place() else { return }; // older ones were moved before
             if let Some(place) = moved(&entry) {
                 slab.free(addr);
                 place.write(&mut slab.bytes_mut(at)[entry_at(i)..entry_at(i + 1)]);
@@ -168,7 +183,7 @@ pub(crate) fn drop_before(slab: &mut Slab, chain: &mut Addr, time: i64) -> usize
     let all: Vec<ClosedChunk> = newest_first(slab, *chain).collect();
     let kept = all.iter().take_while(|c| c.max_time() >= time).count();
     for gone in &all[kept..] {
-        if let Place::Memory(addr, _) = gone.place() {
+        if let Place::Memory(addr, ..) = gone.place() {
             slab.free(addr);
         }
     }
@@ -205,7 +220,8 @@ mod tests {
         let mut slab = Slab::new();
         let mut chain = Addr::NONE;
         for i in 0..100 {
-            push(&mut slab, &mut chain, ClosedChunk::in_file(i * 10, i * 10 + 9, 1, i as u32)).unwrap();
+            push(&mut slab, &mut chain, ClosedChunk::in_file(i * 10, i * 10 + 9, Encoding::Xor, 1, i as u32))
+                .unwrap();
         }
         let times: Vec<i64> = newest_first(&slab, chain).map(|c| c.min_time).collect();
         assert_eq!(times, (0..100).rev().map(|i| i * 10).collect::<Vec<_>>());
@@ -221,10 +237,12 @@ mod tests {
         let mut chain = Addr::NONE;
         let bytes: Vec<Addr> = (0..20).map(|_| slab.alloc(30).unwrap()).collect();
         for (i, &addr) in bytes.iter().enumerate() {
-            push(&mut slab, &mut chain, ClosedChunk::in_memory(i as i64, i as i64, addr, 30)).unwrap();
+            let closed = ClosedChunk::in_memory(i as i64, i as i64, Encoding::Histogram, addr, 30);
+            assert_eq!((closed.place(), closed.encoding()), (Place::Memory(addr, 30), Encoding::Histogram));
+            push(&mut slab, &mut chain, closed).unwrap();
         }
         move_out(&mut slab, chain, |c| {
-            Some(ClosedChunk::in_file(c.min_time, c.max_time(), 7, c.min_time as u32))
+            Some(ClosedChunk::in_file(c.min_time, c.max_time(), c.encoding(), 7, c.min_time as u32))
         });
         assert!(newest_first(&slab, chain).all(|c| c.place() == Place::File(7, c.min_time as u32)));
     }

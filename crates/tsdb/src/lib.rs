@@ -7,21 +7,28 @@ mod closed;
 mod db;
 mod dir_lock;
 mod epochs;
+mod exemplars;
 mod head;
 mod inspect;
 mod lookup;
+mod metadata;
 mod metrics;
 mod mmap;
 mod ooo;
+mod open;
 mod postings;
 mod series;
 mod shard;
 mod slab;
 mod symbols;
 mod wal;
+mod without;
 
 pub use db::{Db, DbError, DbOptions, Retention, RetentionRule, snapshot_name};
-pub use head::{Head, HeadOptions, HeadStats, OpenError, SeriesInOrder, WalReplay};
+pub use exemplars::{Exemplar, SeriesExemplars};
+pub use head::{
+    DeleteError, FloatEncoding, Head, HeadOptions, HeadStats, OpenError, SeriesInOrder, WalReplay,
+};
 pub use inspect::{
     InspectedChunks, InspectedLog, KnownSeries, inspect_chunks_head, inspect_log, inspect_out_of_order_log,
     inspect_snapshot,

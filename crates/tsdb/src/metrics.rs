@@ -1,6 +1,6 @@
 //! The head's own metrics, under Prometheus' names.
 
-use exposition::{Counter, Gauge, Registry, Summary};
+use exposition::{Counter, CounterVec, Gauge, Registry, Summary};
 
 use crate::wal::LogMetrics;
 
@@ -19,10 +19,16 @@ pub(crate) struct Metrics {
     pub(crate) chunks_mapped: Counter,
     pub(crate) chunks_storage: Gauge,
     pub(crate) chunk_corruptions: Counter,
-    pub(crate) samples_appended: Counter,
-    pub(crate) out_of_order: Counter,
-    pub(crate) out_of_bounds: Counter,
-    pub(crate) too_old: Counter,
+    pub(crate) samples_appended: ByType,
+    pub(crate) out_of_order: ByType,
+    pub(crate) out_of_bounds: ByType,
+    pub(crate) too_old: ByType,
+    pub(crate) exemplars_appended: Counter,
+    pub(crate) exemplars_stored: Gauge,
+    pub(crate) exemplar_series: Gauge,
+    pub(crate) exemplars_oldest: Gauge,
+    pub(crate) exemplars_out_of_order: Counter,
+    pub(crate) max_exemplars: Gauge,
     pub(crate) appenders_created: Counter,
     pub(crate) active_appenders: Gauge,
     pub(crate) min_time: Gauge,
@@ -37,6 +43,7 @@ pub(crate) struct Metrics {
     pub(crate) truncations_failed: Counter,
     pub(crate) replay_seconds: Gauge,
     pub(crate) replay_unknown_records: Counter,
+    pub(crate) replay_unknown_refs: CounterVec,
     pub(crate) clean_start: Gauge,
     pub(crate) memory: Gauge,
     pub(crate) wal: LogMetrics,
@@ -48,16 +55,19 @@ pub(crate) struct Metrics {
     pub(crate) checkpoint_deletions_failed: Counter,
 }
 
+/// A counter of floats and one of histograms.
+#[derive(Debug, Clone)]
+pub(crate) struct ByType {
+    pub(crate) float: Counter,
+    pub(crate) histogram: Counter,
+}
+
 impl Metrics {
     pub(crate) fn register(r: &Registry, compression: &str) -> Self {
-        let appended = r.counter_vec(
-            "prometheus_tsdb_head_samples_appended_total",
-            "Total number of appended samples.",
-            &["type"],
-        );
-        let _shown_as_zero = appended.with(&["histogram"]);
-        // No out-of-order window yet, hence no sample can be too old for it, but rules and dashboards ask.
-        let of_type = |name: &str, help: &str| r.counter_vec(name, help, &["type"]).with(&["float"]);
+        let of_type = |name: &str, help: &str| {
+            let counters = r.counter_vec(name, help, &["type"]);
+            ByType { float: counters.with(&["float"]), histogram: counters.with(&["histogram"]) }
+        };
         Metrics {
             series: r.gauge("prometheus_tsdb_head_series", "Total number of series in the head block."),
             series_limit: r.gauge(
@@ -89,7 +99,34 @@ impl Metrics {
                 "prometheus_tsdb_mmap_chunk_corruptions_total",
                 "Total number of memory-mapped chunk corruptions.",
             ),
-            samples_appended: appended.with(&["float"]),
+            samples_appended: of_type(
+                "prometheus_tsdb_head_samples_appended_total",
+                "Total number of appended samples.",
+            ),
+            exemplars_appended: r.counter(
+                "prometheus_tsdb_exemplar_exemplars_appended_total",
+                "Total number of appended exemplars.",
+            ),
+            exemplars_stored: r.gauge(
+                "prometheus_tsdb_exemplar_exemplars_in_storage",
+                "Number of exemplars currently in circular storage.",
+            ),
+            exemplar_series: r.gauge(
+                "prometheus_tsdb_exemplar_series_with_exemplars_in_storage",
+                "Number of series with exemplars currently in circular storage.",
+            ),
+            exemplars_oldest: r.gauge(
+                "prometheus_tsdb_exemplar_last_exemplars_timestamp_seconds",
+                "The timestamp of the oldest exemplar stored in circular storage. Useful to check for what timerange the current exemplar buffer limit allows. This usually means the last timestampfor all exemplars for a typical setup. This is not true though if one of the series timestamp is in future compared to rest series.",
+            ),
+            exemplars_out_of_order: r.counter(
+                "prometheus_tsdb_exemplar_out_of_order_exemplars_total",
+                "Total number of out of order exemplar ingestion failed attempts.",
+            ),
+            max_exemplars: r.gauge(
+                "prometheus_tsdb_exemplar_max_exemplars",
+                "Total number of exemplars the exemplar storage can store, resizeable.",
+            ),
             out_of_order: of_type(
                 "prometheus_tsdb_out_of_order_samples_total",
                 "Total number of out of order samples ingestion failed attempts due to out of order being disabled.",
@@ -150,6 +187,11 @@ impl Metrics {
             replay_unknown_records: r.counter(
                 "binnacle_tsdb_replay_skipped_records_total",
                 "Total number of log records of kinds that are not read.",
+            ),
+            replay_unknown_refs: r.counter_vec(
+                "prometheus_tsdb_wal_replay_unknown_refs_total",
+                "Total number of unknown series references encountered during WAL replay.",
+                &["type"],
             ),
             clean_start: r.gauge(
                 "prometheus_tsdb_clean_start",

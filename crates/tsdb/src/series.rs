@@ -13,23 +13,53 @@ pub(crate) struct CutRules {
     pub(crate) chunk_range: i64,
     /// Aimed at, not promised: twice as many is the limit.
     pub(crate) samples_per_chunk: u16,
+    /// What chunks of floats are.
+    pub(crate) floats: FloatChunk,
+    /// Whether chunks of histograms are of the encodings with start times.
+    pub(crate) histogram_start_times: bool,
+}
+
+impl CutRules {
+    /// End of the chunk range that `t` is in.
+    pub(crate) fn range_end(&self, t: i64) -> i64 {
+        (t - t.rem_euclid(self.chunk_range)).saturating_add(self.chunk_range)
+    }
+}
+
+/// The encoding of new chunks of floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FloatChunk {
+    Xor,
+    Xor2,
+    Xor2WithStartTimes,
+}
+
+/// What an open chunk is; the state of all but XOR is in [`crate::open`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum OpenKind {
+    /// Or there is no open chunk.
+    Xor,
+    Xor2,
+    Histogram,
 }
 
 /// A chunk of this many bytes takes no more samples (Prometheus: 1024 less the longest sample).
 const FULL_BYTES: usize = 1024 - 19;
 
 /// The bytes first given to an open chunk: two samples of a constant.
-const FIRST_BYTES: usize = 24;
+pub(crate) const FIRST_BYTES: usize = 24;
 
 /// What a series is, in 56 bytes. Everything of varying size is in the shard's slab.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Series {
-    /// State of the open chunk; no samples: there is no open chunk.
+    /// State of the open chunk if it is XOR; no samples: there is no such chunk.
     xor: XorAppender,
     /// Within the shard; never reused.
     pub(crate) id: u32,
     /// The label pairs' numbers as LEB128, in order of name.
     pub(crate) labels: Addr,
+    /// The open chunk or, if it is not XOR, its place in the table of its kind.
     chunk: Addr,
     /// Full chunks: see [`closed`].
     pub(crate) closed: Addr,
@@ -39,7 +69,10 @@ pub(crate) struct Series {
     pub(crate) state: State,
     /// Had no samples when maintenance last came by.
     pub(crate) idle: bool,
+    pub(crate) open: OpenKind,
 }
+
+const _: () = assert!(size_of::<Series>() == 56);
 
 /// Where a slot of the series table is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +108,7 @@ impl Series {
         label_count: 0,
         state: State::Free,
         idle: false,
+        open: OpenKind::Xor,
     };
 
     pub(crate) fn new(id: u32, labels: Addr, label_count: u8) -> Self {
@@ -113,14 +147,26 @@ impl Series {
         (self.xor.samples() > 0).then(|| (self.xor.last_time(), self.xor.last_value()))
     }
 
-    /// Time of the oldest sample.
-    pub(crate) fn first_time(&self, slab: &Slab) -> Option<i64> {
-        closed::oldest(slab, self.closed)
-            .map(|c| c.min_time)
-            .or_else(|| chunk::first_time(chunk::Encoding::Xor, self.open_bytes(slab)))
+    /// Place of the open chunk in the table of its kind.
+    pub(crate) fn place(&self) -> u32 {
+        self.chunk.to_bits()
     }
 
-    /// Whether a sample would be accepted.
+    /// Notes that an open chunk of another encoding than XOR was begun. The one before is closed.
+    pub(crate) fn begin_aside(&mut self, kind: OpenKind, place: u32, rules: &CutRules) {
+        self.open = kind;
+        self.chunk = Addr::from_bits(place);
+        self.cut_after = u32::try_from(rules.chunk_range).unwrap_or(u32::MAX);
+    }
+
+    /// Notes that such a chunk has ended.
+    pub(crate) fn end_aside(&mut self) {
+        self.open = OpenKind::Xor;
+        self.chunk = Addr::NONE;
+        self.xor = XorAppender::new();
+    }
+
+    /// Whether a sample would be accepted, if the open chunk is XOR.
     #[inline]
     pub(crate) fn check(&self, slab: &Slab, t: i64, v: f64) -> Result<Appended, Rejection> {
         if self.xor.samples() > 0 {
@@ -141,7 +187,7 @@ impl Series {
         }
     }
 
-    /// Appends a sample.
+    /// Appends a sample, if the open chunk is XOR.
     #[inline]
     pub(crate) fn append(
         &mut self,
@@ -172,18 +218,33 @@ impl Series {
 
     #[inline]
     fn must_cut(&mut self, slab: &Slab, rules: &CutRules, t: i64) -> bool {
-        let samples = self.xor.samples();
-        let last = self.xor.last_time();
+        let xor = self.xor;
+        let bytes = self.open_bytes(slab);
+        let first = || chunk::first_time(chunk::Encoding::Xor, bytes);
+        self.cut_due(rules, t, xor.samples(), first, xor.last_time(), xor.len())
+    }
+
+    /// Whether a chunk of floats that is so full must be cut before a sample of this time. `first` and `last` are the
+    /// times of its oldest and newest sample.
+    #[inline]
+    pub(crate) fn cut_due(
+        &mut self,
+        rules: &CutRules,
+        t: i64,
+        samples: u16,
+        first: impl FnOnce() -> Option<i64>,
+        last: i64,
+        bytes: usize,
+    ) -> bool {
         let range_start = last - last.rem_euclid(rules.chunk_range);
         if samples == rules.samples_per_chunk / 4 {
-            let first = chunk::first_time(chunk::Encoding::Xor, self.open_bytes(slab)).unwrap_or(last);
             let end = range_start + i64::from(self.cut_after);
-            let predicted = predicted_end(first, last, end);
+            let predicted = predicted_end(first().unwrap_or(last), last, end, 4.0);
             self.cut_after = u32::try_from(predicted - range_start).unwrap_or(self.cut_after);
         }
         t.saturating_sub(range_start) >= i64::from(self.cut_after)
             || samples >= rules.samples_per_chunk.saturating_mul(2)
-            || self.xor.len() > FULL_BYTES
+            || bytes > FULL_BYTES
     }
 
     /// Makes the open chunk a closed one that is still in memory. `None` when there is no room to note it.
@@ -193,36 +254,31 @@ impl Series {
         }
         let bytes = self.open_bytes(slab);
         let min_time = chunk::first_time(chunk::Encoding::Xor, bytes).unwrap_or(self.xor.last_time());
-        let full = ClosedChunk::in_memory(min_time, self.xor.last_time(), self.chunk, self.xor.len());
+        let (max_time, len) = (self.xor.last_time(), self.xor.len());
+        let full = ClosedChunk::in_memory(min_time, max_time, chunk::Encoding::Xor, self.chunk, len);
         closed::push(slab, &mut self.closed, full)?;
         self.chunk = Addr::NONE;
         self.xor = XorAppender::new();
         Some(())
     }
 
-    /// Gives back all memory.
+    /// Gives back the memory of the open chunk, which is XOR.
+    pub(crate) fn discard_xor(&mut self, slab: &mut Slab) {
+        slab.free(self.chunk);
+        self.chunk = Addr::NONE;
+        self.xor = XorAppender::new();
+    }
+
+    /// Gives back all memory. There is no open chunk any more.
     pub(crate) fn free(&mut self, slab: &mut Slab) {
         closed::clear(slab, &mut self.closed);
-        slab.free(self.chunk);
         slab.free(self.labels);
         *self = Series::FREE;
     }
-
-    /// Drops the chunks that end before `time`, and says how many.
-    pub(crate) fn drop_before(&mut self, slab: &mut Slab, time: i64) -> usize {
-        let mut dropped = closed::drop_before(slab, &mut self.closed, time);
-        if self.xor.samples() > 0 && self.xor.last_time() < time {
-            slab.free(self.chunk);
-            self.chunk = Addr::NONE;
-            self.xor = XorAppender::new();
-            dropped += 1;
-        }
-        dropped
-    }
 }
 
-/// Where to cut a chunk that is a quarter full so that the chunks up to `end` get equally many samples.
-fn predicted_end(first: i64, last: i64, end: i64) -> i64 {
-    let n = (end - first) as f64 / ((last - first + 1) as f64 * 4.0);
+/// Where to cut a chunk that is full to one part in `to_full` so that the chunks up to `end` get equally many samples.
+pub(crate) fn predicted_end(first: i64, last: i64, end: i64, to_full: f64) -> i64 {
+    let n = (end - first) as f64 / ((last - first + 1) as f64 * to_full);
     if n <= 1.0 { end } else { (first as f64 + (end - first) as f64 / n.floor()) as i64 }
 }

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
+use block::Intervals;
 use model::Labels;
 use parking_lot::{Mutex, RwLock};
 
+use crate::metadata::SeriesMetadata;
 use crate::ooo::Table;
+use crate::open::OpenChunks;
 use crate::postings::Postings;
 use crate::series::{Series, State};
 use crate::slab::{Addr, Slab};
@@ -70,6 +73,7 @@ const NO_SLOT: u32 = u32::MAX;
 /// The memory of a shard.
 pub(crate) struct ShardData {
     pub(crate) slab: Slab,
+    pub(crate) open: OpenChunks,
     pub(crate) symbols: Symbols,
     /// All live series.
     pub(crate) all: Postings,
@@ -85,12 +89,16 @@ pub(crate) struct ShardData {
     pub(crate) ooo: Table,
     /// Slots with full chunks that are still in memory.
     pub(crate) unwritten: Vec<u32>,
+    pub(crate) metadata: SeriesMetadata,
+    /// What was deleted of series and is still in their chunks, by slot.
+    pub(crate) deleted: HashMap<u32, Intervals, foldhash::fast::FixedState>,
 }
 
 impl ShardData {
     pub(crate) fn new(index: usize, seed: u64) -> Self {
         ShardData {
             slab: Slab::new(),
+            open: OpenChunks::default(),
             symbols: Symbols::new(seed),
             all: Postings::default(),
             pages: Vec::new(),
@@ -102,6 +110,8 @@ impl ShardData {
             removed: Vec::new(),
             ooo: Table::default(),
             unwritten: Vec::new(),
+            metadata: SeriesMetadata::default(),
+            deleted: HashMap::with_hasher(foldhash::fast::FixedState::with_seed(seed)),
         }
     }
 
@@ -120,6 +130,13 @@ impl ShardData {
     pub(crate) fn series_and_slab(&mut self, slot: u32) -> (&mut Series, &mut Slab) {
         let series = &mut self.pages[(slot >> PAGE_BITS) as usize][(slot & ((1 << PAGE_BITS) - 1)) as usize];
         (series, &mut self.slab)
+    }
+
+    /// Series, slab and open chunks at once.
+    #[inline]
+    pub(crate) fn parts(&mut self, slot: u32) -> (&mut Series, &mut Slab, &mut OpenChunks) {
+        let series = &mut self.pages[(slot >> PAGE_BITS) as usize][(slot & ((1 << PAGE_BITS) - 1)) as usize];
+        (series, &mut self.slab, &mut self.open)
     }
 
     /// The slot of a series by its id.
@@ -241,8 +258,9 @@ impl ShardData {
             let pairs: Vec<u32> = self.pairs(slot).collect();
             pairs.into_iter().for_each(|pair| self.symbols.release(pair));
             self.ooo.remove(slot);
-            let (series, slab) = self.series_and_slab(slot);
-            series.free(slab);
+            self.free_series(slot);
+            self.metadata.clear(slot);
+            self.deleted.remove(&slot);
             self.free.push(slot);
         }
         let mut unwritten = std::mem::take(&mut self.unwritten);
@@ -275,6 +293,8 @@ impl ShardData {
     /// Bytes held by all of this, used or not.
     pub(crate) fn held(&self) -> usize {
         self.slab.held()
+            + self.open.held()
+            + self.metadata.held()
             + self.symbols.held()
             + self.all.heap()
             + self.pages.len() * (size_of::<Series>() << PAGE_BITS)

@@ -1,5 +1,7 @@
 //! Small byte buffers of changing size, packed into pages.
 //!
+//! Buffers longer than the largest class (closed histogram chunks, mostly) are allocated one by one.
+//!
 //! A page holds slots of one size class. When its last slot is freed the page goes back to a pool that all
 //! classes share, so memory that one generation of chunks leaves behind (all series growing from 48 to 64 bytes
 //! at about the same time) is there for the next. A buffer is named by 4 bytes; nothing is stored beside it.
@@ -70,7 +72,15 @@ pub(crate) struct Slab {
     pooled: Vec<u16>,
     /// Regions that were given back to the system.
     returned: Vec<u32>,
+    /// Buffers of more than a slot; unused places are empty.
+    long: Vec<Box<[u8]>>,
+    unused_long: Vec<u32>,
 }
+
+/// Marks the address of a long buffer; the other bits are its place.
+const LONG: u32 = 1 << 31;
+/// Nothing that is kept is longer.
+const MAX_LONG: usize = 1 << 24;
 
 fn class_of(len: usize) -> Option<usize> {
     let class = CLASSES.partition_point(|&size| usize::from(size) < len);
@@ -78,10 +88,6 @@ fn class_of(len: usize) -> Option<usize> {
 }
 
 impl Slab {
-    /// The longest buffer.
-    #[cfg(test)]
-    const MAX: usize = CLASSES[CLASSES.len() - 1] as usize;
-
     pub(crate) fn new() -> Self {
         Slab {
             regions: Vec::new(),
@@ -90,13 +96,15 @@ impl Slab {
             pool: BinaryHeap::new(),
             pooled: Vec::new(),
             returned: Vec::new(),
+            long: Vec::new(),
+            unused_long: Vec::new(),
         }
     }
 
-    /// Hands out a buffer of at least `len` bytes, of any content. `None` when `len` is above 4096
-    /// or the slab is full (32 GiB).
+    /// Hands out a buffer of at least `len` bytes, of any content. `None` when `len` is above 16 MiB
+    /// or the slab is full (16 GiB).
     pub(crate) fn alloc(&mut self, len: usize) -> Option<Addr> {
-        let class = class_of(len)?;
+        let Some(class) = class_of(len) else { return self.alloc_long(len) };
         if self.open[class] == NO_PAGE {
             let index = self.take_page()?;
             self.pages[index as usize] =
@@ -128,9 +136,33 @@ impl Slab {
         Some(Addr(index * PAGE_UNITS + u32::from(unit)))
     }
 
+    #[cold]
+    fn alloc_long(&mut self, len: usize) -> Option<Addr> {
+        if len > MAX_LONG {
+            return None;
+        }
+        let buffer = vec![0; len].into_boxed_slice();
+        let place = match self.unused_long.pop() {
+            Some(place) => {
+                self.long[place as usize] = buffer;
+                place
+            }
+            None => {
+                self.long.push(buffer);
+                u32::try_from(self.long.len() - 1).ok().filter(|place| *place < LONG)?
+            }
+        };
+        Some(Addr(LONG | place))
+    }
+
     /// Takes a buffer back.
     pub(crate) fn free(&mut self, addr: Addr) {
         if addr.is_none() {
+            return;
+        }
+        if addr.0 & LONG != 0 {
+            self.long[(addr.0 & !LONG) as usize] = Box::default();
+            self.unused_long.push(addr.0 & !LONG);
             return;
         }
         let index = addr.0 / PAGE_UNITS;
@@ -155,6 +187,9 @@ impl Slab {
     /// The buffer: as long as its size class, which may be more than was asked for.
     #[inline]
     pub(crate) fn bytes(&self, addr: Addr) -> &[u8] {
+        if addr.0 & LONG != 0 {
+            return &self.long[(addr.0 & !LONG) as usize];
+        }
         let (region, at, size) = self.locate(addr);
         &self.regions[region][at..at + size]
     }
@@ -167,6 +202,9 @@ impl Slab {
     /// As [`bytes`](Self::bytes), to write.
     #[inline]
     pub(crate) fn bytes_mut(&mut self, addr: Addr) -> &mut [u8] {
+        if addr.0 & LONG != 0 {
+            return &mut self.long[(addr.0 & !LONG) as usize];
+        }
         let (region, at, size) = self.locate(addr);
         &mut self.regions[region][at..at + size]
     }
@@ -174,6 +212,12 @@ impl Slab {
     /// Moves the first `keep` bytes into a buffer of at least `len` bytes.
     pub(crate) fn grow(&mut self, addr: Addr, keep: usize, len: usize) -> Option<Addr> {
         let bigger = self.alloc(len)?;
+        if (addr.0 | bigger.0) & LONG != 0 {
+            let kept = self.bytes(addr)[..keep].to_vec();
+            self.bytes_mut(bigger)[..keep].copy_from_slice(&kept);
+            self.free(addr);
+            return Some(bigger);
+        }
         let (from_region, from, _) = self.locate(addr);
         let (to_region, to, _) = self.locate(bigger);
         if from_region == to_region {
@@ -189,6 +233,7 @@ impl Slab {
     pub(crate) fn held(&self) -> usize {
         (self.regions.len() - self.returned.len()) * REGION_PAGES * PAGE
             + self.pages.capacity() * size_of::<Page>()
+            + self.long.iter().map(|buffer| size_of::<Box<[u8]>>() + buffer.len()).sum::<usize>()
     }
 
     #[inline]
@@ -212,7 +257,7 @@ impl Slab {
             return Some(index);
         }
         let index = self.pages.len();
-        if index as u64 * u64::from(PAGE_UNITS) > u64::from(u32::MAX - PAGE_UNITS) {
+        if index as u64 * u64::from(PAGE_UNITS) > u64::from(LONG - PAGE_UNITS) {
             return None;
         }
         if index.is_multiple_of(REGION_PAGES) {
@@ -267,7 +312,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn buffers_do_not_overlap_and_keep_their_bytes(ops in prop::collection::vec((0u8..4, 1usize..1500, any::<u8>()), 1..120)) {
+        fn buffers_do_not_overlap_and_keep_their_bytes(ops in prop::collection::vec((0u8..4, prop_oneof![1usize..1500, 4000usize..9000], any::<u8>()), 1..120)) {
             let mut slab = Slab::new();
             let mut live: Vec<(Addr, usize, u8)> = Vec::new();
             for (op, len, fill) in ops {
@@ -322,6 +367,6 @@ mod tests {
             slab.alloc(72).unwrap();
         }
         assert!(slab.held() <= held);
-        assert_eq!(slab.alloc(Slab::MAX + 1), None);
+        assert_eq!(slab.alloc(MAX_LONG + 1), None);
     }
 }

@@ -1,30 +1,76 @@
 //! Resolving labels to series, and appending batches.
 
+use std::io;
 use std::sync::atomic::Ordering;
 
+use chunk::HistogramPoint;
 use model::Labels;
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
-use storage::{Affinity, Append, AppendError, Batch, Outcome, Rejection, Resolved, SeriesRef};
+use storage::{
+    Affinity, Append, AppendError, Batch, BatchExemplar, BatchHistogram, Outcome, Rejection, Resolved,
+    SeriesRef,
+};
 
 use super::{Head, NO_MAX};
+use crate::exemplars::{self, Exemplar};
 use crate::lookup::{Location, MAX_SLOTS};
 use crate::ooo::stage::{Installed, Staged};
-use crate::ooo::{Late, Value};
+use crate::ooo::{Late, Limits, Value};
 use crate::series::Appended;
 use crate::shard::{Finder, ShardData};
-use crate::wal::record::SamplesEncoder;
+use crate::wal::record::{ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, push_metadata};
+use crate::wal::{Compression, Packed};
 
 /// Buffers of one append, reused.
 #[derive(Default)]
 pub(super) struct Scratch {
-    record: SamplesEncoder,
-    packed: Vec<u8>,
+    pub(super) samples: SamplesEncoder,
+    pub(super) histograms: HistogramsEncoder,
+    pub(super) exemplars: ExemplarsEncoder,
+    pub(super) metadata: Vec<u8>,
+    pub(super) packed: Packed,
     /// Nothing that matters: gives loads made for their effect on the cache a use.
     touched: u8,
-    /// Index in the batch and slot of the samples that passed the checks.
+    /// Index in the batch and slot of what passed the checks.
     accepted: Vec<(u32, u32)>,
     /// Samples out of order.
     late: Staged,
+    accepted_histograms: Vec<(u32, u32)>,
+    accepted_metadata: Vec<(u32, u32)>,
+    accepted_exemplars: Vec<(u32, u32)>,
+}
+
+impl Scratch {
+    fn new(with_start_times: bool) -> Self {
+        Scratch {
+            samples: SamplesEncoder::new(with_start_times),
+            histograms: HistogramsEncoder::new(with_start_times),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.samples.clear();
+        self.histograms.clear();
+        self.exemplars.clear();
+        self.metadata.clear();
+        self.packed.clear();
+        self.accepted.clear();
+        self.late.clear();
+        self.accepted_histograms.clear();
+        self.accepted_metadata.clear();
+        self.accepted_exemplars.clear();
+    }
+
+    /// Compresses the records in the order in which they are read back. Returns how many bytes that saved.
+    pub(super) fn pack(&mut self, compression: Compression) -> io::Result<usize> {
+        let mut saved = self.packed.add(compression, &self.metadata)?;
+        saved += self.packed.add(compression, &self.samples.buf)?;
+        for record in self.histograms.records() {
+            saved += self.packed.add(compression, record)?;
+        }
+        Ok(saved + self.packed.add(compression, &self.exemplars.buf)?)
+    }
 }
 
 /// Samples whose memory is fetched together.
@@ -110,7 +156,7 @@ impl Head {
         drop(piece);
         if many {
             // Should that fail, they keep waiting, and the next batch reports it.
-            let _ = self.wal.commit(&[], crate::Compression::None);
+            let _ = self.wal.commit(&Packed::default());
         }
         let series = self.series.fetch_add(1, Ordering::Relaxed) + 1;
         self.metrics.series.set(series as f64);
@@ -121,7 +167,8 @@ impl Head {
     /// Stores a batch in the shards.
     pub(super) fn append_live(&self, batch: &Batch, outcome: &mut Outcome) -> Result<(), AppendError> {
         outcome.clear();
-        let mut scratch = self.scratch.lock().pop().unwrap_or_default();
+        let scratch = self.scratch.lock().pop();
+        let mut scratch = scratch.unwrap_or_else(|| Scratch::new(self.options.start_times));
         self.metrics.appenders_created.inc();
         self.metrics.active_appenders.inc();
         let result = self.append_with(&mut scratch, batch, outcome);
@@ -155,40 +202,39 @@ impl Head {
         batch: &Batch,
         outcome: &mut Outcome,
     ) -> Result<(), AppendError> {
-        if batch.samples.is_empty() {
+        if batch.is_empty() {
             return Ok(());
         }
-        let touched = batch.samples.iter().fold(0u64, |set, s| set | 1 << self.refs.shard_of(s.series.0));
-        let touched: Vec<usize> = (0..self.shards.len()).filter(|shard| touched >> shard & 1 == 1).collect();
+        let touched = self.touched_by(batch);
         let _order: Vec<_> = touched.iter().map(|&shard| self.shards[shard].order.lock()).collect();
         if self.closed.load(Ordering::SeqCst) {
             return Err(AppendError::Closed);
         }
+        scratch.clear();
         self.check(scratch, &touched, batch, outcome);
-        if scratch.accepted.is_empty() && scratch.late.is_empty() {
+        let saved = scratch.pack(self.wal.compression()).map_err(AppendError::Log)?;
+        if scratch.packed.is_empty() && scratch.late.is_empty() {
             return Ok(());
         }
         if let Err(error) = self.log_late(&mut scratch.late, &touched) {
-            outcome.rejected.clear();
+            outcome.clear();
             return Err(error);
         }
-        let compression = self.wal.compression();
-        let used = compression.pack(&scratch.record.buf, &mut scratch.packed).map_err(AppendError::Log)?;
-        let stored = if used == crate::Compression::None { &scratch.record.buf } else { &scratch.packed };
-        self.metrics.wal.bytes_saved.add((scratch.record.buf.len() - stored.len()) as f64);
-        if let Err(error) = self.wal.commit(stored, used) {
-            outcome.rejected.clear();
+        self.metrics.wal.bytes_saved.add(saved as f64);
+        if let Err(error) = self.wal.commit(&scratch.packed) {
+            outcome.clear();
             return Err(AppendError::Log(error));
         }
-        let (cut, min_time, max_time) = self.apply(scratch, &touched, batch, outcome);
-        self.metrics.samples_appended.add(outcome.appended as f64);
-        if outcome.appended > 0 {
-            self.min_time.fetch_min(min_time, Ordering::Relaxed);
-            self.max_time.fetch_max(max_time, Ordering::Relaxed);
+        let done = self.apply(scratch, &touched, batch, outcome);
+        self.metrics.samples_appended.float.add(outcome.appended as f64);
+        self.metrics.samples_appended.histogram.add(outcome.appended_histograms as f64);
+        if done.min_time <= done.max_time {
+            self.min_time.fetch_min(done.min_time, Ordering::Relaxed);
+            self.max_time.fetch_max(done.max_time, Ordering::Relaxed);
         }
-        if cut > 0 {
-            self.chunks.fetch_add(cut, Ordering::Relaxed);
-            self.metrics.chunks_created.add(cut as f64);
+        if done.cut > 0 {
+            self.chunks.fetch_add(done.cut, Ordering::Relaxed);
+            self.metrics.chunks_created.add(done.cut as f64);
         }
         self.note_times();
         for &shard in &touched {
@@ -200,24 +246,50 @@ impl Head {
         Ok(())
     }
 
-    /// Finds the series of the samples, refuses what cannot be stored and encodes the rest for the log.
+    /// The shards that a batch has something for, in order.
+    fn touched_by(&self, batch: &Batch) -> Vec<usize> {
+        let shard = |series: SeriesRef| 1u64 << self.refs.shard_of(series.0);
+        let mut set = batch.samples.iter().fold(0u64, |set, s| set | shard(s.series));
+        set = batch.histograms.iter().fold(set, |set, h| set | shard(h.series));
+        set = batch.exemplars.iter().fold(set, |set, e| set | shard(e.series));
+        set = batch.metadata.iter().fold(set, |set, m| set | shard(m.series));
+        (0..self.shards.len()).filter(|shard| set >> shard & 1 == 1).collect()
+    }
+
+    /// Finds the series, refuses what cannot be stored and encodes the rest for the log.
     fn check(&self, scratch: &mut Scratch, touched: &[usize], batch: &Batch, outcome: &mut Outcome) {
-        scratch.record.clear();
-        scratch.accepted.clear();
-        scratch.late.clear();
-        let limits = self.limits(batch.samples.first().map_or(NO_MAX, |sample| sample.t));
         let guards: Vec<RwLockReadGuard<'_, ShardData>> =
             touched.iter().map(|&shard| self.shards[shard].data.read()).collect();
-        let mut views: Vec<Option<(&ShardData, Finder<'_>)>> = self.shards.iter().map(|_| None).collect();
+        let mut views: Views<'_> = self.shards.iter().map(|_| None).collect();
         for (guard, &shard) in guards.iter().zip(touched) {
             views[shard] = Some((guard, guard.finder()));
         }
+        let first = batch.samples.first().map(|s| s.t).or(batch.histograms.first().map(|h| h.t));
+        let limits = self.limits(first.unwrap_or(NO_MAX));
+        self.check_samples(scratch, &mut views, &limits, batch, outcome);
+        if !batch.histograms.is_empty() {
+            self.check_histograms(scratch, &mut views, &limits, batch, outcome);
+        }
+        if self.options.metadata_wal_records && !batch.metadata.is_empty() {
+            self.check_metadata(scratch, &mut views, batch);
+        }
+        if self.options.exemplars && !batch.exemplars.is_empty() {
+            self.check_exemplars(scratch, &mut views, batch, outcome);
+        }
+    }
+
+    fn check_samples(
+        &self,
+        scratch: &mut Scratch,
+        views: &mut Views<'_>,
+        limits: &Limits<'_>,
+        batch: &Batch,
+        outcome: &mut Outcome,
+    ) {
         let mut found: [Option<(&ShardData, u32)>; BLOCK] = [None; BLOCK];
         for (block, samples) in batch.samples.chunks(BLOCK).enumerate() {
             for (found, sample) in found.iter_mut().zip(samples) {
-                *found = views[self.refs.shard_of(sample.series.0)].as_mut().and_then(|(data, finder)| {
-                    Some((*data, finder.slot(self.refs.id_of(sample.series.0)?)?))
-                });
+                *found = self.locate(views, sample.series);
             }
             // Series and the ends of open chunks come from memory, about 100 ns each: this loop, which does nothing
             // else, has many of them on their way at once, and what follows finds them in the cache.
@@ -233,24 +305,22 @@ impl Head {
                 let in_order = if sample.t < limits.min_valid {
                     Err(Rejection::OutOfBounds)
                 } else {
-                    data.series(slot).check(&data.slab, sample.t, sample.v)
+                    data.check_float(slot, sample.t, sample.v)
                 };
                 match in_order {
                     Err(reason) => match limits.late(sample.t, reason) {
                         Ok(()) => {
-                            let late = Late { t: sample.t, start_time: 0, value: Value::Float(sample.v) };
-                            scratch.late.push(
-                                self.refs.shard_of(sample.series.0),
-                                slot,
-                                sample.series.0,
-                                late,
-                            );
+                            let (t, start_time) = (sample.t, start_time(batch, i));
+                            let late = Late { t, start_time, value: Value::Float(sample.v) };
+                            let reference = sample.series.0;
+                            scratch.late.push(self.refs.shard_of(reference), slot, reference, late);
                         }
                         Err(reason) => outcome.rejected.push((i, reason)),
                     },
                     Ok(Appended::Unchanged) => {}
                     Ok(_) => {
-                        scratch.record.push(sample.series.0, 0, sample.t, sample.v);
+                        let start_time = start_time(batch, i);
+                        scratch.samples.push(sample.series.0, start_time, sample.t, sample.v);
                         scratch.accepted.push((i, slot));
                     }
                 }
@@ -258,14 +328,94 @@ impl Head {
         }
     }
 
-    /// Stores what was checked. Returns how many chunks were begun, and the oldest and newest time.
+    fn check_histograms(
+        &self,
+        scratch: &mut Scratch,
+        views: &mut Views<'_>,
+        limits: &Limits<'_>,
+        batch: &Batch,
+        outcome: &mut Outcome,
+    ) {
+        for (i, histogram) in (0u32..).zip(&batch.histograms) {
+            let Some((data, slot)) = self.locate(views, histogram.series) else {
+                outcome.rejected_histograms.push((i, Rejection::UnknownSeries));
+                continue;
+            };
+            let BatchHistogram { series, t, start_time, value } = histogram;
+            let in_order = if *t < limits.min_valid {
+                Err(Rejection::OutOfBounds)
+            } else {
+                data.check_histogram(slot, *t, value)
+            };
+            match in_order {
+                Err(reason) => match limits.late(*t, reason) {
+                    Ok(()) => {
+                        let value = Value::Histogram(value.clone());
+                        let late = Late { t: *t, start_time: *start_time, value };
+                        scratch.late.push(self.refs.shard_of(series.0), slot, series.0, late);
+                    }
+                    Err(reason) => outcome.rejected_histograms.push((i, reason)),
+                },
+                Ok(Appended::Unchanged) => {}
+                Ok(_) => {
+                    scratch.histograms.push(series.0, *start_time, *t, value);
+                    scratch.accepted_histograms.push((i, slot));
+                }
+            }
+        }
+    }
+
+    fn check_metadata(&self, scratch: &mut Scratch, views: &mut Views<'_>, batch: &Batch) {
+        for (i, news) in (0u32..).zip(&batch.metadata) {
+            let Some((data, slot)) = self.locate(views, news.series) else { continue };
+            if data.metadata.get(slot) != Some(&news.metadata) {
+                push_metadata(&mut scratch.metadata, news.series.0, &news.metadata);
+                scratch.accepted_metadata.push((i, slot));
+            }
+        }
+    }
+
+    fn check_exemplars(
+        &self,
+        scratch: &mut Scratch,
+        views: &mut Views<'_>,
+        batch: &Batch,
+        outcome: &mut Outcome,
+    ) {
+        let exemplars = self.exemplars.read();
+        if !exemplars.enabled() {
+            return;
+        }
+        for (i, example) in (0u32..).zip(&batch.exemplars) {
+            let Some((data, slot)) = self.locate(views, example.series) else {
+                outcome.rejected_exemplars.push((i, Rejection::UnknownSeries));
+                continue;
+            };
+            let exemplar = exemplar_of(example);
+            match exemplars.check(example.series.0, || data.labels(slot), &exemplar, example.timed) {
+                Err(reason) => outcome.rejected_exemplars.push((i, reason)),
+                Ok(exemplars::Check::Known) => {}
+                Ok(exemplars::Check::Store) => {
+                    scratch.exemplars.push(example.series.0, exemplar.t, exemplar.v, &exemplar.labels);
+                    scratch.accepted_exemplars.push((i, slot));
+                }
+            }
+        }
+    }
+
+    fn locate<'a>(&self, views: &mut Views<'a>, series: SeriesRef) -> Option<(&'a ShardData, u32)> {
+        let (data, finder) = views[self.refs.shard_of(series.0)].as_mut()?;
+        Some((*data, finder.slot(self.refs.id_of(series.0)?)?))
+    }
+
+    /// Stores what was checked.
     fn apply(
         &self,
         scratch: &mut Scratch,
         touched: &[usize],
         batch: &Batch,
         outcome: &mut Outcome,
-    ) -> (usize, i64, i64) {
+    ) -> Applied {
         // Within a shard the lock makes the batch visible at once; a batch over several keeps readers out.
         let _spanning = (touched.len() > 1).then(|| self.spanning.write());
         let mut guards: Vec<Option<RwLockWriteGuard<'_, ShardData>>> =
@@ -273,31 +423,34 @@ impl Head {
         for &shard in touched {
             guards[shard] = Some(self.shards[shard].data.write());
         }
-        let (mut cut, mut min_time, mut max_time) = (0, i64::MAX, i64::MIN);
+        let mut done = Applied { cut: 0, min_time: i64::MAX, max_time: i64::MIN };
         let refused_before = outcome.rejected.len();
         for &(i, slot) in &scratch.accepted {
             let sample = &batch.samples[i as usize];
             let Some(data) = &mut guards[self.refs.shard_of(sample.series.0)] else { continue };
-            let (series, slab) = data.series_and_slab(slot);
-            let had_open = series.open_samples() > 0;
-            match series.append(slab, &self.rules, sample.t, sample.v) {
-                Ok(Appended::Stored) => {}
-                Ok(Appended::Cut) => {
-                    cut += 1;
-                    if had_open {
-                        data.unwritten.push(slot);
-                    }
-                }
-                Ok(Appended::Unchanged) => continue,
-                // Only samples of one series that follow each other in the same batch come here.
-                Err(reason) => {
-                    outcome.rejected.push((i, reason));
-                    continue;
-                }
+            let stored = data.append_float(slot, &self.rules, start_time(batch, i), sample.t, sample.v);
+            // Only samples of one series that follow each other in the same batch are refused here.
+            match stored {
+                Ok(appended) => outcome.appended += done.note(appended, sample.t),
+                Err(reason) => outcome.rejected.push((i, reason)),
             }
-            outcome.appended += 1;
-            min_time = min_time.min(sample.t);
-            max_time = max_time.max(sample.t);
+        }
+        if outcome.rejected.len() > refused_before {
+            outcome.rejected.sort_unstable_by_key(|&(i, _)| i);
+        }
+        let refused_before = outcome.rejected_histograms.len();
+        for &(i, slot) in &scratch.accepted_histograms {
+            let BatchHistogram { series, t, start_time, value } = &batch.histograms[i as usize];
+            let Some(data) = &mut guards[self.refs.shard_of(series.0)] else { continue };
+            let start_time = if self.options.start_times { *start_time } else { 0 };
+            let point = HistogramPoint { t: *t, start_time, value: value.clone() };
+            match data.append_histogram(slot, &self.rules, &point) {
+                Ok(appended) => outcome.appended_histograms += done.note(appended, *t),
+                Err(reason) => outcome.rejected_histograms.push((i, reason)),
+            }
+        }
+        if outcome.rejected_histograms.len() > refused_before {
+            outcome.rejected_histograms.sort_unstable_by_key(|&(i, _)| i);
         }
         let mut late = Installed::default();
         for &shard in touched {
@@ -308,11 +461,26 @@ impl Head {
         self.ooo.note(late);
         outcome.appended += late.floats;
         outcome.appended_histograms += late.histograms;
-        cut += late.chunks;
-        if outcome.rejected.len() > refused_before {
-            outcome.rejected.sort_unstable_by_key(|&(i, _)| i);
+        done.cut += late.chunks;
+        for &(i, slot) in &scratch.accepted_metadata {
+            let news = &batch.metadata[i as usize];
+            if let Some(data) = &mut guards[self.refs.shard_of(news.series.0)] {
+                data.metadata.set(slot, &news.metadata);
+            }
         }
-        (cut, min_time, max_time)
+        if !scratch.accepted_exemplars.is_empty() {
+            let mut exemplars = self.exemplars.write();
+            for &(i, slot) in &scratch.accepted_exemplars {
+                let example = &batch.exemplars[i as usize];
+                let Some(data) = &guards[self.refs.shard_of(example.series.0)] else { continue };
+                let labels = || data.labels(slot);
+                match exemplars.add(example.series.0, labels, exemplar_of(example), example.timed) {
+                    Ok(new) => outcome.appended_exemplars += usize::from(new),
+                    Err(reason) => outcome.rejected_exemplars.push((i, reason)),
+                }
+            }
+        }
+        done
     }
 
     /// Older samples are refused. Prometheus' bound: half a chunk range behind the newest, so that a block can be
@@ -323,14 +491,59 @@ impl Head {
     }
 
     fn count_rejected(&self, outcome: &Outcome) {
-        for (_, reason) in &outcome.rejected {
-            match reason {
-                Rejection::OutOfOrder => self.metrics.out_of_order.inc(),
-                Rejection::OutOfBounds => self.metrics.out_of_bounds.inc(),
-                Rejection::TooOld => self.metrics.too_old.inc(),
-                Rejection::UnknownSeries => self.metrics.series_not_found.inc(),
-                Rejection::Duplicate => {}
-            }
+        let floats = outcome.rejected.iter().map(|(_, reason)| (reason, false));
+        let histograms = outcome.rejected_histograms.iter().map(|(_, reason)| (reason, true));
+        for (reason, histogram) in floats.chain(histograms) {
+            let counters = match reason {
+                Rejection::OutOfOrder => &self.metrics.out_of_order,
+                Rejection::OutOfBounds => &self.metrics.out_of_bounds,
+                Rejection::TooOld => &self.metrics.too_old,
+                Rejection::UnknownSeries => {
+                    self.metrics.series_not_found.inc();
+                    continue;
+                }
+                Rejection::Duplicate => continue,
+            };
+            if histogram { counters.histogram.inc() } else { counters.float.inc() }
         }
     }
+}
+
+/// The shards that a batch touches, with their finders.
+type Views<'a> = Vec<Option<(&'a ShardData, Finder<'a>)>>;
+
+/// What storing a batch did.
+struct Applied {
+    /// Chunks begun.
+    cut: usize,
+    min_time: i64,
+    max_time: i64,
+}
+
+impl Applied {
+    /// Returns how many samples were stored: one or none.
+    #[inline]
+    fn note(&mut self, appended: Appended, t: i64) -> usize {
+        if appended == Appended::Unchanged {
+            return 0;
+        }
+        self.cut += usize::from(appended == Appended::Cut);
+        self.min_time = self.min_time.min(t);
+        self.max_time = self.max_time.max(t);
+        1
+    }
+}
+
+#[inline]
+pub(super) fn start_time(batch: &Batch, i: u32) -> i64 {
+    batch.start_times.get(i as usize).copied().unwrap_or_default()
+}
+
+/// Labels without a value are none.
+fn exemplar_of(example: &BatchExemplar) -> Exemplar {
+    let labels = match example.labels.iter().any(|(_, value)| value.is_empty()) {
+        true => Labels::from_sorted(example.labels.iter().filter(|(_, value)| !value.is_empty())),
+        false => example.labels.clone(),
+    };
+    Exemplar { labels, t: example.t, v: example.v }
 }

@@ -1,15 +1,17 @@
 //! Replacing old segments of the log by what is still needed of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::Path;
 
+use storage::Metadata;
+
 use super::Head;
 use crate::closed::{self, Place};
 use crate::wal::frame::Segment;
-use crate::wal::record::{self, SamplesEncoder};
-use crate::wal::{Wal, segments};
+use crate::wal::record::{self, BadRecord, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder};
+use crate::wal::{Packed, Wal, segments};
 
 /// What the log must keep of a series.
 enum Keep {
@@ -80,52 +82,26 @@ impl Head {
         let compression = self.options.wal_compression;
         let out = Wal::create(dir, 0, self.options.wal_segment_size, compression, None)?;
         let mut unpacked = Vec::new();
-        let mut kept = Vec::new();
-        let mut samples = SamplesEncoder::default();
-        let mut packed = Vec::new();
-        let mut decided: HashMap<u64, i64> = HashMap::new();
+        let mut packed = Packed::default();
+        let mut filter = Filter::new(self, upto, oldest);
         for (_, path) in sources {
             let mut segment = Segment::new(BufReader::with_capacity(1 << 20, File::open(path)?));
             while let Some((stored, used)) = segment.next_packed()? {
                 if used.unpack(stored, &mut unpacked).is_err() {
                     continue; // reported when the log was replayed
                 }
-                // Of records that cannot be read, what comes before the damage is kept.
-                let record: &[u8] = match unpacked.first() {
-                    Some(&record::SERIES) => {
-                        kept.clear();
-                        let _ = record::read_series(&unpacked, |reference, labels| {
-                            if !matches!(self.keep(reference, upto), Keep::Nothing) {
-                                record::push_series(&mut kept, reference, &labels);
-                            }
-                        });
-                        &kept
-                    }
-                    Some(&record::SAMPLES) => {
-                        samples.clear();
-                        let _ = record::read_samples(&unpacked, |reference, start_time, t, v| {
-                            let from = *decided.entry(reference).or_insert_with(|| {
-                                match self.keep(reference, upto) {
-                                    Keep::From(from) => from.max(oldest),
-                                    Keep::Name | Keep::Nothing => i64::MAX,
-                                }
-                            });
-                            if t >= from {
-                                samples.push(reference, start_time, t, v);
-                            }
-                        });
-                        &samples.buf
-                    }
-                    // Kinds that are not read yet are somebody else's data.
-                    _ => &unpacked,
-                };
-                if record.is_empty() {
-                    continue;
+                packed.clear();
+                for record in filter.needed_of(&unpacked) {
+                    packed.add(compression, record)?;
                 }
-                let used = compression.pack(record, &mut packed)?;
-                out.commit(if used == crate::Compression::None { record } else { &packed }, used)?;
+                if !packed.is_empty() {
+                    out.commit(&packed)?;
+                }
             }
         }
+        packed.clear();
+        packed.add(compression, &filter.latest_metadata())?;
+        out.commit(&packed)?;
         out.close()?;
         segments::sync_dir(dir)
     }
@@ -141,5 +117,159 @@ impl Head {
         let in_file = closed::newest_first(&data.slab, data.series(slot).closed)
             .find(|chunk| matches!(chunk.place(), Place::File(..)));
         Keep::From(in_file.map_or(i64::MIN, |chunk| chunk.max_time() + 1))
+    }
+}
+
+/// Takes out of records what a checkpoint need not keep.
+struct Filter<'h> {
+    head: &'h Head,
+    upto: u32,
+    /// Older samples are not needed.
+    oldest: i64,
+    /// From which time on samples of a series are needed.
+    decided: HashMap<u64, i64>,
+    metadata: BTreeMap<u64, Metadata>,
+    buf: Vec<u8>,
+    samples: [SamplesEncoder; 2],
+    histograms: [HistogramsEncoder; 2],
+    exemplars: ExemplarsEncoder,
+}
+
+impl<'h> Filter<'h> {
+    fn new(head: &'h Head, upto: u32, oldest: i64) -> Self {
+        Filter {
+            head,
+            upto,
+            oldest,
+            decided: HashMap::new(),
+            metadata: BTreeMap::new(),
+            buf: Vec::new(),
+            samples: [SamplesEncoder::new(false), SamplesEncoder::new(true)],
+            histograms: [HistogramsEncoder::new(false), HistogramsEncoder::new(true)],
+            exemplars: ExemplarsEncoder::default(),
+        }
+    }
+
+    /// What is needed of a record. Of one that cannot be read, what comes before the damage is kept; kinds that are
+    /// not known are somebody else's data and kept whole.
+    fn needed_of<'r>(&'r mut self, record: &'r [u8]) -> Vec<&'r [u8]> {
+        self.buf.clear();
+        let Some(&kind) = record.first() else { return Vec::new() };
+        let with_start_times = usize::from(matches!(
+            kind,
+            record::SAMPLES_V2 | record::HISTOGRAMS_V2 | record::FLOAT_HISTOGRAMS_V2
+        ));
+        match kind {
+            record::SERIES => {
+                let _ = self.series(record);
+            }
+            record::SAMPLES | record::SAMPLES_V2 => {
+                let _ = self.floats(record, with_start_times);
+                return vec![&self.samples[with_start_times].buf];
+            }
+            record::HISTOGRAMS
+            | record::FLOAT_HISTOGRAMS
+            | record::CUSTOM_HISTOGRAMS
+            | record::CUSTOM_FLOAT_HISTOGRAMS
+            | record::HISTOGRAMS_V2
+            | record::FLOAT_HISTOGRAMS_V2 => {
+                let _ = self.native_histograms(record, with_start_times);
+                return self.histograms[with_start_times].records().collect();
+            }
+            record::TOMBSTONES => {
+                let _ = self.tombstones(record);
+            }
+            record::EXEMPLARS => {
+                let _ = self.examples(record);
+                return vec![&self.exemplars.buf];
+            }
+            record::METADATA => {
+                let _ = record::read_metadata(record, |reference, metadata| {
+                    if self.is_kept(reference) {
+                        self.metadata.insert(reference, metadata);
+                    }
+                });
+            }
+            _ => return vec![record],
+        }
+        vec![&self.buf]
+    }
+
+    /// The newest metadata of each series, as one record.
+    fn latest_metadata(&self) -> Vec<u8> {
+        let mut buf = Vec::new();
+        for (&reference, metadata) in &self.metadata {
+            record::push_metadata(&mut buf, reference, metadata);
+        }
+        buf
+    }
+
+    fn is_kept(&self, reference: u64) -> bool {
+        !matches!(self.head.keep(reference, self.upto), Keep::Nothing)
+    }
+
+    fn series(&mut self, record: &[u8]) -> Result<(), BadRecord> {
+        let mut kept = std::mem::take(&mut self.buf);
+        let read = record::read_series(record, |reference, labels| {
+            if self.is_kept(reference) {
+                record::push_series(&mut kept, reference, &labels);
+            }
+        });
+        self.buf = kept;
+        read
+    }
+
+    fn floats(&mut self, record: &[u8], with_start_times: usize) -> Result<(), BadRecord> {
+        let mut samples = std::mem::take(&mut self.samples[with_start_times]);
+        samples.clear();
+        let read = record::read_samples(record, |reference, start_time, t, v| {
+            if t >= self.from(reference) {
+                samples.push(reference, start_time, t, v);
+            }
+        });
+        self.samples[with_start_times] = samples;
+        read
+    }
+
+    fn native_histograms(&mut self, record: &[u8], with_start_times: usize) -> Result<(), BadRecord> {
+        let mut histograms = std::mem::take(&mut self.histograms[with_start_times]);
+        histograms.clear();
+        let read = record::read_histograms(record, |h| {
+            if h.t >= self.from(h.reference) {
+                histograms.push(h.reference, h.start_time, h.t, &h.value);
+            }
+        });
+        self.histograms[with_start_times] = histograms;
+        read
+    }
+
+    fn tombstones(&mut self, record: &[u8]) -> Result<(), BadRecord> {
+        let mut kept = std::mem::take(&mut self.buf);
+        let read = record::read_tombstones(record, |reference, min_time, max_time| {
+            if max_time >= self.oldest && self.is_kept(reference) {
+                record::push_tombstone(&mut kept, reference, min_time, max_time);
+            }
+        });
+        self.buf = kept;
+        read
+    }
+
+    fn examples(&mut self, record: &[u8]) -> Result<(), BadRecord> {
+        self.exemplars.clear();
+        let (exemplars, oldest) = (&mut self.exemplars, self.oldest);
+        record::read_exemplars(record, |reference, t, v, labels| {
+            if t >= oldest {
+                exemplars.push(reference, t, v, &labels);
+            }
+        })
+    }
+
+    /// From which time on samples of a series are needed.
+    fn from(&mut self, reference: u64) -> i64 {
+        let (head, upto, oldest) = (self.head, self.upto, self.oldest);
+        *self.decided.entry(reference).or_insert_with(|| match head.keep(reference, upto) {
+            Keep::From(from) => from.max(oldest),
+            Keep::Name | Keep::Nothing => i64::MAX,
+        })
     }
 }

@@ -7,8 +7,6 @@
 
 use std::io;
 
-use chunk::Encoding;
-
 use crate::chunk_files::{ChunkFiles, FoundChunk, NewChunk, chunk_at};
 use crate::closed::{self, ClosedChunk, Place};
 use crate::shard::{RefMap, ShardData};
@@ -33,13 +31,13 @@ pub(super) fn use_what_the_log_lacks(
     for of_series in held.chunk_by(|a, b| a.series == b.series) {
         let slot = refs.id_of(of_series[0].series).and_then(|id| data.slot_of(id));
         let Some(slot) = slot else { continue };
+        let open = data.open_chunk(slot).map(|open| open.min_time);
         let (series, slab) = data.series_and_slab(slot);
         let mut own: Vec<ClosedChunk> = closed::newest_first(slab, series.closed).collect();
         own.reverse();
         let of_old_files =
             |c: &&ClosedChunk| matches!(c.place(), Place::File(file, _) if file < first_damaged);
         let prefix = own.iter().take_while(of_old_files).count();
-        let open = chunk::first_time(Encoding::Xor, series.open_bytes(slab));
         let log_begins = own.get(prefix).map(|c| c.min_time).or(open).unwrap_or(i64::MAX);
         let mut chain = own[..prefix].to_vec();
         for chunk in of_series {
@@ -52,7 +50,7 @@ pub(super) fn use_what_the_log_lacks(
             let (min_time, max_time) = (chunk.min_time, chunk.max_time);
             let new = NewChunk { series: chunk.series, min_time, max_time, encoding, bytes };
             for (file, offset) in files.write(std::iter::once(new))? {
-                chain.push(ClosedChunk::in_file(min_time, max_time, file, offset));
+                chain.push(ClosedChunk::in_file(min_time, max_time, encoding, file, offset));
             }
         }
         chain.extend_from_slice(&own[prefix..]);

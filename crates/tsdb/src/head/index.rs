@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::thread;
 
-use chunk::Encoding;
+use block::Intervals;
 
 use super::{NO_MAX, NO_MIN};
 use crate::chunk_files::{ChunkFiles, NewChunk};
@@ -54,12 +54,12 @@ fn index_shard(data: &mut ShardData) -> (i64, i64, usize) {
     for (_, slot) in slots {
         data.index(slot);
         let series = data.series(slot);
-        if let (Some(first), Some(last)) = (series.first_time(&data.slab), series.last_time(&data.slab)) {
+        if let (Some(first), Some(last)) = (data.first_time(slot), data.last_time(slot)) {
             min_time = min_time.min(first);
             max_time = max_time.max(last);
         }
-        chunks +=
-            closed::newest_first(&data.slab, series.closed).count() + usize::from(series.open_samples() > 0);
+        chunks += closed::newest_first(&data.slab, series.closed).count()
+            + usize::from(data.open_chunk(slot).is_some());
     }
     (min_time, max_time, chunks)
 }
@@ -78,7 +78,7 @@ fn join_duplicates(
         group.sort_by_key(|at| {
             let data = &shards[at.shard()];
             let series = data.series(at.slot());
-            (series.last_time(&data.slab), refs.reference(at.shard(), series.id))
+            (data.last_time(at.slot()), refs.reference(at.shard(), series.id))
         });
         while let Some(keep) = group.pop() {
             let labels = shards[keep.shard()].labels(keep.slot());
@@ -109,12 +109,18 @@ fn join(
     files: &ChunkFiles,
 ) -> io::Result<()> {
     let mut chunks: Vec<(ClosedChunk, Option<Vec<u8>>)> = Vec::new();
+    let mut deleted = Intervals::default();
+    let mut metadata = None;
     for at in old {
         let data = &mut shards[at.shard()];
-        let (series, slab) = data.series_and_slab(at.slot());
-        if series.close_open(slab).is_none() {
+        if let Some(of_series) = data.deleted.get(&at.slot()) {
+            of_series.iter().for_each(|interval| deleted.add(interval));
+        }
+        metadata = data.metadata.get(at.slot()).cloned().or(metadata);
+        if data.close_open(at.slot()).is_none() {
             continue;
         }
+        let (series, slab) = data.series_and_slab(at.slot());
         let mut of_series: Vec<_> = closed::newest_first(slab, series.closed)
             .map(|c| match c.place() {
                 Place::Memory(addr, len) => (c, Some(slab.bytes(addr)[..len].to_vec())),
@@ -126,8 +132,15 @@ fn join(
     }
     let reference = series;
     let data = &mut shards[keep.shard()];
+    if !deleted.is_empty() {
+        let own = data.deleted.entry(keep.slot()).or_default();
+        deleted.iter().for_each(|interval| own.add(interval));
+    }
+    if let (Some(metadata), None) = (metadata, data.metadata.get(keep.slot())) {
+        data.metadata.set(keep.slot(), &metadata);
+    }
+    let begins = data.first_time(keep.slot()).unwrap_or(i64::MAX);
     let (series, slab) = data.series_and_slab(keep.slot());
-    let begins = series.first_time(slab).unwrap_or(i64::MAX);
     let mut joined: Vec<ClosedChunk> = Vec::new();
     for (chunk, bytes) in chunks {
         let follows = joined.last().is_none_or(|last| chunk.min_time > last.max_time());
@@ -147,11 +160,17 @@ fn join(
             series: reference,
             min_time: chunk.min_time,
             max_time: chunk.max_time(),
-            encoding: Encoding::Xor,
+            encoding: chunk.encoding(),
             bytes: &bytes,
         };
         if let [(file, offset)] = files.write(std::iter::once(new))?[..] {
-            joined.push(ClosedChunk::in_file(chunk.min_time, chunk.max_time(), file, offset));
+            joined.push(ClosedChunk::in_file(
+                chunk.min_time,
+                chunk.max_time(),
+                chunk.encoding(),
+                file,
+                offset,
+            ));
         }
     }
     let mut own: Vec<ClosedChunk> = closed::newest_first(slab, series.closed).collect();

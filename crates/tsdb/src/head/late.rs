@@ -15,14 +15,20 @@ use crate::ooo::cut::Cut;
 use crate::ooo::replay::{Found, Replay, Replayed};
 use crate::ooo::stage::Staged;
 use crate::ooo::{Encodings, Limits};
+use crate::series::FloatChunk;
 use crate::shard::ShardData;
-
-/// How samples out of order are encoded.
-pub(super) fn encodings() -> Encodings {
-    Encodings { floats: Encoding::Xor, histogram_start_times: false }
-}
+use crate::wal::Packed;
 
 impl Head {
+    /// How samples out of order are encoded.
+    fn encodings(&self) -> Encodings {
+        let floats = match self.rules.floats {
+            FloatChunk::Xor => Encoding::Xor,
+            FloatChunk::Xor2 | FloatChunk::Xor2WithStartTimes => Encoding::Xor2,
+        };
+        Encodings { floats, histogram_start_times: self.rules.histogram_start_times }
+    }
+
     /// Changes how much older than the newest sample of the head a sample may be, from the next batch on. Zero takes
     /// none that is older than the newest of its series; what was taken before stays.
     ///
@@ -45,7 +51,7 @@ impl Head {
             refs: self.refs,
             own: &own,
             files: &self.chunk_files,
-            encodings: encodings(),
+            encodings: self.encodings(),
             corruptions: &self.metrics.wal_corruptions,
         };
         let dir = self.ooo.log_dir();
@@ -70,14 +76,14 @@ impl Head {
             return Ok(());
         }
         // Their log names series by references that this one explains.
-        self.wal.commit(&[], crate::Compression::None).map_err(AppendError::Log)?;
+        self.wal.commit(&Packed::default()).map_err(AppendError::Log)?;
         let guards: Vec<RwLockReadGuard<'_, ShardData>> =
             touched.iter().map(|&shard| self.shards[shard].data.read()).collect();
-        staged.sort_out(self.ooo.cap(), encodings(), |shard| {
+        staged.sort_out(self.ooo.cap(), self.encodings(), |shard| {
             touched.binary_search(&shard).ok().map(|i| &guards[i].ooo)
         });
         drop(guards);
-        self.ooo.log_late(staged, false, &self.chunk_files).map_err(AppendError::Log)
+        self.ooo.log_late(staged, self.options.start_times, &self.chunk_files).map_err(AppendError::Log)
     }
 
     /// Brings all samples out of order that are in memory to `chunks_head`, to be written to blocks. `None` when there
@@ -86,7 +92,7 @@ impl Head {
     /// # Errors
     /// When files cannot be written.
     pub(crate) fn begin_out_of_order_cut(&self) -> io::Result<Option<Cut>> {
-        self.ooo.begin_cut(&self.shards, self.refs, encodings(), &self.chunk_files)
+        self.ooo.begin_cut(&self.shards, self.refs, self.encodings(), &self.chunk_files)
     }
 
     /// Drops what was cut, because blocks have it.

@@ -71,6 +71,10 @@ impl Head {
         let unseen = self.epochs.unseen_before();
         for shard in &self.shards {
             let mut data = shard.data.write();
+            data.deleted.retain(|_, deleted| {
+                deleted.truncate_before(before);
+                !deleted.is_empty()
+            });
             if data.removed.first().is_some_and(|(epoch, _)| *epoch < unseen) {
                 data.bury(unseen);
             }
@@ -111,9 +115,10 @@ impl Head {
                         continue;
                     }
                     let late = data.ooo.get(slot).is_some();
+                    dropped += data.drop_before(slot, before);
+                    let first = data.first_time(slot);
                     let (series, slab) = data.series_and_slab(slot);
-                    dropped += series.drop_before(slab, before);
-                    match series.first_time(slab) {
+                    match first {
                         // A series that was only just created gets time for its first sample.
                         None if late => continue,
                         None if !std::mem::replace(&mut series.idle, true) => continue,
@@ -157,10 +162,7 @@ impl Head {
         for &(slot, hash) in dead {
             let mut piece = self.lookup.lock(hash);
             let mut data = shard.data.write();
-            if !data.is_live(slot)
-                || data.series(slot).last_time(&data.slab).is_some()
-                || data.ooo.get(slot).is_some()
-            {
+            if !data.is_live(slot) || data.last_time(slot).is_some() || data.ooo.get(slot).is_some() {
                 continue;
             }
             piece.remove(Location::new(index, slot));

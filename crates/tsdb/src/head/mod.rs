@@ -1,8 +1,10 @@
 //! The head of the store. Its files follow a sample's life: [`append`], [`select`], [`maintain`], and after a restart
 //! [`start`]: [`young`] takes samples while [`replay`] reads the log.
 
+mod annotations;
 mod append;
 mod checkpoint;
+mod delete;
 mod hand_over;
 mod held;
 mod index;
@@ -31,6 +33,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::chunk_files::ChunkFiles;
 use crate::dir_lock::DirLock;
 use crate::epochs::Epochs;
+use crate::exemplars::Exemplars;
 use crate::lookup::Lookup;
 use crate::metrics::Metrics;
 use crate::ooo::OutOfOrder;
@@ -41,6 +44,7 @@ use append::Scratch;
 use start::Unread;
 use young::YoungGate;
 
+pub use delete::DeleteError;
 pub(crate) use ordered::Samples;
 pub use ordered::SeriesInOrder;
 pub use stats::HeadStats;
@@ -69,6 +73,29 @@ pub struct HeadOptions {
     pub lock_file: bool,
     /// Number of shards, a power of two up to 64; 0 chooses by the number of cores.
     pub shards: usize,
+    /// The encoding of new chunks of floats (`storage.tsdb.chunk_encoding.floats`).
+    pub float_encoding: FloatEncoding,
+    /// Whether start times are kept (`--enable-feature=st-storage`). Chunks of floats are XOR2 then.
+    pub start_times: bool,
+    /// Whether chunks of histograms are of the encodings that have a place for start times
+    /// (`--enable-feature=histograms-st-encoding`).
+    pub histogram_start_times: bool,
+    /// Whether exemplars are kept (`--enable-feature=exemplar-storage`).
+    pub exemplars: bool,
+    /// Most exemplars (`storage.exemplars.max_exemplars`); see [`Head::set_max_exemplars`].
+    pub max_exemplars: usize,
+    /// Whether metadata is kept for each series and logged (`--enable-feature=metadata-wal-records`).
+    pub metadata_wal_records: bool,
+}
+
+/// How floats are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FloatEncoding {
+    /// Prometheus' default.
+    #[default]
+    Xor,
+    /// Shorter where times jitter, and with a place for start times.
+    Xor2,
 }
 
 impl Default for HeadOptions {
@@ -84,6 +111,12 @@ impl Default for HeadOptions {
             out_of_order_cap: 32,
             lock_file: true,
             shards: 0,
+            float_encoding: FloatEncoding::Xor,
+            start_times: false,
+            histogram_start_times: false,
+            exemplars: false,
+            max_exemplars: 100_000,
+            metadata_wal_records: false,
         }
     }
 }
@@ -158,6 +191,7 @@ pub struct Head {
     /// One maintenance at a time.
     maintaining: Mutex<()>,
     scratch: Mutex<Vec<Scratch>>,
+    exemplars: RwLock<Exemplars>,
     /// What is still to be replayed. Locked while it is.
     unread: Mutex<Option<Unread>>,
     /// Takes appends until the log was replayed.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use block::Intervals;
 use chunk::Encoding;
 use model::{Labels, Sample};
 use storage::{ChunkView, Projection, SelectError, SeriesPart, SeriesView};
@@ -13,8 +14,8 @@ use crate::epochs::Reader;
 use crate::mmap::MappedFile;
 use crate::ooo;
 use crate::ooo::read::{self, Copied, Delivered};
-use crate::series::Series;
 use crate::shard::{Shard, ShardData};
+use crate::without::{Rest, without};
 
 /// Labels are looked up for this many series at a time, under one lock.
 const AHEAD: usize = 64;
@@ -25,7 +26,7 @@ enum Source {
     /// In this file at this offset.
     File(u32, u32),
     /// In the arena: start and length.
-    Copied(u32, u32),
+    Copied(Encoding, u32, u32),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +88,10 @@ pub(super) struct Part<'a> {
     trim: Option<(i64, i64)>,
     late: Vec<Copied>,
     delivered: Delivered,
+    /// What was deleted, by place in `series`.
+    deleted: BTreeMap<usize, Intervals>,
+    /// Chunks of the current series that were written anew without that.
+    rest: Vec<Rest>,
     newest: [Sample; 1],
     at: usize,
     /// Where the pieces of the next series begin.
@@ -131,6 +136,8 @@ impl<'a> Part<'a> {
             trim: None,
             late: Vec::new(),
             delivered: Vec::new(),
+            deleted: BTreeMap::new(),
+            rest: Vec::new(),
             newest: [Sample { t: 0, v: 0.0 }],
             at: 0,
             piece_at: 0,
@@ -144,6 +151,17 @@ impl<'a> Part<'a> {
 
     /// Takes in a series, if it has data in the span.
     pub(super) fn add(&mut self, data: &ShardData, files: &ChunkFiles, slot: u32, span: Span) {
+        let deleted = if data.deleted.is_empty() { None } else { data.deleted.get(&slot) };
+        let Some(deleted) = deleted else { return self.add_whole(data, files, slot, span) };
+        let place = self.series.len();
+        // What was deleted may be the newest samples.
+        self.add_whole(data, files, slot, Span { newest_only: false, ..span });
+        if self.series.len() > place {
+            self.deleted.insert(place, deleted.clone());
+        }
+    }
+
+    fn add_whole(&mut self, data: &ShardData, files: &ChunkFiles, slot: u32, span: Span) {
         if let Some(late) = data.ooo.get(slot)
             && self.add_late(data, files, slot, late, span)
         {
@@ -152,20 +170,19 @@ impl<'a> Part<'a> {
         if let Which::OutOfOrder(_) = self.which {
             return;
         }
-        let series = data.series(slot);
-        let Some(last) = series.last_time(&data.slab) else { return };
+        let Some(last) = data.last_time(slot) else { return };
         if last < span.min_time {
             return;
         }
         if span.newest_only
             && last <= span.max_time
-            && let Some((t, v)) = series.last_sample()
+            && let Some((t, v)) = data.last_float(slot)
         {
             self.series.push((slot, Content::Newest(Sample { t, v })));
             return;
         }
         let first_piece = self.pieces.len();
-        self.add_pieces(data, files, series, span);
+        self.add_pieces(data, files, slot, span);
         if self.pieces.len() > first_piece {
             self.pieces[first_piece..].reverse();
             self.series.push((slot, Content::Pieces(self.pieces.len() as u32)));
@@ -173,10 +190,15 @@ impl<'a> Part<'a> {
     }
 
     /// The chunks of a series, newest first.
-    fn add_pieces(&mut self, data: &ShardData, files: &ChunkFiles, series: &Series, span: Span) {
+    fn add_pieces(&mut self, data: &ShardData, files: &ChunkFiles, slot: u32, span: Span) {
         let first_piece = self.pieces.len();
-        self.add_open(data, series, span);
-        for chunk in closed::newest_first(&data.slab, series.closed) {
+        if let Some(open) = data.open_chunk(slot)
+            && open.min_time <= span.max_time
+            && open.max_time >= span.min_time
+        {
+            self.copy(open.encoding, open.bytes, open.min_time, open.max_time);
+        }
+        for chunk in closed::newest_first(&data.slab, data.series(slot).closed) {
             if chunk.max_time() < span.min_time || span.newest_only && self.pieces.len() > first_piece {
                 break;
             }
@@ -200,8 +222,7 @@ impl<'a> Part<'a> {
             Which::InOrder => return false,
             Which::OutOfOrder(upto) => Some(upto),
         };
-        let series = data.series(slot);
-        let in_order_last = series.last_time(&data.slab);
+        let in_order_last = data.last_time(slot);
         let newest_in_order = in_order_last.is_some_and(|last| {
             last <= span.max_time && late.bounds().is_none_or(|(_, newest)| newest < last)
         });
@@ -215,7 +236,7 @@ impl<'a> Part<'a> {
         }
         let first_piece = self.pieces.len();
         if upto.is_none() {
-            self.add_pieces(data, files, series, Span { newest_only: false, ..span });
+            self.add_pieces(data, files, slot, Span { newest_only: false, ..span });
         }
         self.pieces[first_piece..].reverse();
         self.series.push((slot, Content::Late(self.pieces.len() as u32, self.late.len() as u32)));
@@ -223,22 +244,11 @@ impl<'a> Part<'a> {
         true
     }
 
-    fn add_open(&mut self, data: &ShardData, series: &Series, span: Span) {
-        let bytes = series.open_bytes(&data.slab);
-        let (Some(min_time), Some((max_time, _))) =
-            (chunk::first_time(Encoding::Xor, bytes), series.last_sample())
-        else {
-            return;
-        };
-        if min_time <= span.max_time && max_time >= span.min_time {
-            self.copy(bytes, min_time, max_time);
-        }
-    }
-
     fn add_closed(&mut self, data: &ShardData, files: &ChunkFiles, chunk: &ClosedChunk) {
         match chunk.place() {
             Place::Memory(addr, len) => {
-                self.copy(&data.slab.bytes(addr)[..len], chunk.min_time, chunk.max_time());
+                let bytes = &data.slab.bytes(addr)[..len];
+                self.copy(chunk.encoding(), bytes, chunk.min_time, chunk.max_time());
             }
             Place::File(number, offset) => {
                 self.hold(files, number);
@@ -259,8 +269,8 @@ impl<'a> Part<'a> {
         }
     }
 
-    fn copy(&mut self, bytes: &[u8], min_time: i64, max_time: i64) {
-        let source = Source::Copied(self.arena.len() as u32, bytes.len() as u32);
+    fn copy(&mut self, encoding: Encoding, bytes: &[u8], min_time: i64, max_time: i64) {
+        let source = Source::Copied(encoding, self.arena.len() as u32, bytes.len() as u32);
         self.arena.extend_from_slice(bytes);
         self.pieces.push(Piece { min_time, max_time, source });
     }
@@ -273,7 +283,9 @@ fn view<'v>(
     piece: &Piece,
 ) -> Result<ChunkView<'v>, SelectError> {
     let (encoding, bytes) = match piece.source {
-        Source::Copied(start, len) => (Encoding::Xor, &arena[start as usize..start as usize + len as usize]),
+        Source::Copied(encoding, start, len) => {
+            (encoding, &arena[start as usize..start as usize + len as usize])
+        }
         Source::File(number, offset) => {
             let corrupt = |why: &str| {
                 SelectError::Corrupt(format!("chunks_head/{number:06} at offset {offset}: {why}"))
@@ -287,6 +299,43 @@ fn view<'v>(
     Ok(ChunkView::Encoded { encoding, min_time, max_time, samples, bytes })
 }
 
+/// The chunks of which some was deleted, without that.
+fn write_anew(views: &[ChunkView<'_>], deleted: &Intervals) -> Result<Vec<Rest>, SelectError> {
+    let mut rest = Vec::new();
+    for view in views {
+        let ChunkView::Encoded { encoding, bytes, min_time, max_time, .. } = *view else { continue };
+        if deleted.overlaps(min_time, max_time) && !deleted.covers(min_time, max_time) {
+            let left = without(encoding, bytes, deleted)
+                .map_err(|error| SelectError::Corrupt(format!("a chunk of the head: {error}")))?;
+            rest.extend(left);
+        }
+    }
+    Ok(rest)
+}
+
+/// The views with those of which some was deleted replaced by what [`write_anew`] made of them.
+fn replace<'v>(views: Vec<ChunkView<'v>>, rest: &'v [Rest], deleted: &Intervals) -> Vec<ChunkView<'v>> {
+    let mut out = Vec::with_capacity(views.len());
+    let mut rest = rest.iter().peekable();
+    for view in views {
+        let ChunkView::Encoded { min_time, max_time, .. } = view else { continue };
+        if !deleted.overlaps(min_time, max_time) {
+            out.push(view);
+            continue;
+        }
+        while let Some(part) = rest.next_if(|part| part.max_time <= max_time) {
+            out.push(ChunkView::Encoded {
+                encoding: part.encoding,
+                min_time: part.min_time,
+                max_time: part.max_time,
+                samples: chunk::sample_count(part.encoding, &part.bytes),
+                bytes: &part.bytes,
+            });
+        }
+    }
+    out
+}
+
 impl SeriesPart for Part<'_> {
     fn next(&mut self) -> Result<Option<SeriesView<'_>>, SelectError> {
         if self.labels.is_empty() {
@@ -295,30 +344,31 @@ impl SeriesPart for Part<'_> {
             self.labels.extend(next.map(|&(slot, _)| self.wanted.labels(&data, slot)));
         }
         let Some((_, content)) = self.series.get(self.at) else { return Ok(None) };
+        let deleted = self.deleted.get(&self.at);
         let labels = self.labels.pop_front().unwrap_or_default();
         self.at += 1;
-        match *content {
+        let (end, late) = match *content {
+            Content::Pieces(end) => (end, None),
+            Content::Late(end, copy) => (end, Some(copy)),
             Content::Newest(sample) => {
                 self.newest = [sample];
-                Ok(Some(SeriesView::new(labels, vec![ChunkView::Samples(&self.newest)])))
+                return Ok(Some(SeriesView::new(labels, vec![ChunkView::Samples(&self.newest)])));
             }
-            Content::Pieces(end) => {
-                let start = std::mem::replace(&mut self.piece_at, end);
-                let pieces = &self.pieces[start as usize..end as usize];
-                let view = |piece| view(&self.files, &self.arena, piece);
-                let views = pieces.iter().map(view).collect::<Result<Vec<_>, _>>()?;
-                Ok(Some(SeriesView::new(labels, views)))
-            }
-            Content::Late(end, copy) => {
-                let start = std::mem::replace(&mut self.piece_at, end);
-                let pieces = &self.pieces[start as usize..end as usize];
-                let view = |piece| view(&self.files, &self.arena, piece);
-                let in_order = pieces.iter().map(view).collect::<Result<Vec<_>, _>>()?;
-                let sources = self.late[copy as usize].sources(&in_order, &self.files)?;
-                self.delivered = read::deliver(&sources, self.trim)?;
-                Ok(Some(SeriesView::new(labels, read::views(&self.delivered, &sources))))
-            }
+        };
+        let start = std::mem::replace(&mut self.piece_at, end);
+        let pieces = &self.pieces[start as usize..end as usize];
+        let view = |piece| view(&self.files, &self.arena, piece);
+        let mut views = pieces.iter().map(view).collect::<Result<Vec<_>, _>>()?;
+        if let Some(copy) = late {
+            let sources = self.late[copy as usize].sources(&views, &self.files)?;
+            self.delivered = read::deliver(&sources, self.trim)?;
+            views = read::views(&self.delivered, &sources);
         }
+        if let Some(deleted) = deleted {
+            self.rest = write_anew(&views, deleted)?;
+            views = replace(views, &self.rest, deleted);
+        }
+        Ok(Some(SeriesView::new(labels, views)))
     }
 
     fn size_hint(&self) -> usize {

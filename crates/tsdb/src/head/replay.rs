@@ -4,6 +4,7 @@
 //! samples in the order of the log. Samples that a mapped chunk already holds are skipped, and chunks that become
 //! full go to their file at once, so replay needs no more memory than running does.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,19 +12,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use block::Interval;
+use chunk::HistogramPoint;
 use model::Labels;
+use storage::Metadata;
 
 use super::WalReplay;
 use super::held;
 use super::write_chunks::Unwritten;
 use crate::chunk_files::{ChunkFiles, FoundChunk, Scan};
 use crate::closed::{self, ClosedChunk};
+use crate::exemplars::Exemplar;
 use crate::lookup::{Location, Lookup};
 use crate::metrics::Metrics;
 use crate::ooo::replay::Found;
-use crate::series::{Appended, CutRules};
+use crate::series::CutRules;
 use crate::shard::{RefMap, ShardData};
 use crate::wal::frame::{Damage, Segment};
+use crate::wal::record::{BadRecord, HistogramEntry};
 use crate::wal::{record, repair, segments};
 
 /// What replay works with.
@@ -36,6 +42,8 @@ pub(super) struct Replay<'a> {
     pub(super) chunk_files: &'a ChunkFiles,
     pub(super) lookup: &'a Lookup,
     pub(super) hasher: &'a foldhash::quality::FixedState,
+    /// So many exemplars are kept; 0 keeps none.
+    pub(super) max_exemplars: usize,
     /// The log that is being written begins here.
     pub(super) end: u32,
     /// Set when the replay shall end early.
@@ -46,19 +54,51 @@ pub(super) struct Replay<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Replayed {
     pub(super) samples: u64,
-    /// Samples of series that the log does not name.
-    unknown: u64,
+    /// With the reference of the series, in the order in which they came; the newest only.
+    pub(super) exemplars: VecDeque<(u64, Exemplar)>,
+    unknown: Unknown,
 }
 
-/// Work for one worker; series come before samples.
+/// Entries of series that the log does not name.
+#[derive(Debug, Default)]
+struct Unknown {
+    samples: u64,
+    histograms: u64,
+    tombstones: u64,
+    metadata: u64,
+}
+
+impl Unknown {
+    fn add(&mut self, other: &Unknown) {
+        self.samples += other.samples;
+        self.histograms += other.histograms;
+        self.tombstones += other.tombstones;
+        self.metadata += other.metadata;
+    }
+}
+
+/// Work for one worker; series come before the rest.
 #[derive(Default)]
 struct Work {
     series: Vec<(u64, Labels)>,
     samples: Vec<(u64, i64, f64)>,
+    /// Of the samples; empty while none has one.
+    start_times: Vec<i64>,
+    /// What is rarer, and before which of the samples its turn is.
+    others: Vec<(usize, Other)>,
+}
+
+/// An entry of the log that is neither a series nor a float.
+enum Other {
+    Histogram(HistogramEntry),
+    Deleted(u64, Interval),
+    Metadata(u64, Metadata),
 }
 
 /// Samples handed over at a time.
 const HANDFUL: usize = 8192;
+/// Histograms and the like handed over at a time.
+const HANDFUL_OF_OTHERS: usize = 512;
 /// Handfuls that may wait for a worker.
 const WAITING: usize = 4;
 /// Full chunks of a shard are written when there are this many.
@@ -101,20 +141,17 @@ impl Replay<'_> {
                 refs: self.refs,
                 pending: doors.iter().map(|_| Work::default()).collect(),
                 doors,
+                exemplars: VecDeque::new(),
+                max_exemplars: self.max_exemplars,
             });
             let mut total = Replayed::default();
             for handle in handles {
                 let done = handle.join().map_err(|_| io::Error::other("a replay worker died"))??;
                 total.samples += done.samples;
-                total.unknown += done.unknown;
+                total.unknown.add(&done.unknown);
             }
-            read?;
-            if total.unknown > 0 {
-                tracing::warn!(
-                    samples = total.unknown,
-                    "samples in the write-ahead log refer to series that it does not have"
-                );
-            }
+            total.exemplars = read?;
+            self.report_unknown(&total.unknown);
             Ok::<_, io::Error>(total)
         })?;
         if let Some(first) = first_damaged {
@@ -140,6 +177,29 @@ impl Replay<'_> {
         }
     }
 
+    fn report_unknown(&self, unknown: &Unknown) {
+        let Unknown { samples, histograms, tombstones, metadata } = *unknown;
+        if samples + histograms + tombstones + metadata == 0 {
+            return;
+        }
+        let kinds = [
+            ("samples", samples),
+            ("histograms", histograms),
+            ("tombstones", tombstones),
+            ("metadata", metadata),
+        ];
+        for (kind, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
+            self.metrics.replay_unknown_refs.with(&[kind]).add(count as f64);
+        }
+        tracing::warn!(
+            samples,
+            histograms,
+            tombstones,
+            metadata,
+            "entries of the write-ahead log refer to series that it does not have"
+        );
+    }
+
     /// Gives each shard the chunks of its series, ordered by series and time.
     fn deal_chunks(&self, shards: &mut [ShardData], scan: Scan) -> Vec<Vec<FoundChunk>> {
         let mut found: Vec<Vec<FoundChunk>> = shards.iter().map(|_| Vec::new()).collect();
@@ -158,7 +218,7 @@ impl Replay<'_> {
     }
 
     /// Reads the last checkpoint and the segments after it.
-    fn read_all(&self, mut dealer: Dealer) -> io::Result<()> {
+    fn read_all(&self, mut dealer: Dealer) -> io::Result<VecDeque<(u64, Exemplar)>> {
         let checkpoint = segments::checkpoints(self.wal_dir)?.pop();
         let covered = checkpoint.as_ref().map(|(n, _)| *n);
         let segments: Vec<_> = segments::list(self.wal_dir)?
@@ -206,9 +266,8 @@ impl Replay<'_> {
                 "records of kinds that are not read were skipped in the write-ahead log"
             );
         }
-        dealer.finish();
         self.progress.current.store(u64::from(self.end), Ordering::Relaxed);
-        Ok(())
+        Ok(dealer.finish())
     }
 
     fn read_segment(&self, path: &Path, dealer: &mut Dealer) -> io::Result<ReadSegment> {
@@ -223,19 +282,12 @@ impl Replay<'_> {
             }
             let result = match compression.unpack(packed, &mut unpacked) {
                 Err(reason) => Err(reason),
-                Ok(()) => match unpacked.first() {
-                    Some(&record::SERIES) => {
-                        record::read_series(&unpacked, |r, labels| dealer.series(r, labels))
-                            .map_err(|_| "bad record")
-                    }
-                    Some(&record::SAMPLES) => {
-                        record::read_samples(&unpacked, |r, _, t, v| dealer.sample(r, t, v))
-                            .map_err(|_| "bad record")
-                    }
-                    _ => {
-                        skipped += 1;
+                Ok(()) => match deal(&unpacked, dealer) {
+                    Ok(known) => {
+                        skipped += u64::from(!known);
                         Ok(())
                     }
+                    Err(BadRecord) => Err("bad record"),
                 },
             };
             if let Err(reason) = result {
@@ -254,11 +306,42 @@ struct ReadSegment {
     skipped: u64,
 }
 
+/// Hands the entries of a record to the workers; says whether its kind is known.
+fn deal(record: &[u8], dealer: &mut Dealer) -> Result<bool, BadRecord> {
+    match record.first() {
+        Some(&record::SERIES) => record::read_series(record, |r, labels| dealer.series(r, labels))?,
+        Some(&record::SAMPLES | &record::SAMPLES_V2) => {
+            record::read_samples(record, |r, start, t, v| dealer.sample(r, start, t, v))?;
+        }
+        Some(
+            &record::HISTOGRAMS
+            | &record::FLOAT_HISTOGRAMS
+            | &record::CUSTOM_HISTOGRAMS
+            | &record::CUSTOM_FLOAT_HISTOGRAMS
+            | &record::HISTOGRAMS_V2
+            | &record::FLOAT_HISTOGRAMS_V2,
+        ) => record::read_histograms(record, |h| dealer.other(h.reference, Other::Histogram(h)))?,
+        Some(&record::TOMBSTONES) => record::read_tombstones(record, |r, min_time, max_time| {
+            dealer.other(r, Other::Deleted(r, Interval { min_time, max_time }));
+        })?,
+        Some(&record::METADATA) => {
+            record::read_metadata(record, |r, metadata| dealer.other(r, Other::Metadata(r, metadata)))?;
+        }
+        Some(&record::EXEMPLARS) => record::read_exemplars(record, |r, t, v, labels| {
+            dealer.exemplar(r, Exemplar { labels, t, v });
+        })?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
 /// Sorts what is read by worker.
 struct Dealer {
     refs: RefMap,
     pending: Vec<Work>,
     doors: Vec<SyncSender<Work>>,
+    exemplars: VecDeque<(u64, Exemplar)>,
+    max_exemplars: usize,
 }
 
 impl Dealer {
@@ -271,23 +354,48 @@ impl Dealer {
     }
 
     #[inline]
-    fn sample(&mut self, reference: u64, t: i64, v: f64) {
+    fn sample(&mut self, reference: u64, start_time: i64, t: i64, v: f64) {
         let worker = self.refs.shard_of(reference) % self.doors.len();
-        self.pending[worker].samples.push((reference, t, v));
-        if self.pending[worker].samples.len() >= HANDFUL {
+        let work = &mut self.pending[worker];
+        if start_time != 0 || !work.start_times.is_empty() {
+            work.start_times.resize(work.samples.len(), 0);
+            work.start_times.push(start_time);
+        }
+        work.samples.push((reference, t, v));
+        if work.samples.len() >= HANDFUL {
             self.send(worker);
         }
     }
 
+    fn other(&mut self, reference: u64, other: Other) {
+        let worker = self.refs.shard_of(reference) % self.doors.len();
+        let work = &mut self.pending[worker];
+        work.others.push((work.samples.len(), other));
+        if work.others.len() >= HANDFUL_OF_OTHERS {
+            self.send(worker);
+        }
+    }
+
+    fn exemplar(&mut self, reference: u64, exemplar: Exemplar) {
+        if self.max_exemplars == 0 {
+            return;
+        }
+        if self.exemplars.len() == self.max_exemplars {
+            self.exemplars.pop_front();
+        }
+        self.exemplars.push_back((reference, exemplar));
+    }
+
     fn send(&mut self, worker: usize) {
-        let fresh = Work { series: Vec::new(), samples: Vec::with_capacity(HANDFUL) };
+        let fresh = Work { samples: Vec::with_capacity(HANDFUL), ..Work::default() };
         let work = std::mem::replace(&mut self.pending[worker], fresh);
         // A worker that is gone has failed, and its error is reported when it is joined.
         let _ = self.doors[worker].send(work);
     }
 
-    fn finish(mut self) {
+    fn finish(mut self) -> VecDeque<(u64, Exemplar)> {
         (0..self.doors.len()).for_each(|worker| self.send(worker));
+        self.exemplars
     }
 }
 
@@ -321,7 +429,7 @@ impl Worker<'_, '_> {
             for (reference, labels) in &work.series {
                 self.create(*reference, labels);
             }
-            self.append(&work.samples);
+            self.apply(&work);
             for own in &mut self.shards {
                 if own.data.unwritten.len() >= UNWRITTEN {
                     write(own, self.replay)?;
@@ -358,14 +466,71 @@ impl Worker<'_, '_> {
             if last.is_some_and(|last| chunk.min_time <= last) {
                 continue;
             }
-            let entry = ClosedChunk::in_file(chunk.min_time, chunk.max_time, chunk.file, chunk.offset);
+            let entry = ClosedChunk::in_file(
+                chunk.min_time,
+                chunk.max_time,
+                chunk.encoding,
+                chunk.file,
+                chunk.offset,
+            );
             if closed::push(slab, &mut series.closed, entry).is_some() {
                 last = Some(chunk.max_time);
             }
         }
     }
 
-    fn append(&mut self, samples: &[(u64, i64, f64)]) {
+    /// Does the work in the order of the log.
+    fn apply(&mut self, work: &Work) {
+        let mut at = 0;
+        for (before, other) in &work.others {
+            self.append(&work.samples[at..*before], work.start_times.get(at..).unwrap_or_default());
+            at = *before;
+            self.apply_other(other);
+        }
+        self.append(&work.samples[at..], work.start_times.get(at..).unwrap_or_default());
+    }
+
+    fn find(&mut self, reference: u64) -> Option<(&mut ShardData, u32)> {
+        let position = self.position(reference);
+        let id = self.replay.refs.id_of(reference)?;
+        let data = &mut *self.shards.get_mut(position)?.data;
+        let slot = data.slot_of(id)?;
+        Some((data, slot))
+    }
+
+    fn apply_other(&mut self, other: &Other) {
+        let rules = self.replay.rules;
+        match other {
+            Other::Histogram(HistogramEntry { reference, start_time, t, value }) => {
+                let Some((data, slot)) = self.find(*reference) else {
+                    self.done.unknown.histograms += 1;
+                    return;
+                };
+                let point = HistogramPoint { t: *t, start_time: *start_time, value: value.clone() };
+                if data.append_histogram(slot, rules, &point).is_ok() {
+                    self.done.samples += 1;
+                }
+            }
+            Other::Deleted(reference, interval) => match self.find(*reference) {
+                // That is how Prometheus notes that it dropped a stale series with all that it had.
+                Some((data, slot)) if interval.min_time == i64::MIN && interval.max_time == i64::MAX => {
+                    data.drop_before(slot, i64::MAX);
+                }
+                Some((data, slot)) => data.deleted.entry(slot).or_default().add(*interval),
+                None => self.done.unknown.tombstones += 1,
+            },
+            Other::Metadata(reference, metadata) => match self.find(*reference) {
+                Some((data, slot)) => data.metadata.set(slot, metadata),
+                None => self.done.unknown.metadata += 1,
+            },
+        }
+    }
+
+    /// `start_times` are empty, or those of the samples (and of later ones).
+    fn append(&mut self, samples: &[(u64, i64, f64)], start_times: &[i64]) {
+        if samples.is_empty() {
+            return;
+        }
         self.slots.clear();
         {
             let mut finders: Vec<_> = self.shards.iter().map(|own| own.data.finder()).collect();
@@ -375,25 +540,23 @@ impl Worker<'_, '_> {
                 self.slots.push((position as u32, slot.unwrap_or(NONE)));
             }
         }
-        for (samples, slots) in samples.chunks(BLOCK).zip(self.slots.chunks(BLOCK)) {
+        let blocks = samples.chunks(BLOCK).zip(self.slots.chunks(BLOCK));
+        for (block, (samples, slots)) in blocks.enumerate() {
             // As when appending: fetch first, many at once.
             for &(position, slot) in slots.iter().filter(|(_, slot)| *slot != NONE) {
                 let data = &*self.shards[position as usize].data;
                 self.touched ^= data.series(slot).open_end(&data.slab);
             }
-            for (&(_, t, v), &(position, slot)) in samples.iter().zip(slots) {
+            for (i, (&(_, t, v), &(position, slot))) in samples.iter().zip(slots).enumerate() {
                 if slot == NONE {
-                    self.done.unknown += 1;
+                    self.done.unknown.samples += 1;
                     continue;
                 }
                 let data = &mut *self.shards[position as usize].data;
-                let (series, slab) = data.series_and_slab(slot);
-                let had_open = series.open_samples() > 0;
+                let start_time = start_times.get(block * BLOCK + i).copied().unwrap_or_default();
                 // What is refused is in a mapped chunk already, or was refused when it was written.
-                let Ok(done) = series.append(slab, self.replay.rules, t, v) else { continue };
-                self.done.samples += 1;
-                if done == Appended::Cut && had_open {
-                    data.unwritten.push(slot);
+                if data.append_float(slot, self.replay.rules, start_time, t, v).is_ok() {
+                    self.done.samples += 1;
                 }
             }
         }

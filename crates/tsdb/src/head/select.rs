@@ -154,7 +154,7 @@ impl Head {
 }
 
 /// The slots of series, in order of id.
-fn slots<'a>(data: &'a ShardData, ids: &'a RunSet) -> impl Iterator<Item = u32> + 'a {
+pub(super) fn slots<'a>(data: &'a ShardData, ids: &'a RunSet) -> impl Iterator<Item = u32> + 'a {
     let mut finder = data.finder();
     ids.iter().flat_map(|&(start, end)| start..=end).filter_map(move |id| finder.slot(id))
 }
@@ -164,11 +164,10 @@ pub(super) fn has_data(data: &ShardData, slot: u32, min_time: i64, max_time: i64
     if data.ooo.get(slot).is_some_and(|late| late.overlaps(min_time, max_time)) {
         return true;
     }
-    if series.last_time(&data.slab).is_none_or(|last| last < min_time) {
+    if data.last_time(slot).is_none_or(|last| last < min_time) {
         return false;
     }
-    let open = chunk::first_time(chunk::Encoding::Xor, series.open_bytes(&data.slab));
-    if open.is_some_and(|first| first <= max_time) {
+    if data.open_chunk(slot).is_some_and(|open| open.min_time <= max_time) {
         return true;
     }
     closed::newest_first(&data.slab, series.closed)

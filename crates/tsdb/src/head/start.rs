@@ -5,6 +5,7 @@
 //! they go to the shards.
 
 use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,14 +17,15 @@ use parking_lot::{Mutex, RwLock};
 
 use super::replay::Replay;
 use super::young::{self, Young};
-use super::{Head, HeadOptions, NO_MAX, NO_MIN, OpenError, index, maintain, random_seed};
+use super::{FloatEncoding, Head, HeadOptions, NO_MAX, NO_MIN, OpenError, index, maintain, random_seed};
 use crate::chunk_files::ChunkFiles;
 use crate::dir_lock::DirLock;
 use crate::epochs::Epochs;
+use crate::exemplars::{Exemplar, Exemplars};
 use crate::lookup::{Lookup, MAX_SHARDS};
 use crate::metrics::Metrics;
 use crate::ooo::{self, OutOfOrder};
-use crate::series::CutRules;
+use crate::series::{CutRules, FloatChunk};
 use crate::shard::{RefMap, Shard, ShardData};
 use crate::wal::{Wal, repair, segments};
 
@@ -103,11 +105,20 @@ impl Head {
         let rules = CutRules {
             chunk_range: i64::try_from(options.chunk_range.as_millis()).unwrap_or(i64::MAX / 4).max(1),
             samples_per_chunk: options.samples_per_chunk.clamp(4, 240),
+            floats: match options.float_encoding {
+                _ if options.start_times => FloatChunk::Xor2WithStartTimes,
+                FloatEncoding::Xor => FloatChunk::Xor,
+                FloatEncoding::Xor2 => FloatChunk::Xor2,
+            },
+            histogram_start_times: options.histogram_start_times,
         };
         metrics.retention_seconds.set(options.retention.as_secs_f64());
         metrics.series_limit.set(options.max_series as f64);
         let late = ooo::Options { window: options.out_of_order_window, cap: options.out_of_order_cap };
         let (segment_size, compression) = (options.wal_segment_size, options.wal_compression);
+        let max_exemplars = if options.exemplars { options.max_exemplars } else { 0 };
+        let window = maintain::millis(options.out_of_order_window);
+        let exemplars = Exemplars::new(max_exemplars, window, metrics.clone());
         let empty = |i| Shard { order: Mutex::new(()), data: RwLock::new(ShardData::new(i, seed)) };
         Ok(Head {
             rules,
@@ -133,6 +144,7 @@ impl Head {
             aliases: RwLock::new(HashMap::new()),
             maintaining: Mutex::new(()),
             scratch: Mutex::default(),
+            exemplars: RwLock::new(exemplars),
             unread: Mutex::new(Some(Unread { opened, segment, left_over })),
             young: RwLock::new(Some(young)),
             live: AtomicBool::new(false),
@@ -194,6 +206,7 @@ impl Head {
             hasher: &self.hasher,
             end: segment,
             stop: &self.closed,
+            max_exemplars: if self.options.exemplars { self.options.max_exemplars } else { 0 },
         }
         .run(&mut shards, scan)
         .map_err(self.stopped())?;
@@ -212,6 +225,7 @@ impl Head {
         for (shard, data) in self.shards.iter().zip(shards) {
             *shard.data.write() = data;
         }
+        self.store_exemplars(replayed.exemplars);
         tracing::info!(
             series,
             samples = replayed.samples,
@@ -219,6 +233,19 @@ impl Head {
             "the write-ahead log was read"
         );
         Ok(())
+    }
+
+    /// Exemplars need their series' labels, so they wait until the series are there.
+    fn store_exemplars(&self, replayed: VecDeque<(u64, Exemplar)>) {
+        let mut exemplars = self.exemplars.write();
+        for (reference, exemplar) in replayed {
+            let current = self.aliases.read().get(&reference).copied().unwrap_or(reference);
+            let data = self.shards[self.refs.shard_of(current)].data.read();
+            if let Some(slot) = self.refs.id_of(current).and_then(|id| data.slot_of(id)) {
+                // What is refused was refused when it came, too.
+                let _ = exemplars.add(current, || data.labels(slot), exemplar, false);
+            }
+        }
     }
 
     /// Appends what came since the start, and before it to processes that did not get to this point. From here on

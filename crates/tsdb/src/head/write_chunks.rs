@@ -3,8 +3,6 @@
 use std::io;
 use std::ops::Range;
 
-use chunk::Encoding;
-
 use super::Head;
 use crate::chunk_files::{ChunkFiles, NewChunk};
 use crate::closed::{self, ClosedChunk, Place};
@@ -48,7 +46,7 @@ impl Unwritten {
             series: *series,
             min_time: closed.min_time,
             max_time: closed.max_time(),
-            encoding: Encoding::Xor,
+            encoding: closed.encoding(),
             bytes: &self.bytes[range.clone()],
         }))
     }
@@ -64,7 +62,13 @@ impl Unwritten {
             closed::move_out(slab, series.closed, |closed| {
                 let i = written.binary_search_by_key(&closed.place_key(), |(c, _)| c.place_key()).ok()?;
                 let (file, offset) = written[i].1;
-                Some(ClosedChunk::in_file(closed.min_time, closed.max_time(), file, offset))
+                Some(ClosedChunk::in_file(
+                    closed.min_time,
+                    closed.max_time(),
+                    closed.encoding(),
+                    file,
+                    offset,
+                ))
             });
         }
     }

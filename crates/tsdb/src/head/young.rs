@@ -28,7 +28,7 @@ use storage::{
 use super::Head;
 use crate::wal::frame::{Damage, PAGE, Segment};
 use crate::wal::record::{self, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder};
-use crate::wal::{Compression, Position, Wal, repair, segments};
+use crate::wal::{Compression, Packed, Position, Wal, repair, segments};
 
 const DIR: &str = "wal-young";
 /// Marks temporary references: those of the head are far below.
@@ -133,7 +133,7 @@ impl Young {
         drop(piece);
         if many {
             // Should that fail, they keep waiting, and the next batch reports it.
-            let _ = log.commit(&[], Compression::None);
+            let _ = log.commit(&Packed::default());
         }
         Ok(Some(Resolved { series: SeriesRef(reference(number)), created: true }))
     }
@@ -178,13 +178,12 @@ impl Young {
             record::push_metadata(&mut metadata, about.series.0, &about.metadata);
         }
         let log = self.log()?;
-        let mut packed = Vec::new();
+        let mut packed = Packed::default();
         let records = [&samples.buf[..], &exemplars.buf, &metadata];
-        for record in records.into_iter().chain(histograms.records()).filter(|r| !r.is_empty()) {
-            let used = self.compression.pack(record, &mut packed)?;
-            log.commit(if used == Compression::None { record } else { &packed }, used)?;
+        for record in records.into_iter().chain(histograms.records()) {
+            packed.add(self.compression, record)?;
         }
-        Ok(())
+        log.commit(&packed)
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
@@ -285,7 +284,7 @@ impl<'h> Reader<'h> {
     pub(super) fn catch_up(&mut self, young: &Young) -> io::Result<u64> {
         let Some((first, log)) = young.log.get() else { return Ok(0) };
         // Also series that have no samples yet.
-        log.commit(&[], Compression::None)?;
+        log.commit(&Packed::default())?;
         let to = log.position();
         let from = *self.at.get_or_insert(Position { segment: *first, offset: 0 });
         let mut bytes = 0;
@@ -364,7 +363,13 @@ impl<'h> Reader<'h> {
                 })
             }
             Some(&record::EXEMPLARS) => record::read_exemplars(record, |reference, t, v, labels| {
-                batch.exemplars.push(BatchExemplar { series: self.series(reference), labels, t, v });
+                batch.exemplars.push(BatchExemplar {
+                    series: self.series(reference),
+                    labels,
+                    t,
+                    timed: false,
+                    v,
+                });
             }),
             Some(&record::METADATA) => record::read_metadata(record, |reference, metadata| {
                 batch.metadata.push(BatchMetadata { series: self.series(reference), metadata });

@@ -11,9 +11,9 @@ use super::buffer::Late;
 use super::encode::{self, Encoded, Encodings};
 use super::table::{Mapped, Place, Series, Table};
 use super::{NO_MAX, NO_MIN, OutOfOrder, Value};
-use crate::Compression;
 use crate::chunk_files::{ChunkFiles, NewChunk};
 use crate::shard::ShardData;
+use crate::wal::Packed;
 use crate::wal::record::{HistogramsEncoder, SamplesEncoder, push_mmap_marker};
 
 /// A sample that was let in.
@@ -286,11 +286,9 @@ impl OutOfOrder {
         }
         staged.write_chunks(files)?;
         let log = self.log().ok_or_else(|| io::Error::other("there is no log for samples out of order"))?;
-        let mut packed = Vec::new();
-        staged.records(start_times, |record| {
-            let used = log.compression().pack(record, &mut packed)?;
-            log.commit(if used == Compression::None { record } else { &packed }, used)
-        })
+        let mut packed = Packed::default();
+        staged.records(start_times, |record| packed.add(log.compression(), record).map(drop))?;
+        log.commit(&packed)
     }
 
     /// Counts what was installed.

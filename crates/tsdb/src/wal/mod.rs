@@ -2,7 +2,6 @@
 
 pub(crate) mod frame;
 mod metrics;
-#[allow(dead_code, unused_imports, reason = "the head learns the kinds one after the other")]
 pub(crate) mod record;
 pub(crate) mod repair;
 pub(crate) mod segments;
@@ -10,4 +9,4 @@ mod writer;
 
 pub use frame::Compression;
 pub(crate) use metrics::LogMetrics;
-pub(crate) use writer::{Position, Wal};
+pub(crate) use writer::{Packed, Position, Wal};

@@ -18,6 +18,46 @@ const SERIES_RECORDS: usize = 4;
 /// Series records are cut at about this many bytes.
 const SERIES_RECORD: usize = 256 * 1024;
 
+/// Records that are ready to be written, in order. Reused: the buffers stay.
+#[derive(Debug, Default)]
+pub(crate) struct Packed {
+    records: Vec<(Vec<u8>, Compression)>,
+    used: usize,
+}
+
+impl Packed {
+    pub(crate) fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// Compresses a record and adds it; an empty one is nothing. Returns how many bytes that saved.
+    pub(crate) fn add(&mut self, compression: Compression, record: &[u8]) -> io::Result<usize> {
+        if record.is_empty() {
+            return Ok(0);
+        }
+        if self.used == self.records.len() {
+            self.records.push((Vec::new(), Compression::None));
+        }
+        let (packed, how) = &mut self.records[self.used];
+        *how = compression.pack(record, packed)?;
+        if *how == Compression::None {
+            packed.clear();
+            packed.extend_from_slice(record);
+        }
+        let saved = record.len() - packed.len();
+        self.used += 1;
+        Ok(saved)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], Compression)> {
+        self.records[..self.used].iter().map(|(packed, how)| (&packed[..], *how))
+    }
+}
+
 /// The log that is being written.
 ///
 /// Appenders pack their record before they come here; the lock is held for framing and one `write` only, which
@@ -102,11 +142,11 @@ impl Wal {
         pending.len() > SERIES_RECORDS
     }
 
-    /// Writes the series noted so far and then `packed`, if it is not empty.
-    pub(crate) fn commit(&self, packed: &[u8], compression: Compression) -> io::Result<()> {
+    /// Writes the series noted so far and then `records`: all of these or, if it fails, none.
+    pub(crate) fn commit(&self, records: &Packed) -> io::Result<()> {
         let mut writer = self.writer.lock();
         let pending = std::mem::take(&mut *self.pending.lock());
-        let result = self.write(&mut writer, &pending, packed, compression);
+        let result = self.write(&mut writer, &pending, records);
         if result.is_err() {
             if let Some(m) = &self.metrics {
                 m.writes_failed.inc();
@@ -118,13 +158,7 @@ impl Wal {
         result
     }
 
-    fn write(
-        &self,
-        w: &mut Writer,
-        series: &[Vec<u8>],
-        packed: &[u8],
-        compression: Compression,
-    ) -> io::Result<()> {
+    fn write(&self, w: &mut Writer, series: &[Vec<u8>], records: &Packed) -> io::Result<()> {
         if w.broken {
             self.cut(w)?;
         }
@@ -143,8 +177,15 @@ impl Wal {
         w.packed = buffer;
         w.packed.shrink_to(SERIES_RECORD * 2);
         result?;
-        if !packed.is_empty() {
-            self.add(w, packed, compression)?;
+        // They go to one segment and are handed over at once: what is in the log must not depend on a failure between.
+        let begin = w.len + w.out.len() as u64;
+        let end = records.iter().fold(begin, |at, (packed, _)| at + frame::framed_len(at, packed.len()));
+        if begin > 0 && end > self.segment_size {
+            self.flush(w)?;
+            self.cut(w)?;
+        }
+        for (packed, compression) in records.iter() {
+            self.frame(w, packed, compression);
         }
         self.flush(w)?;
         w.out.shrink_to(SERIES_RECORD * 4);
@@ -152,18 +193,22 @@ impl Wal {
     }
 
     fn add(&self, w: &mut Writer, packed: &[u8], compression: Compression) -> io::Result<()> {
-        let mut at = w.len + w.out.len() as u64;
+        let at = w.len + w.out.len() as u64;
         if at > 0 && at + frame::framed_len(at, packed.len()) > self.segment_size {
             self.flush(w)?;
             self.cut(w)?;
-            at = 0;
         }
+        self.frame(w, packed, compression);
+        Ok(())
+    }
+
+    fn frame(&self, w: &mut Writer, packed: &[u8], compression: Compression) {
+        let at = w.len + w.out.len() as u64;
         let done = frame::frame(&mut w.out, at, packed, compression);
         if let Some(m) = &self.metrics {
             m.completed_pages.add(done.pages as f64);
             m.record_parts.add(done.parts as f64);
         }
-        Ok(())
     }
 
     /// Hands the collected bytes to the kernel: all of them or, as the log goes on, none.
@@ -250,7 +295,7 @@ impl Wal {
 
     /// Writes the series still pending, fills up the page, and forces all to the disk.
     pub(crate) fn close(&self) -> io::Result<()> {
-        self.commit(&[], Compression::None)?;
+        self.commit(&Packed::default())?;
         let mut w = self.writer.lock();
         let padding = (PAGE as u64 - w.len % PAGE as u64) % PAGE as u64;
         if !w.broken && padding > 0 {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use chunk::HistogramPoint;
 use exposition::Registry;
 use model::{Labels, Matcher};
 use storage::{
@@ -82,6 +83,62 @@ pub(crate) fn read(
         }
     }
     dump
+}
+
+/// A float or a histogram.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    Float(u64),
+    Histogram(HistogramPoint),
+}
+
+/// As promtool prints it.
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Value::Float(bits) => f.write_str(&model::number::format_g(f64::from_bits(*bits))),
+            Value::Histogram(point) => write!(f, "{}", point.value.to_float()),
+        }
+    }
+}
+
+/// All samples of whatever type of all series, in order of time.
+pub(crate) fn everything_with_histograms(head: &impl Select) -> BTreeMap<Labels, Vec<(i64, Value)>> {
+    let all = [Matcher::new(model::MatchOp::Regex, "__name__", ".+").unwrap()];
+    select_all(head, &all, i64::MIN, i64::MAX)
+}
+
+pub(crate) fn select_all(
+    head: &impl Select,
+    matchers: &[Matcher],
+    min_time: i64,
+    max_time: i64,
+) -> BTreeMap<Labels, Vec<(i64, Value)>> {
+    let request = Request { matchers, min_time, max_time, labels: Projection::All, newest_only: false };
+    let mut found = BTreeMap::new();
+    for mut part in head.select(&QueryContext::unlimited(), &request).unwrap() {
+        while let Some(series) = part.next().unwrap() {
+            let mut samples = Vec::new();
+            for chunk in series.chunks.iter() {
+                let ChunkView::Encoded { encoding, samples: n, bytes, .. } = *chunk else {
+                    panic!("the head hands on chunks as they are");
+                };
+                if encoding.is_float() {
+                    let mut out = chunk::Columns::default();
+                    chunk::decode(encoding, bytes, n, &mut out).unwrap();
+                    let values = out.values.iter().map(|v| Value::Float(v.to_bits()));
+                    samples.extend(out.times.iter().copied().zip(values));
+                } else {
+                    let mut out = Vec::new();
+                    chunk::decode_histograms(encoding, bytes, n, &mut out).unwrap();
+                    samples.extend(out.into_iter().map(|point| (point.t, Value::Histogram(point))));
+                }
+            }
+            assert!(samples.is_sorted_by(|a, b| a.0 < b.0), "{}: not in order", series.labels);
+            assert!(found.insert(series.labels, samples).is_none(), "a series came twice");
+        }
+    }
+    found
 }
 
 pub(crate) fn everything(head: &impl Select) -> Dump {

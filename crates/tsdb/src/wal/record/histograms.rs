@@ -102,10 +102,6 @@ impl HistogramsEncoder {
         self.ended.iter().map(Vec::as_slice).chain(open).filter(|record| !record.is_empty())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.records().next().is_none()
-    }
-
     fn end_group(&mut self) {
         let records = self.open.iter_mut().map(|open| std::mem::take(&mut open.buf));
         self.ended.extend(records.filter(|record| !record.is_empty()));
