@@ -416,6 +416,33 @@ fn samples_out_of_order_go_to_blocks_of_their_own_and_leave_the_head() {
     assert_eq!(everything(&db(dir.path())), want);
 }
 
+/// Blocks of samples out of order may be newer than the newest in order.
+#[test]
+fn compacting_blocks_of_samples_out_of_order_does_not_hide_what_the_head_has() {
+    let dir = tempfile::tempdir().unwrap();
+    // The second minute of three that are compacted together.
+    let start = START - START.rem_euclid(3 * MINUTE) + MINUTE;
+    let mut want = Dump::new();
+    let open = db(dir.path());
+    for second in 0..150 {
+        let t = start + second * 1_000;
+        (0..2).for_each(|series| add(&open, &mut want, series, t));
+        if second % 10 == 9 {
+            add(&open, &mut want, 0, t - 500);
+            add(&open, &mut want, 1, t - 70_500);
+        }
+    }
+    open.upkeep(start + 150_000, true).unwrap();
+    open.upkeep(start + 150_000, true).unwrap();
+    assert!(hints(dir.path()).iter().any(|(.., late)| *late));
+    assert_eq!(everything(&open), want);
+    for _ in 0..2 {
+        let open = db(dir.path());
+        assert_eq!(everything(&open), want);
+        open.upkeep(start + 151_000, true).unwrap();
+    }
+}
+
 #[test]
 fn promtool_reads_what_we_write() {
     let Some(promtool) = std::env::var_os("PATH").and_then(|path| {

@@ -19,7 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use block::{Blocks, FROM_OUT_OF_ORDER, FROM_SELECTED_SERIES, FROM_STALE_SERIES, MergeOptions, WriteOptions};
+use block::{
+    Blocks, FROM_OUT_OF_ORDER, FROM_SELECTED_SERIES, FROM_STALE_SERIES, MergeOptions, Meta, WriteOptions,
+};
 use exposition::Registry;
 use model::{Labels, Matcher};
 use parking_lot::{Mutex, RwLock};
@@ -92,6 +94,12 @@ pub struct Db {
     metrics: Metrics,
 }
 
+/// Whether the head may still have samples of the block's time.
+fn beside_the_head(meta: &Meta) -> bool {
+    let hints = [FROM_OUT_OF_ORDER, FROM_STALE_SERIES, FROM_SELECTED_SERIES];
+    hints.iter().any(|hint| meta.compaction.has_hint(hint))
+}
+
 impl Db {
     /// Opens the directory, creating it if need be: replays the log, removes what an interrupted process has left, opens
     /// the blocks.
@@ -151,14 +159,8 @@ impl Db {
 
     /// The log may still have samples that were cut into a block before.
     fn forget_what_blocks_have(&self) -> std::io::Result<()> {
-        let beside_the_head = |block: &Arc<block::Block>| {
-            let compaction = &block.meta().compaction;
-            [FROM_OUT_OF_ORDER, FROM_STALE_SERIES, FROM_SELECTED_SERIES]
-                .iter()
-                .any(|hint| compaction.has_hint(hint))
-        };
         let current = self.blocks.current();
-        let cut = current.iter().filter(|block| !beside_the_head(block));
+        let cut = current.iter().filter(|block| !beside_the_head(block.meta()));
         match cut.map(|block| block.meta().max_time).max() {
             Some(end) => self.head.forget_before(end),
             None => Ok(()),
