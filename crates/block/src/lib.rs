@@ -1,7 +1,8 @@
 //! Prometheus' blocks: `meta.json`, index, chunk segments, tombstones; and [`storage::Select`] over them.
 //!
-//! [`Block`] is one directory, mapped; [`Blocks`] are those of a data directory, read as one store. Nothing here
-//! spawns a thread or writes to a block. README.md beside this crate draws the bytes.
+//! [`Block`] is one directory, mapped; [`Blocks`] are those of a data directory, read as one store. [`BlockWriter`] writes
+//! one, [`merge()`] and [`write_block`] make one of several. Nothing here spawns a thread. README.md beside this crate draws
+//! the bytes.
 
 mod analysis;
 mod block;

@@ -60,7 +60,8 @@ impl Index {
         }
         let version = match cursor.u8()? {
             1 => Version::V1,
-            VERSION_2 => Version::V2,
+            // Prometheus takes version 3 for version 2.
+            VERSION_2 | 3 => Version::V2,
             _ => return Err(Damage { offset: 4, what: "the version is not known" }),
         };
         let toc = Toc::parse(bytes)?;
