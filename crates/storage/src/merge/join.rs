@@ -204,6 +204,8 @@ fn mix_histograms(
 
 #[cfg(test)]
 mod tests {
+    use model::FloatHistogram;
+
     use super::*;
 
     fn samples(times: &[i64], v: f64) -> Vec<Sample> {
@@ -244,5 +246,47 @@ mod tests {
         let (a, b) = (samples(&[1, 2], 1.0), samples(&[0, 2, 3], 2.0));
         assert_eq!(joined(&[&b, &a]), [vec![(0, 2.0), (1, 1.0), (2, 2.0), (3, 2.0)]]);
         assert_eq!(joined(&[&a, &b]), [vec![(0, 2.0), (1, 1.0), (2, 1.0), (3, 2.0)]]);
+    }
+
+    fn histograms(times: &[i64], sum: f64, reset: CounterReset) -> Vec<HistogramSample> {
+        let histogram = |t: &i64| FloatHistogram { sum: sum + *t as f64, reset, ..FloatHistogram::default() };
+        times.iter().map(|t| HistogramSample { t: *t, histogram: Arc::new(histogram(t)) }).collect()
+    }
+
+    /// Between chunks nothing is known about resets; within one, and of gauges, what was known still is.
+    #[test]
+    fn histograms_that_overlap_forget_resets_where_chunks_meet() {
+        use CounterReset::{Gauge, NotReset, Unknown};
+        let (a, b) =
+            (histograms(&[10, 20, 30, 40], 0.0, NotReset), histograms(&[25, 30, 50], 100.0, NotReset));
+        let (gauges, floats) = (histograms(&[70, 80], 0.0, Gauge), samples(&[5, 15], 1.0));
+        let more = histograms(&[75], 0.0, Gauge);
+        let mut joiner = Joiner::default();
+        let views = vec![
+            ChunkView::Histograms(&gauges),
+            ChunkView::Histograms(&a),
+            ChunkView::Samples(&floats),
+            ChunkView::Histograms(&b),
+            ChunkView::Histograms(&more),
+        ];
+        let joined = joiner.join(views).unwrap();
+        let shown: Vec<Vec<(i64, f64, CounterReset)>> = joined
+            .iter()
+            .map(|view| {
+                let mut all = Vec::new();
+                view.histograms(&mut all).unwrap();
+                all.iter().map(|s| (s.t, s.histogram.sum, s.histogram.reset)).collect()
+            })
+            .collect();
+        let mixed = vec![
+            (10, 10.0, Unknown),
+            (20, 20.0, NotReset),
+            (25, 125.0, Unknown),
+            (30, 30.0, Unknown),
+            (40, 40.0, NotReset),
+            (50, 150.0, Unknown),
+        ];
+        let of_gauges = vec![(70, 70.0, Gauge), (75, 75.0, Gauge), (80, 80.0, Gauge)];
+        assert_eq!(shown, [vec![], mixed, of_gauges]);
     }
 }
