@@ -65,20 +65,25 @@ fn plan_class<'b, 'a>(blocks: &'b [Placed<'a>], ranges: &[i64]) -> &'b [Placed<'
     much_deleted(older, ranges)
 }
 
-/// The first run of blocks of which each begins before an earlier one ends.
+/// The first run of blocks of which each begins before an earlier one ends. Runs with a block that could not be
+/// compacted before are passed over: Prometheus tries them again and again, and gets to nothing else.
 fn overlapping<'b, 'a>(blocks: &'b [Placed<'a>]) -> &'b [Placed<'a>] {
-    let Some((_, first)) = blocks.first() else { return &[] };
-    let mut end = first.max_time;
-    let mut start = None;
-    for (i, (_, meta)) in blocks.iter().enumerate().skip(1) {
-        if meta.min_time < end {
-            start.get_or_insert(i - 1);
-        } else if let Some(start) = start {
-            return blocks.get(start..i).unwrap_or_default();
+    let mut rest = blocks;
+    while let Some((_, first)) = rest.first() {
+        let mut end = first.max_time;
+        let overlaps = rest.iter().skip(1).take_while(|(_, meta)| {
+            let overlaps = meta.min_time < end;
+            end = end.max(meta.max_time);
+            overlaps
+        });
+        let count = 1 + overlaps.count();
+        let (run, after) = rest.split_at(count);
+        if run.len() > 1 && !run.iter().any(|(_, meta)| meta.compaction.failed) {
+            return run;
         }
-        end = end.max(meta.max_time);
+        rest = after;
     }
-    start.and_then(|start| blocks.get(start..)).unwrap_or_default()
+    &[]
 }
 
 fn filling_a_range<'b, 'a>(blocks: &'b [Placed<'a>], ranges: &[i64]) -> &'b [Placed<'a>] {
@@ -256,6 +261,11 @@ mod tests {
                     block(120, 140),
                 ],
                 vec![3, 4, 5],
+            ),
+            (
+                "overlapping ones that failed before do not keep others from their turn",
+                vec![failed(0, 20), block(10, 30), block(30, 50), block(40, 60)],
+                vec![2, 3],
             ),
             ("a block within another", vec![block(0, 60), block(10, 20), block(30, 50)], vec![0, 1, 2]),
             ("much was deleted from a large block", vec![deleted(0, 540, 10, 100), block(540, 560)], vec![0]),
