@@ -170,3 +170,20 @@ pub(crate) fn shared() -> Option<std::path::PathBuf> {
     }
     Some(dir)
 }
+
+/// The chunks of the series that match, as they are handed on.
+pub(crate) fn chunks(head: &impl Select, matchers: &[Matcher]) -> Vec<(chunk::Encoding, Vec<u8>)> {
+    let (min_time, max_time) = (i64::MIN, i64::MAX);
+    let request = Request { matchers, min_time, max_time, labels: Projection::All, newest_only: false };
+    let mut found = Vec::new();
+    for mut part in head.select(&QueryContext::unlimited(), &request).unwrap() {
+        while let Some(series) = part.next().unwrap() {
+            for chunk in series.chunks.iter() {
+                if let ChunkView::Encoded { encoding, bytes, .. } = *chunk {
+                    found.push((encoding, bytes.to_vec()));
+                }
+            }
+        }
+    }
+    found
+}
