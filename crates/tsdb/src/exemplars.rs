@@ -322,7 +322,6 @@ impl Exemplars {
     }
 
     /// All, in the order in which they came.
-    #[allow(dead_code, reason = "for snapshots")]
     pub(crate) fn in_order_of_arrival(&self) -> impl Iterator<Item = (&Labels, &Exemplar)> {
         let (newer, older) = self.ring.split_at(self.next);
         older.iter().chain(newer).flatten().filter_map(|entry| {

@@ -42,6 +42,7 @@ pub(crate) struct Metrics {
     pub(crate) truncations: Counter,
     pub(crate) truncations_failed: Counter,
     pub(crate) replay_seconds: Gauge,
+    pub(crate) snapshot_errors: Counter,
     pub(crate) replay_unknown_records: Counter,
     pub(crate) replay_unknown_refs: CounterVec,
     pub(crate) clean_start: Gauge,
@@ -179,6 +180,10 @@ impl Metrics {
             truncations_failed: r.counter(
                 "prometheus_tsdb_head_truncations_failed_total",
                 "Total number of head truncations that failed.",
+            ),
+            snapshot_errors: r.counter(
+                "prometheus_tsdb_snapshot_replay_error_total",
+                "Total number snapshot replays that failed.",
             ),
             replay_seconds: r.gauge(
                 "prometheus_tsdb_data_replay_duration_seconds",

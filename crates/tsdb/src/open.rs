@@ -386,6 +386,52 @@ impl ShardData {
             .or_else(|| self.open_chunk(slot).map(|open| open.min_time))
     }
 
+    /// Gives a series that has no open chunk one that was open before a restart. `None` when it is older than what the
+    /// series has, or cannot be read.
+    pub(crate) fn resume_open(
+        &mut self,
+        slot: u32,
+        rules: &CutRules,
+        encoding: Encoding,
+        bytes: &[u8],
+    ) -> Option<()> {
+        let first = chunk::first_time(encoding, bytes)?;
+        if self.last_time(slot).is_some_and(|last| last >= first) {
+            return None;
+        }
+        let (series, slab, open) = self.parts(slot);
+        match encoding {
+            Encoding::Xor => series.resume(slab, rules, bytes)?,
+            Encoding::Xor2 => {
+                let state = Xor2Appender::resume(bytes).ok()?;
+                let (samples, last) = (state.samples(), state.last_time());
+                let at = slab.alloc(bytes.len())?;
+                slab.bytes_mut(at)[..bytes.len()].copy_from_slice(bytes);
+                let place = open.xor2.insert(OpenXor2 { state, bytes: at });
+                series.begin_aside(OpenKind::Xor2, place, rules);
+                series.predict_cut(rules, samples, first, last);
+            }
+            _ => {
+                let writer = HistogramWriter::resume(encoding, bytes).ok()?;
+                writer.last()?;
+                let cut_at = rules.range_end(first);
+                let entry = OpenHistograms { writer, min_time: first, cut_at, predicted: false };
+                let place = open.histograms.insert(entry);
+                series.begin_aside(OpenKind::Histogram, place, rules);
+            }
+        }
+        Some(())
+    }
+
+    /// The newest sample of the open chunk, if that is a histogram.
+    pub(crate) fn last_histogram(&self, slot: u32) -> Option<&HistogramValue> {
+        let series = self.series(slot);
+        if series.open != OpenKind::Histogram {
+            return None;
+        }
+        self.open.histograms.get(series.place())?.writer.last().map(|(_, value)| value)
+    }
+
     /// Makes the open chunk a closed one that is still in memory. `None` when there is no room to note it.
     pub(crate) fn close_open(&mut self, slot: u32) -> Option<()> {
         let (series, slab, open) = self.parts(slot);

@@ -247,6 +247,32 @@ impl Series {
             || bytes > FULL_BYTES
     }
 
+    /// Begins an open chunk with these bytes, which are XOR; there is none.
+    pub(crate) fn resume(&mut self, slab: &mut Slab, rules: &CutRules, bytes: &[u8]) -> Option<()> {
+        let xor = XorAppender::resume(bytes).ok()?;
+        let first = chunk::first_time(chunk::Encoding::Xor, bytes)?;
+        let at = slab.alloc(xor.len().max(FIRST_BYTES))?;
+        slab.bytes_mut(at)[..xor.len()].copy_from_slice(&bytes[..xor.len()]);
+        (self.xor, self.chunk) = (xor, at);
+        self.predict_cut(rules, xor.samples(), first, xor.last_time());
+        Some(())
+    }
+
+    /// When a chunk that goes on after a restart is cut. The prediction that was made when it was a quarter full is
+    /// made again as if its samples were equally far apart.
+    pub(crate) fn predict_cut(&mut self, rules: &CutRules, samples: u16, first: i64, last: i64) {
+        self.cut_after = u32::try_from(rules.chunk_range).unwrap_or(u32::MAX);
+        let quarter = rules.samples_per_chunk / 4;
+        if samples <= quarter || quarter == 0 {
+            return;
+        }
+        let range_start = last - last.rem_euclid(rules.chunk_range);
+        let then = first + (last - first) / i64::from(samples - 1) * i64::from(quarter - 1);
+        let end = range_start.saturating_add(rules.chunk_range);
+        let predicted = predicted_end(first, then, end, 4.0);
+        self.cut_after = u32::try_from(predicted - range_start).unwrap_or(self.cut_after);
+    }
+
     /// Makes the open chunk a closed one that is still in memory. `None` when there is no room to note it.
     pub(crate) fn close_open(&mut self, slab: &mut Slab) -> Option<()> {
         if self.xor.samples() == 0 {

@@ -45,6 +45,18 @@ impl RefMap {
         u32::try_from(id).ok()
     }
 
+    /// The first id of a shard such that neither it nor any later one makes a reference up to `last`.
+    pub(crate) fn first_free_after(self, shard: usize, last: u64) -> u32 {
+        let round = last >> (EXTENT_BITS + self.bits);
+        let id = round << EXTENT_BITS;
+        let id = match self.shard_of(last).cmp(&shard) {
+            std::cmp::Ordering::Less => id,
+            std::cmp::Ordering::Equal => id + (last & (EXTENT as u64 - 1)) + 1,
+            std::cmp::Ordering::Greater => id + EXTENT as u64,
+        };
+        u32::try_from(id).unwrap_or(u32::MAX)
+    }
+
     #[inline]
     pub(crate) fn reference(self, shard: usize, id: u32) -> u64 {
         let id = u64::from(id);

@@ -15,6 +15,7 @@ mod ordered;
 mod part;
 mod replay;
 mod select;
+mod snapshot;
 mod start;
 mod stats;
 mod write_chunks;
@@ -69,6 +70,9 @@ pub struct HeadOptions {
     pub out_of_order_window: Duration,
     /// Samples out of order of a series that are kept in memory before a chunk is made of them: 1 to 255.
     pub out_of_order_cap: usize,
+    /// Whether what is in memory is written when the head is closed, and a start begins with that
+    /// (`--enable-feature=memory-snapshot-on-shutdown`).
+    pub snapshot_on_shutdown: bool,
     /// Whether the directory is locked against other processes.
     pub lock_file: bool,
     /// Number of shards, a power of two up to 64; 0 chooses by the number of cores.
@@ -109,6 +113,7 @@ impl Default for HeadOptions {
             max_series: 0,
             out_of_order_window: Duration::ZERO,
             out_of_order_cap: 32,
+            snapshot_on_shutdown: false,
             lock_file: true,
             shards: 0,
             float_encoding: FloatEncoding::Xor,
@@ -250,10 +255,12 @@ impl Head {
             young.close()?;
         }
         let _order: Vec<_> = self.shards.iter().map(|shard| shard.order.lock()).collect();
+        let unwritten = (0..self.shards.len()).try_for_each(|shard| self.write_closed_chunks(shard));
         let chunks = self.chunk_files.close();
         let late = self.ooo.close();
         self.wal.close()?;
-        late.and(chunks)
+        self.snapshot_at_close();
+        late.and(chunks).and(unwritten)
     }
 
     fn is_closed(&self) -> bool {

@@ -6,19 +6,21 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+use std::time::Instant;
 
 use block::Interval;
-use chunk::HistogramPoint;
+use chunk::{Encoding, HistogramPoint};
 use model::Labels;
 use storage::Metadata;
 
 use super::WalReplay;
 use super::held;
+use super::snapshot::Snapshot;
 use super::write_chunks::Unwritten;
 use crate::chunk_files::{ChunkFiles, FoundChunk, Scan};
 use crate::closed::{self, ClosedChunk};
@@ -28,9 +30,9 @@ use crate::metrics::Metrics;
 use crate::ooo::replay::Found;
 use crate::series::CutRules;
 use crate::shard::{RefMap, ShardData};
-use crate::wal::frame::{Damage, Segment};
+use crate::wal::frame::{self, Damage, Segment};
 use crate::wal::record::{BadRecord, HistogramEntry};
-use crate::wal::{record, repair, segments};
+use crate::wal::{Position, record, repair, segments};
 
 /// What replay works with.
 pub(super) struct Replay<'a> {
@@ -44,6 +46,8 @@ pub(super) struct Replay<'a> {
     pub(super) hasher: &'a foldhash::quality::FixedState,
     /// So many exemplars are kept; 0 keeps none.
     pub(super) max_exemplars: usize,
+    /// What the last process wrote when it was closed.
+    pub(super) snapshot: Option<Snapshot>,
     /// The log that is being written begins here.
     pub(super) end: u32,
     /// Set when the replay shall end early.
@@ -93,6 +97,8 @@ enum Other {
     Histogram(HistogramEntry),
     Deleted(u64, Interval),
     Metadata(u64, Metadata),
+    /// A chunk that was open.
+    Open(u64, Encoding, Vec<u8>),
 }
 
 /// Samples handed over at a time.
@@ -101,6 +107,8 @@ const HANDFUL: usize = 8192;
 const HANDFUL_OF_OTHERS: usize = 512;
 /// Handfuls that may wait for a worker.
 const WAITING: usize = 4;
+/// Ids that are left out after a snapshot that does not say which were given out.
+const UNKNOWN_IDS: u32 = 1 << 16;
 /// Full chunks of a shard are written when there are this many.
 const UNWRITTEN: usize = 512;
 /// An id beyond this is damage: ids of new series must still fit behind it.
@@ -137,13 +145,17 @@ impl Replay<'_> {
                 doors.push(door);
                 handles.push(scope.spawn(move || worker.run(&work)));
             }
-            let read = self.read_all(Dealer {
-                refs: self.refs,
-                pending: doors.iter().map(|_| Work::default()).collect(),
-                doors,
-                exemplars: VecDeque::new(),
-                max_exemplars: self.max_exemplars,
-            });
+            let snapshot = self.snapshot.as_ref().filter(|_| first_damaged.is_none());
+            let read = self.read_all(
+                snapshot,
+                Dealer {
+                    refs: self.refs,
+                    pending: doors.iter().map(|_| Work::default()).collect(),
+                    doors,
+                    exemplars: VecDeque::new(),
+                    max_exemplars: self.max_exemplars,
+                },
+            );
             let mut total = Replayed::default();
             for handle in handles {
                 let done = handle.join().map_err(|_| io::Error::other("a replay worker died"))??;
@@ -211,6 +223,16 @@ impl Replay<'_> {
                 found[shard].push(chunk);
             }
         }
+        if let Some(snapshot) = &self.snapshot {
+            // The log before it may name series that it does not have any more.
+            for (shard, data) in shards.iter_mut().enumerate() {
+                let free = match snapshot.last_reference() {
+                    Some(last) => self.refs.first_free_after(shard, last),
+                    None => data.next_id.saturating_add(UNKNOWN_IDS),
+                };
+                data.next_id = data.next_id.max(free.min(MAX_ID));
+            }
+        }
         for chunks in &mut found {
             chunks.sort_by_key(|c| (c.series, c.min_time));
         }
@@ -218,9 +240,22 @@ impl Replay<'_> {
     }
 
     /// Reads the last checkpoint and the segments after it.
-    fn read_all(&self, mut dealer: Dealer) -> io::Result<VecDeque<(u64, Exemplar)>> {
-        let checkpoint = segments::checkpoints(self.wal_dir)?.pop();
-        let covered = checkpoint.as_ref().map(|(n, _)| *n);
+    fn read_all(
+        &self,
+        snapshot: Option<&Snapshot>,
+        mut dealer: Dealer,
+    ) -> io::Result<VecDeque<(u64, Exemplar)>> {
+        let mut checkpoint = segments::checkpoints(self.wal_dir)?.pop();
+        let mut covered = checkpoint.as_ref().map(|(n, _)| *n);
+        let mut begin = Position { segment: 0, offset: 0 };
+        if let Some(snapshot) = snapshot
+            && self.read_snapshot(snapshot, &mut dealer)?
+            && covered.is_none_or(|covered| covered < snapshot.end.segment)
+        {
+            begin = snapshot.end;
+            checkpoint = None;
+            covered = begin.segment.checked_sub(1);
+        }
         let segments: Vec<_> = segments::list(self.wal_dir)?
             .into_iter()
             .filter(|(n, _)| *n < self.end && covered.is_none_or(|covered| *n > covered))
@@ -239,7 +274,7 @@ impl Replay<'_> {
         let mut skipped = 0;
         if let Some((_, dir)) = checkpoint {
             for (_, path) in segments::list(&dir)? {
-                let read = self.read_segment(&path, &mut dealer)?;
+                let read = self.read_segment(&path, 0, &mut dealer)?;
                 skipped += read.skipped;
                 if !read.damage.is_empty() {
                     self.metrics.wal_corruptions.inc();
@@ -252,7 +287,8 @@ impl Replay<'_> {
         }
         for (n, path) in &segments {
             self.progress.current.store(u64::from(*n), Ordering::Relaxed);
-            let read = self.read_segment(path, &mut dealer)?;
+            let from = if *n == begin.segment { begin.offset } else { 0 };
+            let read = self.read_segment(path, from, &mut dealer)?;
             skipped += read.skipped;
             if !read.damage.is_empty() {
                 self.metrics.wal_corruptions.inc();
@@ -270,8 +306,55 @@ impl Replay<'_> {
         Ok(dealer.finish())
     }
 
-    fn read_segment(&self, path: &Path, dealer: &mut Dealer) -> io::Result<ReadSegment> {
-        let mut segment = Segment::new(BufReader::with_capacity(1 << 20, File::open(path)?));
+    /// Reads a snapshot; `false` when it is damaged. What could be read of it stays: the log has the same and more, and
+    /// what a series has already it refuses.
+    fn read_snapshot(&self, snapshot: &Snapshot, dealer: &mut Dealer) -> io::Result<bool> {
+        let start = Instant::now();
+        let mut series = 0;
+        // Of tombstones there is always one record, behind all series.
+        let mut whole = false;
+        let mut damage = Vec::new();
+        for (_, path) in segments::list(&snapshot.dir)? {
+            let mut segment = Segment::new(BufReader::with_capacity(1 << 20, File::open(path)?));
+            let mut unpacked = Vec::new();
+            let mut bad = Vec::new();
+            while let Some((packed, compression)) = segment.next_packed()? {
+                if self.stop.load(Ordering::Relaxed) {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                let unpacked = compression.unpack(packed, &mut unpacked).map(|()| &mut unpacked);
+                let dealt =
+                    unpacked.and_then(|record| deal_snapshot(record, dealer).map_err(|_| "bad record"));
+                match dealt {
+                    Ok(kind) => {
+                        series += u64::from(kind == record::SNAPSHOT_SERIES);
+                        whole |= kind == record::SNAPSHOT_TOMBSTONES;
+                    }
+                    Err(reason) => bad.push(Damage { offset: segment.record_start, reason }),
+                }
+            }
+            damage.append(&mut segment.damage);
+            damage.append(&mut bad);
+        }
+        let dir = snapshot.dir.display();
+        if damage.is_empty() && whole {
+            let duration = format!("{:.3}s", start.elapsed().as_secs_f64());
+            tracing::info!(%dir, num_series = series, duration, "chunk snapshot loaded");
+            return Ok(true);
+        }
+        dealer.exemplars.clear();
+        self.metrics.snapshot_errors.inc();
+        tracing::error!(
+            %dir, damage = %repair::describe(&damage),
+            "Failed to load chunk snapshot: the write-ahead log is read from its beginning"
+        );
+        Ok(false)
+    }
+
+    fn read_segment(&self, path: &Path, from: u64, dealer: &mut Dealer) -> io::Result<ReadSegment> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(from - from % frame::PAGE as u64))?;
+        let mut segment = Segment::starting_at(BufReader::with_capacity(1 << 20, file), from);
         let mut unpacked = Vec::new();
         let mut skipped = 0;
         let mut bad = Vec::new();
@@ -333,6 +416,31 @@ fn deal(record: &[u8], dealer: &mut Dealer) -> Result<bool, BadRecord> {
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// Hands the content of a snapshot's record to the workers; says what kind it is.
+fn deal_snapshot(record: &mut [u8], dealer: &mut Dealer) -> Result<u8, BadRecord> {
+    let kind = record.first().copied().ok_or(BadRecord)?;
+    match kind {
+        record::SNAPSHOT_SERIES => {
+            let (reference, labels, open) = record::read_snapshot_series(record)?;
+            dealer.series(reference, labels);
+            if let Some(open) = open {
+                dealer.other(reference, Other::Open(reference, open.encoding, open.bytes.to_vec()));
+            }
+        }
+        record::SNAPSHOT_TOMBSTONES => {
+            record::read_snapshot_tombstones(record, |r, min_time, max_time| {
+                dealer.other(r, Other::Deleted(r, Interval { min_time, max_time }));
+            })?;
+        }
+        record::SNAPSHOT_EXEMPLARS => {
+            record::as_logged_exemplars(record);
+            record::read_exemplars(record, |r, t, v, labels| dealer.exemplar(r, Exemplar { labels, t, v }))?;
+        }
+        _ => return Err(BadRecord),
+    }
+    Ok(kind)
 }
 
 /// Sorts what is read by worker.
@@ -523,6 +631,12 @@ impl Worker<'_, '_> {
                 Some((data, slot)) => data.metadata.set(slot, metadata),
                 None => self.done.unknown.metadata += 1,
             },
+            Other::Open(reference, encoding, bytes) => {
+                if let Some((data, slot)) = self.find(*reference) {
+                    // One that is older than mapped chunks was written to them since.
+                    let _ = data.resume_open(slot, rules, *encoding, bytes);
+                }
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use exposition::Registry;
 use parking_lot::{Mutex, RwLock};
 
 use super::replay::Replay;
+use super::snapshot;
 use super::young::{self, Young};
 use super::{FloatEncoding, Head, HeadOptions, NO_MAX, NO_MIN, OpenError, index, maintain, random_seed};
 use crate::chunk_files::ChunkFiles;
@@ -83,7 +84,11 @@ impl Head {
         repair::finish(&wal_dir).map_err(failed(&wal_dir))?;
         let chunks_dir = dir.join("chunks_head");
         let chunk_files = ChunkFiles::open(&chunks_dir).map_err(failed(&chunks_dir))?;
-        let segment = segments::next(&wal_dir).map_err(failed(&wal_dir))?;
+        let mut segment = segments::next(&wal_dir).map_err(failed(&wal_dir))?;
+        if let Some(snapshot) = snapshot::list(dir).map_err(failed(dir))?.last() {
+            // A log that was lost must not seem to be the one that the snapshot goes on in.
+            segment = segment.max(snapshot.end.segment.saturating_add(1));
+        }
         let wal = Wal::create(
             &wal_dir,
             segment,
@@ -194,6 +199,10 @@ impl Head {
         let chunks_dir = self.dir.join("chunks_head");
         let mut shards: Vec<ShardData> =
             (0..self.shards.len()).map(|i| ShardData::new(i, self.seed)).collect();
+        let snapshot = match self.options.snapshot_on_shutdown {
+            true => snapshot::list(&self.dir).map_err(failed(&self.dir))?.pop(),
+            false => None,
+        };
         let scan = self.chunk_files.scan().map_err(failed(&chunks_dir))?;
         let (replayed, late) = Replay {
             wal_dir: &self.wal_dir,
@@ -204,6 +213,7 @@ impl Head {
             chunk_files: &self.chunk_files,
             lookup: &self.lookup,
             hasher: &self.hasher,
+            snapshot,
             end: segment,
             stop: &self.closed,
             max_exemplars: if self.options.exemplars { self.options.max_exemplars } else { 0 },

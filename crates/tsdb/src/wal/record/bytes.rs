@@ -97,6 +97,14 @@ impl<'a> Cursor<'a> {
         if count > self.rest.len() / least { Err(BadRecord) } else { Ok(count) }
     }
 
+    /// Bytes behind their length.
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], BadRecord> {
+        let len = usize::try_from(self.uvarint()?).map_err(|_| BadRecord)?;
+        let (bytes, rest) = self.rest.split_at_checked(len).ok_or(BadRecord)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
     pub(super) fn text(&mut self) -> Result<&'a str, BadRecord> {
         let len = usize::try_from(self.uvarint()?).map_err(|_| BadRecord)?;
         let (text, rest) = self.rest.split_at_checked(len).ok_or(BadRecord)?;

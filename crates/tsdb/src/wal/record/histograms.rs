@@ -157,6 +157,14 @@ fn reset_of(number: u8) -> CounterReset {
     }
 }
 
+/// A histogram alone, without reference and times.
+pub(super) fn put_value(buf: &mut Vec<u8>, value: &HistogramValue) {
+    match value {
+        HistogramValue::Integer(h) => put_integer(buf, h),
+        HistogramValue::Float(h) => put_float(buf, h),
+    }
+}
+
 fn put_spans(buf: &mut Vec<u8>, spans: &[Span]) {
     put_uvarint(buf, spans.len() as u64);
     for span in spans {
