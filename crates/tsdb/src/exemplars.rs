@@ -96,7 +96,6 @@ impl Exemplars {
         !self.ring.is_empty()
     }
 
-    #[allow(dead_code, reason = "for samples out of order")]
     pub(crate) fn set_window(&mut self, window: i64) {
         self.window = window.max(0);
     }

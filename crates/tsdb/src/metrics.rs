@@ -13,6 +13,11 @@ pub(crate) struct Metrics {
     pub(crate) series_created: Counter,
     pub(crate) series_removed: Counter,
     pub(crate) series_not_found: Counter,
+    pub(crate) stale_series: Gauge,
+    pub(crate) histogram_series: Gauge,
+    pub(crate) histogram_buckets: Gauge,
+    pub(crate) newest_append: Gauge,
+    pub(crate) oldest_append: Gauge,
     pub(crate) chunks: Gauge,
     pub(crate) chunks_created: Counter,
     pub(crate) chunks_removed: Counter,
@@ -57,18 +62,32 @@ pub(crate) struct Metrics {
 }
 
 /// A counter of floats and one of histograms.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct ByType {
     pub(crate) float: Counter,
-    pub(crate) histogram: Counter,
+    all: CounterVec,
+}
+
+impl ByType {
+    fn register(r: &Registry, name: &str, help: &str) -> Self {
+        let all = r.counter_vec(name, help, &["type"]);
+        ByType { float: all.with(&["float"]), all }
+    }
+
+    /// Lets that of histograms be seen before it counts anything.
+    fn shown(self) -> Self {
+        self.histogram();
+        self
+    }
+
+    pub(crate) fn histogram(&self) -> Counter {
+        self.all.with(&["histogram"])
+    }
 }
 
 impl Metrics {
     pub(crate) fn register(r: &Registry, compression: &str) -> Self {
-        let of_type = |name: &str, help: &str| {
-            let counters = r.counter_vec(name, help, &["type"]);
-            ByType { float: counters.with(&["float"]), histogram: counters.with(&["histogram"]) }
-        };
+        let of_type = |name: &str, help: &str| ByType::register(r, name, help);
         Metrics {
             series: r.gauge("prometheus_tsdb_head_series", "Total number of series in the head block."),
             series_limit: r.gauge(
@@ -87,6 +106,24 @@ impl Metrics {
                 "prometheus_tsdb_head_series_not_found_total",
                 "Total number of requests for series that were not found.",
             ),
+            stale_series: r
+                .gauge("prometheus_tsdb_head_stale_series", "Total number of stale series in the head block."),
+            histogram_series: r.gauge(
+                "prometheus_tsdb_head_native_histogram_series",
+                "Number of series whose most recent in-order sample is a native histogram.",
+            ),
+            histogram_buckets: r.gauge(
+                "prometheus_tsdb_head_native_histogram_buckets",
+                "Number of positive and negative bucket entries in the most recent in-order native histogram sample of each series, including entries carried by staleness markers.",
+            ),
+            newest_append: r.gauge(
+                "prometheus_tsdb_isolation_high_watermark",
+                "The highest TSDB append ID that has been given out.",
+            ),
+            oldest_append: r.gauge(
+                "prometheus_tsdb_isolation_low_watermark",
+                "The lowest TSDB append ID that is still referenced.",
+            ),
             chunks: r.gauge("prometheus_tsdb_head_chunks", "Total number of chunks in the head block."),
             chunks_created: r
                 .counter("prometheus_tsdb_head_chunks_created_total", "Total number of chunks created in the head"),
@@ -103,7 +140,8 @@ impl Metrics {
             samples_appended: of_type(
                 "prometheus_tsdb_head_samples_appended_total",
                 "Total number of appended samples.",
-            ),
+            )
+            .shown(),
             exemplars_appended: r.counter(
                 "prometheus_tsdb_exemplar_exemplars_appended_total",
                 "Total number of appended exemplars.",
@@ -131,7 +169,8 @@ impl Metrics {
             out_of_order: of_type(
                 "prometheus_tsdb_out_of_order_samples_total",
                 "Total number of out of order samples ingestion failed attempts due to out of order being disabled.",
-            ),
+            )
+            .shown(),
             out_of_bounds: of_type(
                 "prometheus_tsdb_out_of_bound_samples_total",
                 "Total number of out of bound samples ingestion failed attempts with out of order support disabled.",

@@ -16,7 +16,7 @@ const HISTOGRAM_BYTES: usize = 1024;
 /// A chunk of histograms is not cut for its size before it has so many samples.
 const HISTOGRAM_SAMPLES: u16 = 10;
 /// A float of these bits says that the series has ended.
-const STALE: u64 = 0x7ff0_0000_0000_0002;
+pub(crate) const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 /// An open XOR2 chunk; its bytes are in the slab.
 #[derive(Debug)]
@@ -367,6 +367,15 @@ impl ShardData {
             }
             OpenKind::Histogram => None,
         }
+    }
+
+    /// The newest sample, if it is a histogram in the open chunk.
+    pub(crate) fn last_histogram(&self, slot: u32) -> Option<&HistogramValue> {
+        let series = self.series(slot);
+        if series.open != OpenKind::Histogram {
+            return None;
+        }
+        self.open.histograms.get(series.place())?.writer.last().map(|(_, value)| value)
     }
 
     /// Time of the newest sample.

@@ -173,6 +173,9 @@ impl Head {
         self.metrics.active_appenders.inc();
         let result = self.append_with(&mut scratch, batch, outcome);
         self.metrics.active_appenders.dec();
+        let given_out = self.metrics.appenders_created.get();
+        self.metrics.newest_append.set(given_out);
+        self.metrics.oldest_append.set(given_out - self.metrics.active_appenders.get());
         self.scratch.lock().push(scratch);
         self.count_rejected(outcome);
         result
@@ -227,7 +230,9 @@ impl Head {
         }
         let done = self.apply(scratch, &touched, batch, outcome);
         self.metrics.samples_appended.float.add(outcome.appended as f64);
-        self.metrics.samples_appended.histogram.add(outcome.appended_histograms as f64);
+        if outcome.appended_histograms > 0 {
+            self.metrics.samples_appended.histogram().add(outcome.appended_histograms as f64);
+        }
         if done.min_time <= done.max_time {
             self.min_time.fetch_min(done.min_time, Ordering::Relaxed);
             self.max_time.fetch_max(done.max_time, Ordering::Relaxed);
@@ -504,7 +509,7 @@ impl Head {
                 }
                 Rejection::Duplicate => continue,
             };
-            if histogram { counters.histogram.inc() } else { counters.float.inc() }
+            if histogram { counters.histogram().inc() } else { counters.float.inc() }
         }
     }
 }

@@ -9,6 +9,7 @@ use chunk::Encoding;
 use parking_lot::RwLockReadGuard;
 use storage::AppendError;
 
+use super::maintain::millis;
 use super::start::failed;
 use super::{Head, NO_MAX, OpenError};
 use crate::ooo::cut::Cut;
@@ -35,7 +36,9 @@ impl Head {
     /// # Errors
     /// When their log cannot be begun; nothing was changed then.
     pub fn set_out_of_order_window(&self, window: Duration) -> io::Result<()> {
-        self.ooo.set_window(window)
+        self.ooo.set_window(window)?;
+        self.exemplars.write().set_window(millis(window));
+        Ok(())
     }
 
     /// Rebuilds the tables of samples out of order, once the old log was read.

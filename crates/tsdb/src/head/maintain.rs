@@ -4,9 +4,13 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use model::histogram::HistogramValue;
+
 use super::{Head, NO_MAX, NO_MIN};
 use crate::closed::{self, Place};
 use crate::lookup::Location;
+use crate::open::STALE;
+use crate::shard::ShardData;
 use crate::wal::segments;
 
 /// Series looked at under one lock.
@@ -17,6 +21,40 @@ const SEGMENTS: usize = 4;
 /// Milliseconds, as times are counted here.
 pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What a truncation leaves.
+struct Left {
+    /// The first chunk file that is needed.
+    first_file: u32,
+    /// Time of the oldest sample.
+    oldest: i64,
+    /// Series that have ended.
+    stale: usize,
+    /// Series whose newest sample is a histogram, and the buckets of those.
+    histogram_series: usize,
+    histogram_buckets: usize,
+}
+
+impl Default for Left {
+    fn default() -> Self {
+        Left { first_file: u32::MAX, oldest: NO_MIN, stale: 0, histogram_series: 0, histogram_buckets: 0 }
+    }
+}
+
+impl Left {
+    fn note_newest(&mut self, data: &ShardData, slot: u32) {
+        if let Some(value) = data.last_histogram(slot) {
+            self.histogram_series += 1;
+            self.histogram_buckets += match value {
+                HistogramValue::Integer(h) => h.positive_deltas.len() + h.negative_deltas.len(),
+                HistogramValue::Float(h) => h.positive.len() + h.negative.len(),
+            };
+            self.stale += usize::from(value.sum().to_bits() == STALE);
+        } else if let Some((_, v)) = data.last_float(slot) {
+            self.stale += usize::from(v.to_bits() == STALE);
+        }
+    }
 }
 
 impl Head {
@@ -61,12 +99,14 @@ impl Head {
         let start = Instant::now();
         self.metrics.truncations.inc();
         self.min_valid_time.fetch_max(before, Ordering::Relaxed);
-        let (mut first_file, mut oldest) = (u32::MAX, NO_MIN);
+        let mut left = Left::default();
         for shard in 0..self.shards.len() {
-            let (file, time) = self.truncate_shard(shard, before);
-            first_file = first_file.min(file);
-            oldest = oldest.min(time);
+            self.truncate_shard(shard, before, &mut left);
         }
+        let Left { first_file, oldest, .. } = left;
+        self.metrics.stale_series.set(left.stale as f64);
+        self.metrics.histogram_series.set(left.histogram_series as f64);
+        self.metrics.histogram_buckets.set(left.histogram_buckets as f64);
         self.epochs.advance();
         let unseen = self.epochs.unseen_before();
         for shard in &self.shards {
@@ -94,10 +134,8 @@ impl Head {
         result
     }
 
-    /// Returns the first chunk file that the shard still needs, and the time of its oldest sample.
-    fn truncate_shard(&self, index: usize, before: i64) -> (u32, i64) {
+    fn truncate_shard(&self, index: usize, before: i64, left: &mut Left) {
         let shard = &self.shards[index];
-        let (mut first_file, mut oldest) = (u32::MAX, NO_MIN);
         let mut dead: Vec<(u32, u64)> = Vec::new();
         let mut at = 0;
         loop {
@@ -117,6 +155,7 @@ impl Head {
                     let late = data.ooo.get(slot).is_some();
                     dropped += data.drop_before(slot, before);
                     let first = data.first_time(slot);
+                    left.note_newest(&data, slot);
                     let (series, slab) = data.series_and_slab(slot);
                     match first {
                         // A series that was only just created gets time for its first sample.
@@ -125,13 +164,13 @@ impl Head {
                         None => {}
                         Some(first) => {
                             series.idle = false;
-                            oldest = oldest.min(first);
+                            left.oldest = left.oldest.min(first);
                             let files = closed::newest_first(slab, series.closed);
                             let files = files.filter_map(|c| match c.place() {
                                 Place::File(file, _) => Some(file),
                                 Place::Memory(..) => None,
                             });
-                            first_file = first_file.min(files.min().unwrap_or(u32::MAX));
+                            left.first_file = left.first_file.min(files.min().unwrap_or(u32::MAX));
                             continue;
                         }
                     }
@@ -144,12 +183,12 @@ impl Head {
                 at = end;
             }
         }
-        first_file = first_file.min(shard.data.read().ooo.first_file().unwrap_or(u32::MAX));
+        let late = shard.data.read().ooo.first_file();
+        left.first_file = left.first_file.min(late.unwrap_or(u32::MAX));
         // All at once: each removal rewrites the lists of the label pairs concerned.
         if !dead.is_empty() {
             self.remove_series(index, &dead);
         }
-        (first_file, oldest)
     }
 
     /// Takes series out of the lookup table and the index, unless they got samples in the meantime.
