@@ -79,6 +79,22 @@ impl ReadWindow {
         };
     }
 
+    /// How many bits an XOR takes in it.
+    #[inline]
+    pub(crate) fn significant(self) -> u32 {
+        self.significant
+    }
+
+    /// The XOR behind the leftmost `used` bits of a peeked `word`, if all of it is there.
+    #[inline]
+    pub(crate) fn read_from(self, word: u64, used: u32) -> Option<u64> {
+        if self.significant == 0 || used + self.significant > 57 {
+            return None;
+        }
+        let trailing = 64u32.saturating_sub(self.leading + self.significant);
+        Some((word << used >> (64 - self.significant)) << trailing)
+    }
+
     /// Reads an XOR.
     #[inline]
     pub(crate) fn read(self, bits: &mut Bits<'_>) -> u64 {

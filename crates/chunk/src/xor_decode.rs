@@ -51,6 +51,26 @@ impl<'a> Decoder<'a> {
         self.t = self.t.wrapping_add(self.delta);
     }
 
+    /// Reads a sample whose step in time is that before it and all of whose bits are in `word`, the next ones: most are.
+    #[inline]
+    fn read_at_once(&mut self, word: u64) -> bool {
+        if word >> 62 != 0b01 {
+            return false;
+        }
+        let moved = word >> 61 & 1 == 1;
+        let mut window = self.window;
+        if moved {
+            window.set(word << 3);
+        }
+        let used = if moved { 14 } else { 3 };
+        let Some(xor) = window.read_from(word, used) else { return false };
+        self.bits.skip(used + window.significant());
+        self.window = window;
+        self.value ^= xor;
+        self.t = self.t.wrapping_add(self.delta);
+        true
+    }
+
     /// A number of `n` bits at the left of `word`, whose range is shifted up by one: 2^(n-1) is positive.
     #[inline]
     fn signed(&mut self, word: u64, n: u32, used: u32) -> i64 {
@@ -74,43 +94,59 @@ pub(crate) fn decode(bytes: &[u8], limit: u16, out: &mut Columns) -> Result<(), 
         return Ok(());
     }
     // A sample takes at least two bits: a damaged count cannot make us reserve more than the bytes can hold.
-    let possible = total.min(bytes.len() * 4);
-    out.times.reserve(possible);
-    out.values.reserve(possible);
+    let start = out.times.len();
+    out.times.resize(start + total.min(bytes.len() * 4), 0);
+    out.values.resize(out.times.len(), 0.0);
+    let times = out.times.get_mut(start..).unwrap_or_default();
+    let values = out.values.get_mut(start..).unwrap_or_default();
+    let decoded = decode_into(bytes, total, times, values);
+    if let Err(ChunkError::Truncated(whole)) = decoded {
+        out.times.truncate(start + whole);
+        out.values.truncate(start + whole);
+    }
+    decoded
+}
+
+fn decode_into(bytes: &[u8], total: usize, times: &mut [i64], values: &mut [f64]) -> Result<(), ChunkError> {
     let mut d = Decoder::start(bytes)?;
-    let mut push = |t, v| {
-        out.times.push(t);
-        out.values.push(f64::from_bits(v));
+    let mut put = |i, t, v| {
+        if let (Some(time), Some(value)) = (times.get_mut(i), values.get_mut(i)) {
+            *time = t;
+            *value = f64::from_bits(v);
+        }
     };
-    push(d.t, d.value);
+    put(0, d.t, d.value);
     if total == 1 {
         return Ok(());
     }
     d.second()?;
-    push(d.t, d.value);
+    put(1, d.t, d.value);
     let mut i = 2;
     while i < total {
+        let word = d.bits.peek();
         // Two zero bits: the same step in time, the same value. Often there are many in a row.
-        let same = (d.bits.peek() & (u64::MAX << 8)).leading_zeros().min(56) / 2;
-        if same > 0 {
+        if word >> 62 == 0 {
+            let same = (word & (u64::MAX << 8)).leading_zeros().min(56) / 2;
             let n = (same as usize).min(total - i);
             d.bits.skip(n as u32 * 2);
             if d.bits.overrun() {
                 return Err(ChunkError::Truncated(i));
             }
-            for _ in 0..n {
+            for k in i..i + n {
                 d.t = d.t.wrapping_add(d.delta);
-                push(d.t, d.value);
+                put(k, d.t, d.value);
             }
             i += n;
             continue;
         }
-        d.read_time();
-        d.read_value();
+        if !d.read_at_once(word) {
+            d.read_time();
+            d.read_value();
+        }
         if d.bits.overrun() {
             return Err(ChunkError::Truncated(i));
         }
-        push(d.t, d.value);
+        put(i, d.t, d.value);
         i += 1;
     }
     Ok(())

@@ -13,7 +13,7 @@ use super::column::{Bitmap, Column, Grid, Point, Scalars, Series};
 use super::mixed::HistogramMean;
 use super::native_rate::Remarks;
 use super::order::{nan_first, quantile_of_sorted};
-use super::over_time::{Mean, add_compensated};
+use super::over_time::{Mean, add_compensated, add_compensated_blindly};
 use super::rows::{LabelMap, Rows};
 use super::{Evaluator, max_of, min_of};
 use crate::ast::{AggregateOp, Span};
@@ -57,12 +57,14 @@ impl Accumulator {
     fn new(op: AggregateOp, len: usize) -> Self {
         let column = || Column::absent(len);
         match op {
-            AggregateOp::Sum => Accumulator::Sum { sum: column(), compensation: vec![0.0; len] },
+            AggregateOp::Sum => {
+                Accumulator::Sum { sum: Column::filled(-0.0, len), compensation: vec![0.0; len] }
+            }
             AggregateOp::Avg => {
                 Accumulator::Mean { means: vec![Mean::new(0.0); len], present: Bitmap::new(len) }
             }
-            AggregateOp::Max => Accumulator::Extreme { best: column(), max: true },
-            AggregateOp::Min => Accumulator::Extreme { best: column(), max: false },
+            AggregateOp::Max => Accumulator::Extreme { best: Column::filled(f64::NAN, len), max: true },
+            AggregateOp::Min => Accumulator::Extreme { best: Column::filled(f64::NAN, len), max: false },
             AggregateOp::Count => Accumulator::Count { count: column() },
             AggregateOp::Stddev | AggregateOp::Stdvar => Accumulator::Variance {
                 count: vec![0.0; len],
@@ -77,16 +79,16 @@ impl Accumulator {
     /// Takes in the floats of a series, and what histograms count the same.
     fn add(&mut self, column: &Column) {
         match self {
+            // Steps without a value begin with -0, to which adding anything gives just that.
             Accumulator::Sum { sum, compensation } => {
-                for (i, v) in column.iter() {
-                    match (sum.get(i), compensation.get_mut(i)) {
-                        (Some(mut total), Some(c)) => {
-                            add_compensated(v, &mut total, c);
-                            sum.set(i, total);
-                        }
-                        _ => sum.set(i, v),
+                for (at, values) in column.runs() {
+                    let steps = at..at + values.len();
+                    let compensations = compensation.get_mut(steps.clone()).unwrap_or_default();
+                    for ((total, c), &v) in sum.values_mut(steps).iter_mut().zip(compensations).zip(values) {
+                        add_compensated_blindly(v, total, c);
                     }
                 }
+                sum.add_present(column);
             }
             Accumulator::Mean { means, present } => {
                 for (i, v) in column.iter() {
@@ -99,18 +101,29 @@ impl Accumulator {
                     }
                 }
             }
+            // Steps without a value begin with NaN, which anything is better than.
             Accumulator::Extreme { best, max } => {
-                for (i, v) in column.iter() {
-                    let better = best.get(i).is_none_or(|b| b.is_nan() || if *max { b < v } else { b > v });
-                    if better {
-                        best.set(i, v);
+                for (at, values) in column.runs() {
+                    let bests = best.values_mut(at..at + values.len()).iter_mut();
+                    if *max {
+                        for (best, &v) in bests.zip(values) {
+                            *best = if *best < v || best.is_nan() { v } else { *best };
+                        }
+                    } else {
+                        for (best, &v) in bests.zip(values) {
+                            *best = if *best > v || best.is_nan() { v } else { *best };
+                        }
                     }
                 }
+                best.add_present(column);
             }
             Accumulator::Count { count } => {
-                for i in column.present.ones() {
-                    count.set(i, count.get(i).unwrap_or(0.0) + 1.0);
+                for steps in column.present.runs() {
+                    for count in count.values_mut(steps) {
+                        *count += 1.0;
+                    }
                 }
+                count.present.union(&column.present);
             }
             Accumulator::Group { present } => {
                 for i in column.present.ones() {
@@ -201,9 +214,12 @@ impl Accumulator {
                 }
             }
             (Accumulator::Count { count }, Accumulator::Count { count: other }) => {
-                for (i, v) in other.iter() {
-                    count.set(i, count.get(i).unwrap_or(0.0) + v);
+                for (at, values) in other.runs() {
+                    for (count, v) in count.values_mut(at..at + values.len()).iter_mut().zip(values) {
+                        *count += v;
+                    }
                 }
+                count.add_present(other);
             }
             (this, Accumulator::Extreme { best, .. }) => this.add(best),
             (this, Accumulator::Group { present }) => this.add(present),

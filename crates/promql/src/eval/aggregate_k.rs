@@ -123,9 +123,9 @@ fn label_hash(labels: &Labels) -> u64 {
     xxh64(&buffer, 0)
 }
 
-/// Whether a series is among the fraction `ratio` of all; a negative ratio is the complement of a positive one.
-fn in_ratio(labels: &Labels, ratio: f64) -> bool {
-    let place = label_hash(labels) as f64 / u64::MAX as f64;
+/// Whether a series whose hash is at `place` between 0 and 1 is among the fraction `ratio` of all; a negative ratio is
+/// the complement of a positive one.
+fn in_ratio(place: f64, ratio: f64) -> bool {
     if ratio >= 0.0 { place < ratio } else { place >= 1.0 + ratio }
 }
 
@@ -182,19 +182,28 @@ impl Evaluator<'_> {
         let (_, members) = group_rows(&rows.series, grouping);
         let mut selected: Vec<Option<Column>> = vec![None; rows.series.len()];
         let mut order = Vec::new();
+        let tiles: Vec<std::ops::Range<usize>> =
+            (0..len).step_by(TILE).map(|from| from..(from + TILE).min(len)).collect();
         for members in &members {
-            self.ctx.check()?;
-            for i in 0..len {
-                for (at, v) in select(a.op, param.get(i), members, &rows.series, i) {
-                    if let Some(column) = selected.get_mut(at) {
-                        let column = column.get_or_insert_with(|| Column::absent(len));
-                        match rows.series.get(at).and_then(|s| s.floats.histogram(i)) {
-                            Some(h) => column.set_histogram(i, Arc::clone(h)),
-                            None => column.set(i, v),
-                        }
-                        if grid.is_instant() {
-                            order.push(at);
-                        }
+            let heavy = members.len() * len > SAMPLES_FOR_THREADS;
+            let chosen = self.workers.run(tiles.clone(), heavy, |tiles| {
+                let mut chosen = Vec::new();
+                for steps in tiles {
+                    self.ctx.check()?;
+                    select(a.op, &param, members, &rows.series, steps, &mut chosen);
+                }
+                Ok::<_, QueryError>(chosen)
+            });
+            for chosen in chosen {
+                for (i, (at, v)) in chosen? {
+                    let Some(column) = selected.get_mut(at) else { continue };
+                    let column = column.get_or_insert_with(|| Column::absent(len));
+                    match rows.series.get(at).and_then(|s| s.floats.histogram(i)) {
+                        Some(h) => column.set_histogram(i, Arc::clone(h)),
+                        None => column.set(i, v),
+                    }
+                    if grid.is_instant() {
+                        order.push(at);
                     }
                 }
             }
@@ -214,44 +223,60 @@ impl Evaluator<'_> {
     }
 }
 
-/// The samples of one group that are selected at step `i`, in order.
-fn select(op: AggregateOp, param: f64, members: &[usize], series: &[Series], i: usize) -> Vec<Selected> {
+/// Steps that are looked at together: so many values lie side by side in each series' column.
+const TILE: usize = 64;
+/// With fewer samples a thread is not worth its while.
+const SAMPLES_FOR_THREADS: usize = 50_000;
+
+/// The samples of one group that are selected at some steps, with the step, in order within each step.
+fn select(
+    op: AggregateOp,
+    param: &Scalars,
+    members: &[usize],
+    series: &[Series],
+    steps: std::ops::Range<usize>,
+    chosen: &mut Vec<(usize, Selected)>,
+) {
     let ordered = matches!(op, AggregateOp::Topk | AggregateOp::Bottomk);
-    let present = members.iter().filter_map(|&at| {
-        let s = series.get(at)?;
-        let v = match s.floats.point(i)? {
-            Point::Float(v) => v,
-            Point::Histogram(_) if ordered => return None,
-            Point::Histogram(_) => 0.0,
+    let largest = op != AggregateOp::Bottomk;
+    // For each step the heap, and how many it takes.
+    let mut heaps: Vec<(Heap, usize)> = steps
+        .clone()
+        .map(|i| {
+            let k = param.get(i) as i64;
+            let k = usize::try_from(k.max(0)).unwrap_or(usize::MAX).min(series.len());
+            (Heap { items: Vec::new(), largest }, k)
+        })
+        .collect();
+    for &at in members {
+        let Some(s) = series.get(at) else { continue };
+        let place = match op {
+            AggregateOp::LimitRatio => label_hash(&s.labels) as f64 / u64::MAX as f64,
+            _ => 0.0,
         };
-        Some((at, v, &s.labels))
-    });
-    if op == AggregateOp::LimitRatio {
-        let ratio = param.clamp(-1.0, 1.0);
-        if ratio == 0.0 {
-            return Vec::new();
-        }
-        let mut heap = Heap { items: Vec::new(), largest: true };
-        for (at, v, labels) in present {
-            if in_ratio(labels, ratio) {
-                heap.push((at, v));
+        for (i, (heap, k)) in steps.clone().zip(&mut heaps) {
+            let v = match s.floats.point(i) {
+                Some(Point::Float(v)) => v,
+                Some(Point::Histogram(_)) if !ordered => 0.0,
+                _ => continue,
+            };
+            match op {
+                AggregateOp::LimitRatio => {
+                    let ratio = param.get(i).clamp(-1.0, 1.0);
+                    if ratio != 0.0 && in_ratio(place, ratio) {
+                        heap.push((at, v));
+                    }
+                }
+                AggregateOp::LimitK if heap.items.len() < *k => heap.items.push((at, v)),
+                AggregateOp::LimitK => {}
+                _ => heap.offer((at, v), *k),
             }
         }
-        return heap.items;
     }
-    let k = param as i64;
-    if k < 1 {
-        return Vec::new();
+    for (i, (heap, _)) in steps.zip(heaps) {
+        let items = if ordered { heap.into_sorted() } else { heap.items };
+        chosen.extend(items.into_iter().map(|item| (i, item)));
     }
-    let k = usize::try_from(k).unwrap_or(usize::MAX).min(series.len());
-    if op == AggregateOp::LimitK {
-        return present.take(k).map(|(at, v, _)| (at, v)).collect();
-    }
-    let mut heap = Heap { items: Vec::new(), largest: op == AggregateOp::Topk };
-    for (at, v, _) in present {
-        heap.offer((at, v), k);
-    }
-    heap.into_sorted()
 }
 
 /// Go's `%v` of a float.

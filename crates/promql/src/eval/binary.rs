@@ -41,6 +41,9 @@ fn matched(labels: &Labels, matching: &VectorMatching) -> Labels {
     if matching.on { labels.filter(named) } else { labels.filter(|name| name != METRIC_NAME && !named(name)) }
 }
 
+const TWO_MATCHES: &str =
+    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
+
 /// An error at a step: the earliest is the query's.
 struct Failure {
     /// Step, phase within the step, place within the phase.
@@ -120,6 +123,36 @@ impl Join<'_> {
         }
     }
 
+    /// The operation between two series of floats.
+    fn floats(&self, rank: usize, labels: Labels, many: &Column, one: &Column) -> Joined {
+        let met = many.present.common(&one.present);
+        let mut floats = Column::absent(self.len);
+        floats.present = met.clone();
+        let (left, right) = if self.swapped { (one, many) } else { (many, one) };
+        if math::changes_metric(self.b.op) {
+            for steps in met.runs() {
+                let both = left.values(steps.clone()).iter().zip(right.values(steps.clone()));
+                let out = floats.values_mut(steps).iter_mut().zip(both);
+                match self.b.op {
+                    BinaryOp::Add => out.for_each(|(out, (l, r))| *out = l + r),
+                    BinaryOp::Sub => out.for_each(|(out, (l, r))| *out = l - r),
+                    BinaryOp::Mul => out.for_each(|(out, (l, r))| *out = l * r),
+                    BinaryOp::Div => out.for_each(|(out, (l, r))| *out = l / r),
+                    op => out.for_each(|(out, (l, r))| *out = math::samples(op, *l, *r).0),
+                }
+            }
+        } else {
+            for i in met.ones() {
+                let (Some(many), Some(one)) = (many.get(i), one.get(i)) else { continue };
+                match self.compute(many, one) {
+                    (value, true) => floats.set(i, value),
+                    (_, false) => floats.unset(i),
+                }
+            }
+        }
+        Joined { labels, floats, met, rank }
+    }
+
     fn remark(&self, i: usize, rank: usize, what: What) {
         let mut remarks = self.remarks.borrow_mut();
         if remarks.is_empty() {
@@ -157,18 +190,24 @@ impl Join<'_> {
         let trims = matches!(self.b.op, BinaryOp::TrimLower | BinaryOp::TrimUpper);
         let mut add = |rank,
                        labels,
+                       columns: Option<(&Column, &Column)>,
                        pairs: &mut dyn Iterator<Item = (usize, f64, f64)>,
                        mixed: &mut dyn Iterator<Item = (usize, Point<'_>, Point<'_>)>,
                        met: &mut Bitmap| {
+            if let Some((a, b)) = columns {
+                let new = self.floats(rank, labels, a, b);
+                if one_to_one && let Some(i) = met.first_common(&new.met) {
+                    note(failure, (i, 1, rank), || TWO_MATCHES.to_owned());
+                }
+                met.union(&new.met);
+                joined.push(new);
+                return;
+            }
             let mut new =
                 Joined { labels, floats: Column::absent(self.len), met: Bitmap::new(self.len), rank };
             let mut meet = |i, new: &mut Joined| {
                 if one_to_one && met.get(i) {
-                    note(failure, (i, 1, rank), || {
-                        "multiple matches for labels: many-to-one matching must be explicit \
-                         (group_left/group_right)"
-                            .to_owned()
-                    });
+                    note(failure, (i, 1, rank), || TWO_MATCHES.to_owned());
                 }
                 met.set(i);
                 new.met.set(i);
@@ -205,20 +244,21 @@ impl Join<'_> {
                 if !a.floats.present.intersects(&b.floats.present) {
                     continue;
                 }
-                let mut pairs = a.floats.iter().filter_map(|(i, v)| Some((i, v, b.floats.get(i)?)));
                 let any = a.floats.may_have_histograms() || b.floats.may_have_histograms();
+                let columns = (!any && !trims).then_some((&a.floats, &b.floats));
+                let mut pairs = a.floats.iter().filter_map(|(i, v)| Some((i, v, b.floats.get(i)?)));
                 let both = any.then(|| a.floats.points()).into_iter().flatten();
                 let mut mixed = both
                     .filter_map(|(i, p)| Some((i, p, b.floats.point(i)?)))
                     .filter(|(_, a, b)| !matches!((a, b), (Point::Float(_), Point::Float(_))));
-                add(m, self.labels(&a.labels, &b.labels), &mut pairs, &mut mixed, &mut met);
+                add(m, self.labels(&a.labels, &b.labels), columns, &mut pairs, &mut mixed, &mut met);
             }
             if let Some(fill) = matching.fill_right {
                 let mut pairs = a.floats.iter().filter(|&(i, _)| !any_one.get(i)).map(|(i, v)| (i, v, fill));
                 let lonely = a.floats.histograms().filter(|&(i, _)| !any_one.get(i));
                 let mut mixed = lonely.map(|(i, h)| (i, Point::Histogram(h), Point::Float(fill)));
                 let labels = self.labels(&a.labels, &matched(&a.labels, matching));
-                add(m, labels, &mut pairs, &mut mixed, &mut met);
+                add(m, labels, None, &mut pairs, &mut mixed, &mut met);
             }
         }
         if let Some(fill) = matching.fill_left {
@@ -230,7 +270,7 @@ impl Join<'_> {
                 let lonely = b.floats.histograms().filter(|&(i, _)| !before.get(i));
                 let mut mixed = lonely.map(|(i, h)| (i, Point::Float(fill), Point::Histogram(h)));
                 let labels = self.labels(&matched(&b.labels, matching), &b.labels);
-                add(rank, labels, &mut pairs, &mut mixed, &mut met);
+                add(rank, labels, None, &mut pairs, &mut mixed, &mut met);
             }
         }
         if !one_to_one {

@@ -1,5 +1,6 @@
 //! Values of one series over all steps of an evaluation.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use model::{FloatHistogram, Labels};
@@ -79,6 +80,16 @@ impl Bitmap {
         self.words.fill(0);
     }
 
+    /// The set bits as ranges of neighbours, ascending; those that span words come in several.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+        self.words.iter().enumerate().flat_map(|(at, &word)| Runs { word, base: at * 64 })
+    }
+
+    /// The bits that both have.
+    pub(crate) fn common(&self, other: &Bitmap) -> Bitmap {
+        Bitmap { words: self.words.iter().zip(&other.words).map(|(a, b)| a & b).collect() }
+    }
+
     /// Number of set bits.
     pub(crate) fn count(&self) -> usize {
         self.words.iter().map(|w| w.count_ones() as usize).sum()
@@ -148,6 +159,27 @@ impl Iterator for Ones {
     }
 }
 
+struct Runs {
+    word: u64,
+    base: usize,
+}
+
+impl Iterator for Runs {
+    type Item = std::ops::Range<usize>;
+
+    #[inline]
+    fn next(&mut self) -> Option<std::ops::Range<usize>> {
+        if self.word == 0 {
+            return None;
+        }
+        let from = self.word.trailing_zeros();
+        let len = (!(self.word >> from)).trailing_zeros();
+        let rest = from + len;
+        self.word = if rest == 64 { 0 } else { self.word >> rest << rest };
+        Some(self.base + from as usize..self.base + rest as usize)
+    }
+}
+
 /// One sample a step, where there is one: a float, or a histogram. What stands at an absent step means nothing.
 ///
 /// Histograms stand in a column of their own that only series with histograms have, so that floats stay plain numbers.
@@ -178,6 +210,28 @@ impl Column {
     /// No value at any of `len` steps.
     pub(crate) fn absent(len: usize) -> Self {
         Column { values: vec![0.0; len], present: Bitmap::new(len), histograms: None }
+    }
+
+    /// The same, with `v` standing where nothing is yet.
+    pub(crate) fn filled(v: f64, len: usize) -> Self {
+        Column { values: vec![v; len], ..Column::absent(len) }
+    }
+
+    /// The steps that have a float.
+    pub(crate) fn float_steps(&self) -> Cow<'_, Bitmap> {
+        match &self.histograms {
+            None => Cow::Borrowed(&self.present),
+            Some(histograms) => {
+                let mut floats = self.present.clone();
+                floats.subtract(&histograms.steps);
+                Cow::Owned(floats)
+            }
+        }
+    }
+
+    /// Makes present the steps at which `other` has a float.
+    pub(crate) fn add_present(&mut self, other: &Column) {
+        self.present.union(&other.float_steps());
     }
 
     /// The float at step `i`.
@@ -326,6 +380,26 @@ impl Column {
         let mixed = self.histograms.is_some();
         let float = move |&i: &usize| !mixed || !self.is_histogram(i);
         self.present.ones().filter(float).filter_map(|i| Some((i, *self.values.get(i)?)))
+    }
+
+    /// The floats as slices of neighbouring steps with the first one's number, ascending.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (usize, &[f64])> + '_ {
+        let slice = |run: std::ops::Range<usize>| Some((run.start, self.values.get(run)?));
+        let (alone, mixed) = match self.float_steps() {
+            Cow::Borrowed(steps) => (Some(steps.runs()), Vec::new()),
+            Cow::Owned(steps) => (None, steps.runs().collect()),
+        };
+        alone.into_iter().flatten().chain(mixed).filter_map(slice)
+    }
+
+    /// The values of neighbouring steps, whether present or not.
+    pub(crate) fn values(&self, steps: std::ops::Range<usize>) -> &[f64] {
+        self.values.get(steps).unwrap_or_default()
+    }
+
+    /// The values of neighbouring steps, whether present or not, to be written; steps are made present apart.
+    pub(crate) fn values_mut(&mut self, steps: std::ops::Range<usize>) -> &mut [f64] {
+        self.values.get_mut(steps).unwrap_or_default()
     }
 
     /// Replaces each float by `f` of it.

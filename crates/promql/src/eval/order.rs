@@ -2,7 +2,6 @@
 //! the `quantile` aggregation.
 
 use std::cmp::Ordering;
-use std::collections::VecDeque;
 
 use super::column::Column;
 use super::window::Windows;
@@ -39,11 +38,55 @@ pub(crate) fn quantile_of_sorted(q: f64, sorted: &[f64]) -> f64 {
 /// Up to so many values a place is found by counting the smaller ones: no branch to guess wrong.
 const COUNTED: usize = 128;
 
+/// Puts `v` in order in place of the value at `from`; `to` is the number of values that are less than `v`.
+fn replace(sorted: &mut [f64], from: usize, to: usize, v: f64) {
+    let at = if from < to {
+        sorted.copy_within(from + 1..to, from);
+        to - 1
+    } else {
+        sorted.copy_within(to..from, to + 1);
+        to
+    };
+    if let Some(slot) = sorted.get_mut(at) {
+        *slot = v;
+    }
+}
+
+/// The largest of which a quantile is found without ordering a window.
+const LARGEST: usize = 3;
+/// Longer windows change little from step to step: keeping them ordered costs less.
+const SHORT: usize = 64;
+
+/// The quantile of values among which there is no NaN, if it lies between two of the few largest of a short window.
+fn among_largest(q: f64, window: &[f64]) -> Option<f64> {
+    let len = window.len();
+    if !(LARGEST..=SHORT).contains(&len) || !(0.0..=1.0).contains(&q) {
+        return None;
+    }
+    let rank = q * (len - 1) as f64;
+    let lower = rank.floor();
+    let from_top = len - 1 - lower as usize;
+    if from_top >= LARGEST {
+        return None;
+    }
+    let mut largest = [f64::NEG_INFINITY; LARGEST];
+    for &v in window {
+        let mut v = v;
+        for slot in &mut largest {
+            let (more, less) = if v > *slot { (v, *slot) } else { (*slot, v) };
+            *slot = more;
+            v = less;
+        }
+    }
+    let weight = rank - lower;
+    let at = |i: usize| largest.get(i).copied().unwrap_or(f64::NAN);
+    Some(at(from_top) * (1.0 - weight) + at(from_top.saturating_sub(1)) * weight)
+}
+
 /// Memory kept from series to series.
 #[derive(Debug, Default)]
 pub(crate) struct OrderScratch {
     sorted: Vec<f64>,
-    candidates: VecDeque<usize>,
     deviations: Vec<f64>,
 }
 
@@ -73,24 +116,36 @@ impl OrderScratch {
             }
         };
         windows.slide(times, |w| {
+            let q = q(w.step);
+            let window = values.get(w.lo..w.hi).unwrap_or_default();
+            if let Some(value) = plain.then(|| among_largest(q, window)).flatten() {
+                out.set(w.step, value);
+                return Ok(());
+            }
             if w.lo >= hi {
                 sorted.clear();
-                sorted.extend_from_slice(values.get(w.lo..w.hi).unwrap_or_default());
+                sorted.extend_from_slice(window);
                 sorted.sort_unstable_by(nan_first);
             } else {
-                for v in values.get(lo..w.lo).unwrap_or_default() {
-                    let at = place(sorted, *v);
-                    if at < sorted.len() {
-                        sorted.remove(at);
+                let mut new = values.get(hi..w.hi).unwrap_or_default().iter();
+                for &old in values.get(lo..w.lo).unwrap_or_default() {
+                    let from = place(sorted, old);
+                    match new.next() {
+                        Some(&v) => {
+                            let to = place(sorted, v);
+                            replace(sorted, from, to, v);
+                        }
+                        None if from < sorted.len() => drop(sorted.remove(from)),
+                        None => {}
                     }
                 }
-                for v in values.get(hi..w.hi).unwrap_or_default() {
-                    let at = place(sorted, *v);
-                    sorted.insert(at, *v);
+                for &v in new {
+                    let at = place(sorted, v);
+                    sorted.insert(at, v);
                 }
             }
             (lo, hi) = (w.lo, w.hi);
-            out.set(w.step, quantile_of_sorted(q(w.step), sorted));
+            out.set(w.step, quantile_of_sorted(q, sorted));
             Ok(())
         })
     }
@@ -123,8 +178,9 @@ impl OrderScratch {
         })
     }
 
-    /// `max_over_time` and `min_over_time`: a queue of those samples that may still become the extreme, best first.
-    /// NaN counts only where there is nothing else.
+    /// `max_over_time` and `min_over_time`. A window is a front whose extremes from each sample to the front's end are
+    /// known, and a back of which one extreme is carried along: when the front has been passed, the back becomes the
+    /// new one. Each sample is compared twice, without a guess. NaN counts only where there is nothing else.
     pub(crate) fn extreme(
         &mut self,
         max: bool,
@@ -133,30 +189,45 @@ impl OrderScratch {
         values: &[f64],
         out: &mut Column,
     ) -> Result<u64, QueryError> {
-        let candidates = &mut self.candidates;
-        candidates.clear();
-        let mut seen = 0;
+        if max {
+            self.leftmost(|a, b| if b > a || a.is_nan() { b } else { a }, windows, times, values, out)
+        } else {
+            self.leftmost(|a, b| if b < a || a.is_nan() { b } else { a }, windows, times, values, out)
+        }
+    }
+
+    /// `better` takes the one of two neighbours, the older first; NaN never wins.
+    fn leftmost(
+        &mut self,
+        better: impl Fn(f64, f64) -> f64,
+        windows: &Windows,
+        times: &[i64],
+        values: &[f64],
+        out: &mut Column,
+    ) -> Result<u64, QueryError> {
+        let front = &mut self.sorted;
+        front.clear();
+        front.resize(values.len(), f64::NAN);
+        let (mut split, mut seen, mut back) = (0, 0, f64::NAN);
         windows.slide(times, |w| {
-            for k in seen.max(w.lo)..w.hi {
-                let Some(&v) = values.get(k) else { continue };
-                if v.is_nan() {
-                    continue;
+            if w.lo >= split {
+                split = w.hi;
+                let mut best = f64::NAN;
+                let fronts = front.get_mut(w.lo..w.hi).unwrap_or_default().iter_mut();
+                for (slot, &v) in fronts.zip(values.get(w.lo..w.hi).unwrap_or_default()).rev() {
+                    best = better(v, best);
+                    *slot = best;
                 }
-                while candidates
-                    .back()
-                    .and_then(|&b| values.get(b))
-                    .is_some_and(|&b| if max { b < v } else { b > v })
-                {
-                    candidates.pop_back();
+                back = f64::NAN;
+            } else {
+                for &v in values.get(seen..w.hi).unwrap_or_default() {
+                    back = better(back, v);
                 }
-                candidates.push_back(k);
             }
             seen = w.hi;
-            while candidates.front().is_some_and(|&k| k < w.lo) {
-                candidates.pop_front();
+            if let Some(&best) = front.get(w.lo) {
+                out.set(w.step, better(best, back));
             }
-            let best = candidates.front().or(Some(&w.lo)).and_then(|&k| values.get(k));
-            out.set(w.step, best.copied().unwrap_or(f64::NAN));
             Ok(())
         })
     }
@@ -165,6 +236,35 @@ impl OrderScratch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quantiles_of_sliding_windows_are_those_of_each_window() {
+        use crate::eval::column::Grid;
+        let mut bits = 7u64;
+        for (q, length) in [(0.9, 20), (0.95, 5), (1.0, 4), (0.5, 20), (0.1, 7), (0.99, 300), (0.9, 2)] {
+            let times: Vec<i64> = (0..600).map(|i| i * 10 + i64::from(i % 3 == 0)).collect();
+            let values: Vec<f64> = times
+                .iter()
+                .map(|_| {
+                    bits =
+                        bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    (bits >> 60) as f64
+                })
+                .collect();
+            let grid = Grid { start: 0, end: 6000, step: 35 };
+            let windows = Windows { grid, range: length * 10, offset: 0, at: None, mode: None, lookback: 0 };
+            let mut out = Column::absent(grid.len());
+            OrderScratch::default().quantile(|_| q, &windows, &times, &values, &mut out).unwrap();
+            windows
+                .slide(&times, |w| {
+                    let mut window = values[w.lo..w.hi].to_vec();
+                    window.sort_unstable_by(nan_first);
+                    assert_eq!(out.get(w.step), Some(quantile_of_sorted(q, &window)), "{q} {length}");
+                    Ok(())
+                })
+                .unwrap();
+        }
+    }
 
     #[test]
     fn quantiles_lie_between_the_nearest_values() {
