@@ -21,6 +21,8 @@ const MAX_ANNOTATIONS: usize = 10;
 const PIECE: usize = 64 * 1024;
 /// Samples of a matrix that are made JSON before any of it is sent off: a few megabytes.
 const SAMPLES_AT_ONCE: usize = 100_000;
+/// What a sample takes as JSON, about: brackets, seconds, quotes, seventeen digits.
+const POINT_LEN: usize = 40;
 /// Into how many shares these are divided among threads.
 const SHARES: usize = 8;
 const TRUNCATED: &str = "results truncated due to limit";
@@ -363,6 +365,7 @@ fn rendered(shares: &[&[MatrixSeries]]) -> Vec<u8> {
         json::labels(&mut text, &series.labels);
         out.extend_from_slice(text.as_bytes());
         if !series.values.is_empty() {
+            out.reserve(series.values.len() * POINT_LEN);
             out.extend_from_slice(b",\"values\":");
             json::points(&mut out, &series.times, &series.values);
         }

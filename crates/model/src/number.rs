@@ -74,6 +74,16 @@ pub fn write_api_value(out: &mut Vec<u8>, v: f64) {
             return out.extend_from_slice(text);
         }
     }
+    if v.is_finite() && (v.abs() < 1e-6 || v.abs() >= 1e21) && v != 0.0 {
+        let mut buffer = zmij::Buffer::new();
+        if let Some((mantissa, exponent)) = buffer.format_finite(v).split_once('e') {
+            out.extend_from_slice(mantissa.strip_suffix(".0").unwrap_or(mantissa).as_bytes());
+            let (sign, digits) = exponent.strip_prefix('-').map_or((b'+', exponent), |digits| (b'-', digits));
+            out.extend_from_slice(&[b'e', sign]);
+            out.extend_from_slice(if digits.len() < 2 { b"0" } else { b"" });
+            return out.extend_from_slice(digits.as_bytes());
+        }
+    }
     let mut text = String::new();
     push_api_value(&mut text, v);
     out.extend_from_slice(text.as_bytes());

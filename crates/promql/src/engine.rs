@@ -26,6 +26,8 @@ pub struct EngineOptions {
     pub parse: ParseOptions,
     /// Metric names are dropped when the query is done, not by each function.
     pub delayed_name_removal: bool,
+    /// Functions of counters look at when the counting of samples began.
+    pub use_start_timestamps: bool,
 }
 
 impl Default for EngineOptions {
@@ -38,6 +40,7 @@ impl Default for EngineOptions {
             default_eval_interval_ms: 60 * 1000,
             parse: ParseOptions::default(),
             delayed_name_removal: false,
+            use_start_timestamps: false,
         }
     }
 }

@@ -74,10 +74,27 @@ impl ChunkView<'_> {
     /// # Errors
     /// When it does not decode; what was decoded before the damage is in `out`.
     pub fn histograms(&self, out: &mut Vec<HistogramSample>) -> Result<(), ChunkError> {
+        self.started_histograms(out, &mut Vec::new())
+    }
+
+    /// The same, and when the counting of each began (in milliseconds since the Unix epoch, 0 where that is not known). Where
+    /// it is known of none of `out`, `starts` stays empty.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn started_histograms(
+        &self,
+        out: &mut Vec<HistogramSample>,
+        starts: &mut Vec<i64>,
+    ) -> Result<(), ChunkError> {
         match *self {
             ChunkView::Encoded { encoding, samples, bytes, .. } if !encoding.is_float() => {
                 let mut points = Vec::new();
                 let decoded = chunk::decode_histograms(encoding, bytes, samples, &mut points);
+                if !starts.is_empty() || points.iter().any(|p| p.start_time != 0) {
+                    starts.resize(out.len(), 0);
+                    starts.extend(points.iter().map(|p| p.start_time));
+                }
                 let sample = |p: chunk::HistogramPoint| HistogramSample {
                     t: p.t,
                     histogram: Arc::new(p.value.to_float()),
@@ -87,6 +104,9 @@ impl ChunkView<'_> {
             }
             ChunkView::Histograms(samples) => {
                 out.extend_from_slice(samples);
+                if !starts.is_empty() {
+                    starts.resize(out.len(), 0);
+                }
                 Ok(())
             }
             ChunkView::Encoded { .. } | ChunkView::Samples(_) => Ok(()),

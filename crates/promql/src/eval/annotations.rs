@@ -14,6 +14,8 @@ pub(crate) struct Annotations {
     warnings: BTreeMap<String, Span>,
     infos: BTreeMap<String, Span>,
     forced: BTreeMap<String, (Span, Forced)>,
+    /// Warnings that say how often they were given.
+    counted: BTreeMap<String, (Span, u64)>,
 }
 
 /// Buckets of a classic histogram that had to be made monotonic, merged over steps and series.
@@ -80,6 +82,14 @@ impl Annotations {
             number::quote(name)
         );
         self.info(text, span);
+    }
+
+    pub(crate) fn start_times_overlap(&mut self, name: &str, span: Span, windows: u64) {
+        let text = format!(
+            "sample has start time that overlaps with previous sample timestamp for metric {}",
+            number::quote(name)
+        );
+        self.counted.entry(text).or_insert((span, 0)).1 += windows;
     }
 
     pub(crate) fn incompatible_types(&mut self, op: &str, left: &str, right: &str, span: Span) {
@@ -189,6 +199,10 @@ impl Annotations {
         let place = |span: Span| position(query, span.start as usize);
         let warnings =
             self.warnings.iter().map(|(text, &span)| format!("PromQL warning: {text} ({})", place(span)));
+        let counted = self.counted.iter().map(|(text, &(span, times))| {
+            let often = if times > 1 { format!(" ({times} occurrences)") } else { String::new() };
+            format!("PromQL warning: {text}{often} ({})", place(span))
+        });
         let infos = self.infos.iter().map(|(text, &span)| format!("PromQL info: {text} ({})", place(span)));
         let forced = self.forced.iter().map(|(text, (span, f))| {
             format!(
@@ -202,7 +216,7 @@ impl Annotations {
                 place(*span)
             )
         });
-        (warnings.collect(), infos.chain(forced).collect())
+        (warnings.chain(counted).collect(), infos.chain(forced).collect())
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) enum Ready {
     Round(Scalars),
     WithScalar { op: BinaryOp, scalar: Scalars, scalar_left: bool, return_bool: bool, span: Span },
     StepTime(Grid),
-    StartTime,
+    Nothing,
 }
 
 impl Ready {
@@ -45,7 +45,7 @@ impl Ready {
                 span: *span,
             },
             Stage::StepTime => Ready::StepTime(grid),
-            Stage::StartTime => Ready::StartTime,
+            Stage::Nothing => Ready::Nothing,
         })
     }
 
@@ -76,9 +76,8 @@ impl Ready {
                 column.keep_floats();
                 column.filter_map(|i, v| Some(math::round(v, to.get(i))));
             }
-            Ready::StartTime => {
-                column.keep_floats();
-                column.filter_map(|_, _| None);
+            Ready::Nothing => {
+                column.clear();
             }
             Ready::StepTime(grid) => {
                 for i in 0..grid.len() {

@@ -10,10 +10,19 @@ use model::{FloatHistogram, is_stale};
 
 use super::column::{Column, Scalars};
 use super::native_rate::{Remarks, rate};
+use super::start_times::{self, Started};
 use super::window::{self, Window, WindowFn, WindowScratch, Windows};
 use crate::ast::RangeMode;
 use crate::engine::QueryError;
 use crate::plan::WindowCall;
+
+/// Histograms in order of time, and when the counting of each began, if that is known of any.
+#[derive(Clone, Copy)]
+pub(super) struct Histograms<'a> {
+    pub(super) samples: &'a [HistogramSample],
+    /// As many, or none at all.
+    pub(super) starts: &'a [i64],
+}
 
 /// Samples of both kinds in order of time.
 struct Merged {
@@ -28,6 +37,8 @@ struct Inside<'a> {
     times: &'a [i64],
     values: &'a [f64],
     histograms: &'a [HistogramSample],
+    float_starts: &'a [i64],
+    histogram_starts: &'a [i64],
 }
 
 impl Merged {
@@ -59,7 +70,7 @@ impl Merged {
         &self,
         windows: &Windows,
         floats: &Columns,
-        histograms: &[HistogramSample],
+        histograms: Histograms<'_>,
         mut f: impl FnMut(Inside<'_>),
     ) -> Result<u64, QueryError> {
         windows.slide(&self.times, |w| {
@@ -69,7 +80,9 @@ impl Merged {
                 w,
                 times: floats.times.get(from..to).unwrap_or_default(),
                 values: floats.values.get(from..to).unwrap_or_default(),
-                histograms: histograms.get(w.lo - from..w.hi - to).unwrap_or_default(),
+                histograms: histograms.samples.get(w.lo - from..w.hi - to).unwrap_or_default(),
+                float_starts: floats.start_times.get(from..to).unwrap_or_default(),
+                histogram_starts: histograms.starts.get(w.lo - from..w.hi - to).unwrap_or_default(),
             });
             Ok(())
         })
@@ -86,15 +99,21 @@ enum Either<'a> {
 impl Inside<'_> {
     /// The window's samples in order of time.
     fn in_order(&self) -> impl Iterator<Item = (i64, Either<'_>)> {
+        self.started().map(|((t, _), sample)| (t, sample))
+    }
+
+    /// The same with start times, 0 where they are not known.
+    fn started(&self) -> impl Iterator<Item = ((i64, i64), Either<'_>)> {
+        let start = |starts: &[i64], i: usize| starts.get(i).copied().unwrap_or(0);
         let (mut f, mut h) = (0, 0);
         std::iter::from_fn(move || match (self.times.get(f), self.histograms.get(h)) {
             (Some(&t), other) if other.is_none_or(|s| t <= s.t) => {
                 f += 1;
-                Some((t, Either::Float(self.values.get(f - 1).copied()?)))
+                Some(((t, start(self.float_starts, f - 1)), Either::Float(self.values.get(f - 1).copied()?)))
             }
             (_, Some(sample)) => {
                 h += 1;
-                Some((sample.t, Either::Histogram(&sample.histogram)))
+                Some(((sample.t, start(self.histogram_starts, h - 1)), Either::Histogram(&sample.histogram)))
             }
             _ => None,
         })
@@ -113,7 +132,7 @@ pub(super) fn apply(
     args: &[Scalars],
     windows: &Windows,
     floats: &Columns,
-    histograms: &[HistogramSample],
+    histograms: Histograms<'_>,
     remarks: Remarks<'_>,
     scratch: &mut WindowScratch,
     out: &mut Column,
@@ -121,16 +140,31 @@ pub(super) fn apply(
     let function = call.function;
     let counted = scratch.samples;
     if !floats.is_empty() {
-        window::apply(function, args, windows, &floats.times, &floats.values, scratch, out)?;
+        let samples = Started { times: &floats.times, starts: &floats.start_times };
+        window::apply(function, args, windows, samples, &floats.values, scratch, out)?;
     }
-    let merged = Merged::new(&floats.times, histograms);
+    let merged = Merged::new(&floats.times, histograms.samples);
+    let mut overlaps = 0;
     let samples = merged.slide(windows, floats, histograms, |inside| {
         if !inside.histograms.is_empty() {
+            if inside.times.is_empty() && function.wants_counter() && windows.mode.is_none() {
+                overlaps += u64::from(any_overlaps(&inside));
+            }
             one_window(function, windows, &inside, remarks, out);
         }
     })?;
     scratch.samples = counted + samples;
+    if overlaps > 0 {
+        remarks.start_times_overlap(overlaps);
+    }
     Ok(())
+}
+
+fn any_overlaps(inside: &Inside<'_>) -> bool {
+    let mut previous = None;
+    inside
+        .started()
+        .any(|(at, _)| previous.replace(at).is_some_and(|before| start_times::overlaps(before, at)))
 }
 
 /// Sets the result of a window with at least one histogram, where `out` has what its floats alone give.
@@ -149,7 +183,8 @@ fn one_window(
             out.unset(step);
         }
         WindowFn::Rate | WindowFn::Increase | WindowFn::Delta => {
-            let result = rate(function, windows.mode, inside.w, inside.histograms, windows.range, remarks);
+            let histograms = Histograms { samples: inside.histograms, starts: inside.histogram_starts };
+            let result = rate(function, windows.mode, inside.w, histograms, windows.range, remarks);
             if let Some(h) = result {
                 out.set_histogram(step, Arc::new(h));
             }
@@ -338,17 +373,19 @@ fn last_two(function: WindowFn, inside: &Inside<'_>, remarks: Remarks<'_>, out: 
     if inside.len() < 2 {
         return;
     }
-    let mut tail = inside.in_order().skip(inside.len() - 2);
-    let (Some((t1, before)), Some((t2, last))) = (tail.next(), tail.next()) else { return };
+    let mut tail = inside.started().skip(inside.len() - 2);
+    let (Some((start1, before)), Some((start2, last))) = (tail.next(), tail.next()) else { return };
+    let (t1, t2) = (start1.0, start2.0);
     out.unset(step);
     if t1 == t2 {
         return;
     }
     let is_rate = function == WindowFn::Irate;
+    let reset = start_times::is_reset(start1, start2);
     let seconds = (t2 - t1) as f64 / 1000.0;
     match (before, last) {
         (Either::Float(v1), Either::Float(v2)) => {
-            let difference = if is_rate && v2 < v1 { v2 } else { v2 - v1 };
+            let difference = if is_rate && (reset || v2 < v1) { v2 } else { v2 - v1 };
             out.set(step, if is_rate { difference / seconds } else { difference });
         }
         (Either::Histogram(h1), Either::Histogram(h2)) => {
@@ -360,7 +397,8 @@ fn last_two(function: WindowFn, inside: &Inside<'_>, remarks: Remarks<'_>, out: 
                 remarks.not_gauge();
             }
             let mut result = FloatHistogram::clone(h2);
-            if (!is_rate || !h2.is_reset_from(h1)) && remarks.subtract(&mut result, h1).is_none() {
+            let counts_on = !is_rate || (!reset && !h2.is_reset_from(h1));
+            if counts_on && remarks.subtract(&mut result, h1).is_none() {
                 return;
             }
             result.reset = CounterReset::Gauge;
@@ -388,9 +426,12 @@ fn events(function: WindowFn, mode: Option<RangeMode>, inside: &Inside<'_>) -> O
     }
     let mut events = 0.0;
     let mut previous: Option<Either<'_>> = None;
-    for (_, sample) in inside.in_order().skip(skip) {
+    let mut before = None;
+    for (at, sample) in inside.started().skip(skip) {
+        let started = before.replace(at).is_some_and(|before| start_times::is_reset(before, at));
         let happened = match (previous, sample) {
             (None, _) => false,
+            _ if resets && started => true,
             (Some(Either::Float(a)), Either::Float(b)) if resets => b < a,
             (Some(Either::Float(a)), Either::Float(b)) => a != b && !(a.is_nan() && b.is_nan()),
             (Some(Either::Histogram(a)), Either::Histogram(b)) if resets => b.is_reset_from(a),

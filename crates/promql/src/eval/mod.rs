@@ -27,6 +27,7 @@ mod rows;
 mod scan;
 mod set;
 mod sort;
+mod start_times;
 mod subquery;
 mod window;
 mod workers;
@@ -67,6 +68,8 @@ pub(crate) struct Evaluator<'q> {
     plan: &'q Plan,
     lookback: i64,
     delayed_names: bool,
+    /// Whether functions of counters look at start times.
+    start_times: bool,
     max_samples: u64,
     workers: Workers<'q>,
     notes: Mutex<Annotations>,
@@ -93,6 +96,7 @@ impl<'q> Evaluator<'q> {
             plan,
             lookback,
             delayed_names: options.delayed_name_removal,
+            start_times: options.use_start_timestamps,
             max_samples: options.max_samples,
             workers,
             notes: Mutex::default(),

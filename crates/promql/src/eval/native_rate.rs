@@ -5,6 +5,8 @@ use model::histogram::{CounterReset, HistogramSample, IncompatibleSchemas};
 use parking_lot::Mutex;
 
 use super::annotations::Annotations;
+use super::mixed::Histograms;
+use super::start_times::{is_reset, zero_within};
 use super::window::{Window, WindowFn};
 use crate::ast::{RangeMode, Span};
 
@@ -25,6 +27,10 @@ impl Remarks<'_> {
 
     pub(super) fn not_counter(&self) {
         self.notes.lock().histogram_not_counter(self.name, self.span);
+    }
+
+    pub(super) fn start_times_overlap(&self, windows: u64) {
+        self.notes.lock().start_times_overlap(self.name, self.span, windows);
     }
 
     pub(super) fn not_gauge(&self) {
@@ -81,7 +87,7 @@ pub(super) fn rate(
     function: WindowFn,
     mode: Option<RangeMode>,
     w: Window,
-    samples: &[HistogramSample],
+    Histograms { samples, starts }: Histograms<'_>,
     range: i64,
     remarks: Remarks<'_>,
 ) -> Option<FloatHistogram> {
@@ -96,17 +102,29 @@ pub(super) fn rate(
         result.compact();
         return Some(result);
     }
-    let [first, .., last] = samples else { return None };
-    let mut result = difference(samples, is_counter, remarks)?;
+    let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return None };
+    let started = |i: usize| Some((samples.get(i)?.t, *starts.get(i)?));
+    let from_zero = started(0).filter(|_| is_counter).and_then(|first| zero_within(w.start, first));
+    let gaps = samples.len() - 1;
+    if gaps == 0 && from_zero.is_none() {
+        return None;
+    }
+    let is_reset = |i: usize| {
+        let pair = i.checked_sub(1).and_then(|before| Some((started(before)?, started(i)?)));
+        pair.is_some_and(|(before, after)| is_reset(before, after))
+    };
+    let mut result = difference(samples, from_zero.is_some(), is_reset, is_counter, remarks)?;
     let mut to_start = (first.t - w.start) as f64 / 1000.0;
     let mut to_end = (w.end - last.t) as f64 / 1000.0;
-    let sampled = (last.t - first.t) as f64 / 1000.0;
-    let average = sampled / (samples.len() - 1) as f64;
+    let average = if gaps == 0 { 0.0 } else { (last.t - first.t) as f64 / 1000.0 / gaps as f64 };
+    let sampled = (last.t - from_zero.unwrap_or(first.t)) as f64 / 1000.0;
     let threshold = average * 1.1;
-    if to_start >= threshold {
+    if from_zero.is_some() {
+        to_start = 0.0;
+    } else if to_start >= threshold {
         to_start = average / 2.0;
     }
-    if is_counter && result.count > 0.0 && first.histogram.count >= 0.0 {
+    if is_counter && from_zero.is_none() && result.count > 0.0 && first.histogram.count >= 0.0 {
         // A counter is not stretched to before its zero.
         let to_zero = sampled * (first.histogram.count / result.count);
         if to_zero < to_start {
@@ -124,34 +142,45 @@ pub(super) fn rate(
     Some(result)
 }
 
-/// The last histogram less the first, corrected for resets.
-fn difference(samples: &[HistogramSample], is_counter: bool, remarks: Remarks<'_>) -> Option<FloatHistogram> {
-    let [first, rest @ ..] = samples else { return None };
-    let [between @ .., last] = rest else { return None };
-    let (first, last) = (&*first.histogram, &*last.histogram);
+/// The last histogram less the first (or less nothing `from_zero`), corrected for resets, of which
+/// `is_reset` knows more than the histograms.
+fn difference(
+    samples: &[HistogramSample],
+    from_zero: bool,
+    is_reset: impl Fn(usize) -> bool,
+    is_counter: bool,
+    remarks: Remarks<'_>,
+) -> Option<FloatHistogram> {
+    let (first, last) = (&*samples.first()?.histogram, &*samples.last()?.histogram);
     let is_gauge = |h: &FloatHistogram| h.reset == CounterReset::Gauge;
     if is_counter && (is_gauge(first) || is_gauge(last)) {
         remarks.not_counter();
     }
+    let falls = |i: usize, before: &FloatHistogram, h: &FloatHistogram| {
+        is_counter && (is_reset(i) || h.is_reset_from(before))
+    };
     // After a reset right behind it the first sample does not count, and need not fit.
-    let second = &*rest.first()?.histogram;
-    let zero;
-    let mut previous = first;
-    if is_counter && second.is_reset_from(first) {
-        zero = FloatHistogram {
-            schema: second.schema,
-            custom_values: second.custom_values.clone(),
-            ..FloatHistogram::default()
-        };
-        previous = &zero;
-    }
-    let custom = previous.has_custom_buckets();
+    let second = samples.get(1).map(|s| &*s.histogram);
+    let reset_at_once = second.is_some_and(|second| falls(1, first, second));
+    let base = match second {
+        _ if !from_zero && !reset_at_once => first.clone(),
+        _ => {
+            let like = second.filter(|_| !from_zero).unwrap_or(first);
+            FloatHistogram {
+                schema: like.schema,
+                custom_values: like.custom_values.clone(),
+                ..FloatHistogram::default()
+            }
+        }
+    };
+    let custom = base.has_custom_buckets();
     if last.has_custom_buckets() != custom {
         remarks.mixed_schemas(IncompatibleSchemas);
         return None;
     }
-    let mut schema = last.schema.min(previous.schema);
+    let mut schema = last.schema.min(base.schema);
     if is_counter {
+        let between = samples.get(1..samples.len() - 1).unwrap_or_default();
         for h in between.iter().map(|s| &*s.histogram) {
             if is_gauge(h) {
                 remarks.not_counter();
@@ -165,13 +194,16 @@ fn difference(samples: &[HistogramSample], is_counter: bool, remarks: Remarks<'_
     }
     let mut result = last.clone();
     result.reduce_schema(schema);
-    remarks.subtract(&mut result, previous)?;
+    remarks.subtract(&mut result, &base)?;
     if is_counter {
-        for h in rest.iter().map(|s| &*s.histogram) {
-            if h.is_reset_from(previous) {
-                remarks.add(&mut result, previous)?;
+        if from_zero && reset_at_once {
+            remarks.add(&mut result, first)?;
+        }
+        for (i, pair) in samples.windows(2).enumerate() {
+            let [before, h] = pair else { continue };
+            if i > 0 && falls(i + 1, &before.histogram, &h.histogram) {
+                remarks.add(&mut result, &before.histogram)?;
             }
-            previous = h;
         }
     } else if !is_gauge(first) || !is_gauge(last) {
         remarks.not_gauge();

@@ -1,7 +1,8 @@
 //! `rate`, `increase`, `delta`, `irate`, `idelta`, `changes`, `resets`.
 
 use super::column::Column;
-use super::window::{Window, WindowFn, Windows};
+use super::start_times::Started;
+use super::window::{Window, WindowFn, WindowScratch, Windows};
 use crate::ast::RangeMode;
 use crate::engine::QueryError;
 
@@ -9,11 +10,12 @@ use crate::engine::QueryError;
 pub(crate) fn rate(
     function: WindowFn,
     windows: &Windows,
-    times: &[i64],
+    samples: Started<'_>,
     values: &[f64],
-    resets: &mut Vec<u32>,
+    scratch: &mut WindowScratch,
     out: &mut Column,
 ) -> Result<u64, QueryError> {
+    let times = samples.times;
     let is_counter = function != WindowFn::Delta;
     let per_second = function == WindowFn::Rate;
     if let Some(mode) = windows.mode {
@@ -28,18 +30,26 @@ pub(crate) fn rate(
             Ok(())
         });
     }
+    let resets = &mut scratch.marks;
     resets.clear();
     if is_counter {
-        mark(values, |prev, cur| cur < prev, resets);
+        mark(values, |i, prev, cur| cur < prev || samples.is_reset(i), resets);
     }
     let mut next_reset = 0;
     windows.slide(times, |w| {
+        let mut from_zero = None;
+        if is_counter && !samples.starts.is_empty() {
+            from_zero = samples.zero_within(w.start, w.lo);
+            scratch.overlaps += u64::from(samples.any_overlaps(w.lo, w.hi));
+        }
         while resets.get(next_reset).is_some_and(|&k| k as usize <= w.lo) {
             next_reset += 1;
         }
         let inside = resets.get(next_reset..).unwrap_or_default().iter().map(|&k| k as usize);
         let inside = inside.take_while(|&k| k < w.hi);
-        if let Some(v) = extrapolated(w, times, values, inside, is_counter, per_second, windows.range) {
+        if let Some(v) =
+            extrapolated(w, times, values, inside, from_zero, is_counter, per_second, windows.range)
+        {
             out.set(w.step, v);
         }
         Ok(())
@@ -47,10 +57,10 @@ pub(crate) fn rate(
 }
 
 /// Collects the indices of samples that stand in relation `event` to the one before.
-fn mark(values: &[f64], event: impl Fn(f64, f64) -> bool, marks: &mut Vec<u32>) {
+fn mark(values: &[f64], event: impl Fn(usize, f64, f64) -> bool, marks: &mut Vec<u32>) {
     for (i, pair) in values.windows(2).enumerate() {
         if let &[prev, cur] = pair
-            && event(prev, cur)
+            && event(i + 1, prev, cur)
         {
             marks.push(i as u32 + 1);
         }
@@ -59,22 +69,30 @@ fn mark(values: &[f64], event: impl Fn(f64, f64) -> bool, marks: &mut Vec<u32>) 
 
 /// The difference between last and first sample, corrected for resets, stretched towards the window's bounds:
 /// all the way if the samples come within 1.1 of their average distance of it, else by half that distance, and
-/// never to before a counter's zero.
+/// never to before a counter's zero. Where the counter is known to have been zero within the window, that stands for
+/// another sample, before which nothing is.
+#[allow(clippy::too_many_arguments)] // of one window
 fn extrapolated(
     w: Window,
     times: &[i64],
     values: &[f64],
     resets: impl Iterator<Item = usize>,
+    from_zero: Option<i64>,
     is_counter: bool,
     per_second: bool,
     range: i64,
 ) -> Option<f64> {
     let gaps = w.hi - w.lo - 1;
-    if gaps == 0 {
+    if gaps == 0 && from_zero.is_none() {
         return None;
     }
-    let (first_t, last_t) = (*times.get(w.lo)?, *times.get(w.hi - 1)?);
-    let (first, last) = (*values.get(w.lo)?, *values.get(w.hi - 1)?);
+    let (mut first_t, last_t) = (*times.get(w.lo)?, *times.get(w.hi - 1)?);
+    let (mut first, last) = (*values.get(w.lo)?, *values.get(w.hi - 1)?);
+    // A single sample says nothing about how far apart they are: then nothing is stretched.
+    let average = if gaps == 0 { 0.0 } else { (last_t - first_t) as f64 / 1000.0 / gaps as f64 };
+    if let Some(start) = from_zero {
+        (first_t, first) = (start, 0.0);
+    }
     let mut result = last - first;
     for k in resets {
         result += values.get(k - 1)?;
@@ -82,9 +100,10 @@ fn extrapolated(
     let mut to_start = (first_t - w.start) as f64 / 1000.0;
     let mut to_end = (w.end - last_t) as f64 / 1000.0;
     let sampled = (last_t - first_t) as f64 / 1000.0;
-    let average = sampled / gaps as f64;
     let threshold = average * 1.1;
-    if to_start >= threshold {
+    if from_zero.is_some() {
+        to_start = 0.0;
+    } else if to_start >= threshold {
         to_start = average / 2.0;
     }
     if is_counter {
@@ -207,10 +226,11 @@ pub(crate) fn extend(
 pub(crate) fn instant(
     is_rate: bool,
     windows: &Windows,
-    times: &[i64],
+    samples: Started<'_>,
     values: &[f64],
     out: &mut Column,
 ) -> Result<u64, QueryError> {
+    let times = samples.times;
     windows.slide(times, |w| {
         if w.hi - w.lo < 2 {
             return Ok(());
@@ -219,7 +239,8 @@ pub(crate) fn instant(
             && t1 != t2
         {
             // After a reset the counter counted from zero.
-            let difference = if is_rate && v2 < v1 { v2 } else { v2 - v1 };
+            let reset = is_rate && (v2 < v1 || samples.is_reset(w.hi - 1));
+            let difference = if reset { v2 } else { v2 - v1 };
             out.set(w.step, if is_rate { difference / ((t2 - t1) as f64 / 1000.0) } else { difference });
         }
         Ok(())
@@ -230,16 +251,17 @@ pub(crate) fn instant(
 pub(crate) fn count_events(
     resets: bool,
     windows: &Windows,
-    times: &[i64],
+    samples: Started<'_>,
     values: &[f64],
     marks: &mut Vec<u32>,
     out: &mut Column,
 ) -> Result<u64, QueryError> {
+    let times = samples.times;
     marks.clear();
     if resets {
-        mark(values, |prev, cur| cur < prev, marks);
+        mark(values, |i, prev, cur| cur < prev || samples.is_reset(i), marks);
     } else {
-        mark(values, |prev, cur| prev != cur && !(prev.is_nan() && cur.is_nan()), marks);
+        mark(values, |_, prev, cur| prev != cur && !(prev.is_nan() && cur.is_nan()), marks);
     }
     let (mut from, mut to) = (0, 0);
     windows.slide(times, |w| {

@@ -11,8 +11,10 @@ use storage::{ChunkView, Projection, Request, SelectError, SeriesPart};
 
 use super::column::{Column, Grid, Scalars, Series, drop_reserved};
 use super::map::Ready;
+use super::mixed::Histograms;
 use super::native_rate::Remarks;
 use super::rows::{Rows, has_equal, merge_equal};
+use super::start_times::Started;
 use super::window::{self, WindowFn, WindowScratch, Windows};
 use super::{Evaluator, mixed, rate, same_labelset};
 use crate::engine::QueryError;
@@ -39,6 +41,8 @@ pub(super) struct RawSeries {
 struct Samples {
     floats: Columns,
     histograms: Vec<HistogramSample>,
+    /// When the counting of each histogram began, if that is known of any.
+    histogram_starts: Vec<i64>,
 }
 
 impl Samples {
@@ -63,6 +67,10 @@ impl Samples {
         values.extend(all.iter().map(|((_, v), _)| *v));
         if known {
             start_times.extend(all.iter().map(|(_, start)| *start));
+        }
+        if !self.histogram_starts.is_empty() {
+            let kept = self.histograms.iter().zip(std::mem::take(&mut self.histogram_starts));
+            self.histogram_starts = kept.filter(|(s, _)| !stale(s)).map(|(_, start)| start).collect();
         }
         self.histograms.retain(|sample| !stale(sample));
     }
@@ -94,10 +102,17 @@ struct Worker<'w> {
     resets_known: Vec<HistogramSample>,
 }
 
-fn decode(part: &mut dyn SeriesPart, read: &Read, into: &mut Samples) -> Result<Option<Labels>, QueryError> {
+/// Decodes the next series of a part; without `start_times` those are forgotten.
+fn decode(
+    part: &mut dyn SeriesPart,
+    read: &Read,
+    start_times: bool,
+    into: &mut Samples,
+) -> Result<Option<Labels>, QueryError> {
     let Some(series) = part.next()? else { return Ok(None) };
     into.floats.clear();
     into.histograms.clear();
+    into.histogram_starts.clear();
     for chunk in series.chunks.iter() {
         match *chunk {
             ChunkView::Encoded { encoding, min_time, max_time, samples, bytes } => {
@@ -105,7 +120,7 @@ fn decode(part: &mut dyn SeriesPart, read: &Read, into: &mut Samples) -> Result<
                     let decoded = if encoding.is_float() {
                         chunk::decode(encoding, bytes, samples, &mut into.floats)
                     } else {
-                        chunk.histograms(&mut into.histograms)
+                        chunk.started_histograms(&mut into.histograms, &mut into.histogram_starts)
                     };
                     decoded.map_err(|e| {
                         QueryError::from(SelectError::Corrupt(format!("{}: {e}", series.labels)))
@@ -115,11 +130,23 @@ fn decode(part: &mut dyn SeriesPart, read: &Read, into: &mut Samples) -> Result<
             ChunkView::Samples(samples) => {
                 into.floats.times.extend(samples.iter().map(|s| s.t));
                 into.floats.values.extend(samples.iter().map(|s| s.v));
+                if !into.floats.start_times.is_empty() {
+                    into.floats.start_times.resize(into.floats.times.len(), 0);
+                }
             }
-            ChunkView::Histograms(samples) => into.histograms.extend_from_slice(samples),
+            ChunkView::Histograms(samples) => {
+                into.histograms.extend_from_slice(samples);
+                if !into.histogram_starts.is_empty() {
+                    into.histogram_starts.resize(into.histograms.len(), 0);
+                }
+            }
         }
     }
     let labels = series.labels;
+    if !start_times {
+        into.floats.start_times.clear();
+        into.histogram_starts.clear();
+    }
     into.gather_stale();
     Ok(Some(labels))
 }
@@ -133,7 +160,11 @@ impl Worker<'_> {
         samples: &Samples,
     ) -> Result<bool, QueryError> {
         self.column.clear();
-        if samples.histograms.is_empty() {
+        if matches!(self.source, Source::StartTime) {
+            if evaluator.start_times {
+                self.compute_start_times(samples);
+            }
+        } else if samples.histograms.is_empty() {
             self.compute_floats(evaluator, labels, &samples.floats)?;
         } else {
             self.compute_mixed(evaluator, labels, samples)?;
@@ -144,6 +175,26 @@ impl Worker<'_> {
         Ok(!self.column.is_absent())
     }
 
+    /// At each step the start time of the newest sample, in seconds; 0 where it is not known.
+    fn compute_start_times(&mut self, samples: &Samples) {
+        let Samples { floats, histograms, histogram_starts } = samples;
+        let seconds = |starts: &[i64], i: usize| starts.get(i).copied().unwrap_or(0) as f64 / 1000.0;
+        let of_floats = floats
+            .times
+            .iter()
+            .zip(&floats.values)
+            .enumerate()
+            .map(|(i, (&t, &v))| (t, if is_stale(v) { v } else { seconds(&floats.start_times, i) }));
+        let of_histograms = histograms.iter().enumerate().map(|(i, s)| (s.t, seconds(histogram_starts, i)));
+        let mut all: Vec<(i64, f64)> = of_floats.chain(of_histograms).collect();
+        all.sort_by_key(|(t, _)| *t);
+        self.kept.clear();
+        self.kept.times.extend(all.iter().map(|(t, _)| *t));
+        self.kept.values.extend(all.iter().map(|(_, v)| *v));
+        newest(&self.windows, &self.kept.times, &self.kept.values, false, &mut self.column);
+        self.scratch.samples += self.column.count() as u64;
+    }
+
     /// The column of a series with histograms.
     fn compute_mixed(
         &mut self,
@@ -151,7 +202,7 @@ impl Worker<'_> {
         labels: &Labels,
         samples: &Samples,
     ) -> Result<(), QueryError> {
-        let Samples { floats, histograms } = samples;
+        let Samples { floats, histograms, histogram_starts: starts } = samples;
         let mut histograms = histograms.as_slice();
         if self.counts_only {
             mixed::find_resets(histograms, &mut self.resets_known);
@@ -160,6 +211,7 @@ impl Worker<'_> {
         let name = self.name.unwrap_or_else(|| labels.value(METRIC_NAME));
         let remarks = |span| Remarks { notes: &evaluator.notes, name, span };
         match self.source {
+            Source::StartTime => {}
             Source::Instant | Source::Timestamp => {
                 let want_time = matches!(self.source, Source::Timestamp);
                 mixed::newest(&self.windows, floats, histograms, want_time, &mut self.column);
@@ -180,11 +232,15 @@ impl Worker<'_> {
                     self.args,
                     windows,
                     floats,
-                    histograms,
+                    Histograms { samples: histograms, starts },
                     remarks,
                     scratch,
                     &mut self.column,
                 )?;
+                match std::mem::take(&mut self.scratch.overlaps) {
+                    0 => {}
+                    windows => remarks.start_times_overlap(windows),
+                }
                 evaluator.note_window(name, self.args, &self.column, call);
             }
         }
@@ -198,6 +254,7 @@ impl Worker<'_> {
         samples: &Columns,
     ) -> Result<(), QueryError> {
         match self.source {
+            Source::StartTime => {}
             Source::Instant | Source::Timestamp => {
                 let want_time = matches!(self.source, Source::Timestamp);
                 newest(&self.windows, &samples.times, &samples.values, want_time, &mut self.column);
@@ -214,11 +271,16 @@ impl Worker<'_> {
                     call.function,
                     self.args,
                     &self.windows,
-                    &samples.times,
+                    Started { times: &samples.times, starts: &samples.start_times },
                     &samples.values,
                     &mut self.scratch,
                     &mut self.column,
                 )?;
+                if self.scratch.overlaps > 0 {
+                    let name = self.name.unwrap_or_else(|| labels.value(METRIC_NAME));
+                    let remarks = Remarks { notes: &evaluator.notes, name, span: call.span };
+                    remarks.start_times_overlap(std::mem::take(&mut self.scratch.overlaps));
+                }
                 if call.function == WindowFn::Quantile {
                     evaluator.note_quantiles(self.args, &self.column, call);
                 }
@@ -241,10 +303,11 @@ fn without_stale<'a>(samples: &'a Columns, kept: &'a mut Columns) -> &'a Columns
         return samples;
     }
     kept.clear();
-    for (&t, &v) in samples.times.iter().zip(&samples.values) {
+    for (i, (&t, &v)) in samples.times.iter().zip(&samples.values).enumerate() {
         if !is_stale(v) {
             kept.times.push(t);
             kept.values.push(v);
+            kept.start_times.extend(samples.start_times.get(i));
         }
     }
     kept
@@ -381,7 +444,7 @@ impl Evaluator<'_> {
             let mut decoded = Samples::default();
             let mut series = 0;
             for mut part in group {
-                while let Some(labels) = decode(&mut *part, read, &mut decoded)? {
+                while let Some(labels) = decode(&mut *part, read, self.start_times, &mut decoded)? {
                     series += 1;
                     if series % check_every == 1 % check_every {
                         self.ctx.check()?;
@@ -402,10 +465,10 @@ impl Evaluator<'_> {
         let mut all = Vec::new();
         let mut decoded = Samples::default();
         for mut part in self.select(read)? {
-            while let Some(labels) = decode(&mut *part, read, &mut decoded)? {
+            while let Some(labels) = decode(&mut *part, read, self.start_times, &mut decoded)? {
                 self.ctx.check()?;
                 // A read of one time ends there, whatever the chunks hold beyond it.
-                let Samples { floats: samples, histograms } = &mut decoded;
+                let Samples { floats: samples, histograms, .. } = &mut decoded;
                 let until = samples.times.partition_point(|&t| t <= read.max_time);
                 samples.times.truncate(until);
                 samples.values.truncate(until);
@@ -457,7 +520,7 @@ impl Evaluator<'_> {
             let mut all = Vec::new();
             for mut part in group {
                 let mut samples = Samples::default();
-                while let Some(labels) = decode(&mut *part, read, &mut samples)? {
+                while let Some(labels) = decode(&mut *part, read, self.start_times, &mut samples)? {
                     self.ctx.check()?;
                     std::mem::forget(self.hold(samples.len() as u64)?);
                     all.push(RawSeries { labels, samples: std::mem::take(&mut samples) });
@@ -537,7 +600,7 @@ impl Evaluator<'_> {
         let start = end - call.range;
         let (mut decoded, mut kept) = (Samples::default(), Columns::default());
         for mut part in self.select(read)? {
-            while let Some(labels) = decode(&mut *part, read, &mut decoded)? {
+            while let Some(labels) = decode(&mut *part, read, self.start_times, &mut decoded)? {
                 self.ctx.check()?;
                 let samples = without_stale(&decoded.floats, &mut kept);
                 let histograms = &decoded.histograms;

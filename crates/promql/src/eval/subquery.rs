@@ -10,10 +10,12 @@ use model::{FloatHistogram, METRIC_NAME};
 use super::column::{Column, Grid, Series, drop_reserved};
 use super::native_rate::Remarks;
 use super::rows::{Rows, has_equal};
+use super::start_times::Started;
 use super::window::{self, WindowScratch, Windows};
 use super::{Evaluator, mixed, same_labelset};
 use crate::engine::QueryError;
 use crate::plan::SubqueryScan;
+use mixed::Histograms;
 
 impl Evaluator<'_> {
     pub(super) fn subquery(&self, subquery: &SubqueryScan, grid: Grid) -> Result<Rows<'_>, QueryError> {
@@ -50,8 +52,10 @@ impl Evaluator<'_> {
             let name = series.labels.value(METRIC_NAME);
             let mut floats = Column::absent(grid.len());
             if histograms.is_empty() {
+                // What a subquery steps over has no start times.
                 let Columns { times, values, .. } = &floats_inside;
-                window::apply(call.function, &args, &windows, times, values, &mut scratch, &mut floats)?;
+                let samples = Started { times, starts: &[] };
+                window::apply(call.function, &args, &windows, samples, values, &mut scratch, &mut floats)?;
             } else {
                 let remarks = Remarks { notes: &self.notes, name, span: call.span };
                 mixed::apply(
@@ -59,7 +63,7 @@ impl Evaluator<'_> {
                     &args,
                     &windows,
                     &floats_inside,
-                    &histograms,
+                    Histograms { samples: &histograms, starts: &[] },
                     remarks,
                     &mut scratch,
                     &mut floats,

@@ -2,6 +2,7 @@
 
 use super::column::{Column, Grid, Scalars};
 use super::order::OrderScratch;
+use super::start_times::Started;
 use super::{over_time, rate, regression};
 use crate::ast::RangeMode;
 use crate::engine::QueryError;
@@ -160,6 +161,8 @@ pub(crate) struct WindowScratch {
     pub(crate) sums: Vec<f64>,
     /// Sum over steps of the samples in each window.
     pub(crate) samples: u64,
+    /// Windows in which a sample was counted from before the one that precedes it.
+    pub(crate) overlaps: u64,
 }
 
 /// Applies `function` to the windows of one series and sets the steps that have a result.
@@ -167,22 +170,28 @@ pub(crate) fn apply(
     function: WindowFn,
     args: &[Scalars],
     windows: &Windows,
-    times: &[i64],
+    samples: Started<'_>,
     values: &[f64],
     scratch: &mut WindowScratch,
     out: &mut Column,
 ) -> Result<(), QueryError> {
+    let times = samples.times;
     let arg = |i: usize, step: usize| args.get(i).map_or(f64::NAN, |a| a.get(step));
     scratch.samples += match function {
         WindowFn::Rate | WindowFn::Increase | WindowFn::Delta => {
-            rate::rate(function, windows, times, values, &mut scratch.marks, out)
+            rate::rate(function, windows, samples, values, scratch, out)
         }
         WindowFn::Irate | WindowFn::Idelta => {
-            rate::instant(function == WindowFn::Irate, windows, times, values, out)
+            rate::instant(function == WindowFn::Irate, windows, samples, values, out)
         }
-        WindowFn::Changes | WindowFn::Resets => {
-            rate::count_events(function == WindowFn::Resets, windows, times, values, &mut scratch.marks, out)
-        }
+        WindowFn::Changes | WindowFn::Resets => rate::count_events(
+            function == WindowFn::Resets,
+            windows,
+            samples,
+            values,
+            &mut scratch.marks,
+            out,
+        ),
         WindowFn::Sum => over_time::sum(windows, times, values, &mut scratch.sums, out),
         WindowFn::Avg => over_time::avg(windows, times, values, &mut scratch.sums, out),
         WindowFn::Stddev => over_time::variance(f64::sqrt, windows, times, values, out),

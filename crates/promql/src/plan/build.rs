@@ -120,8 +120,9 @@ impl<'a> Planner<'a> {
     ) -> Scan {
         let counts_only = self.counts_only > 0 && self.buckets_needed == 0;
         let read = self.read(selector, reach, grid);
-        if let Some(read) = self.reads.get_mut(read).filter(|_| counts_only) {
-            // Whether there was a reset shows by the samples before.
+        let in_full = counts_only || matches!(source, Source::StartTime);
+        if let Some(read) = self.reads.get_mut(read).filter(|_| in_full) {
+            // Whether there was a reset shows by the samples before; start times are in the chunks alone.
             read.newest_only = false;
         }
         Scan {
@@ -354,7 +355,7 @@ impl Source {
     pub(crate) fn drops_name(&self) -> bool {
         match self {
             Source::Instant | Source::Smoothed(_) => false,
-            Source::Timestamp => true,
+            Source::Timestamp | Source::StartTime => true,
             Source::Window(call) => call.function.drops_name(),
         }
     }
@@ -431,7 +432,7 @@ impl Vector {
 impl Stage {
     fn each_scan(&mut self, f: &mut impl FnMut(&mut Scan)) {
         match self {
-            Stage::Math(_) | Stage::Negate | Stage::OfHistogram(_) | Stage::StepTime | Stage::StartTime => {}
+            Stage::Math(_) | Stage::Negate | Stage::OfHistogram(_) | Stage::StepTime | Stage::Nothing => {}
             Stage::Clamp(min, max) => {
                 for s in [min, max].into_iter().flatten() {
                     s.each_scan(f);

@@ -139,7 +139,13 @@ impl Planner<'_> {
             "histogram_avg" => self.of_histogram(e, grid, FloatHistogram::average)?,
             "histogram_stddev" => self.of_histogram(e, grid, |h| h.variance().sqrt())?,
             "histogram_stdvar" => self.of_histogram(e, grid, FloatHistogram::variance)?,
-            "start_timestamp" => self.vector_arg(e, 0, grid)?.then(Stage::StartTime),
+            "start_timestamp" => match strip(arg(e, 0)?) {
+                Expr::Vector(selector) if selector.mode.is_none() => {
+                    let reach = self.instant_reach(selector)?;
+                    Vector::Scan(self.scan(selector, &reach, grid, Source::StartTime))
+                }
+                _ => self.vector_arg(e, 0, grid)?.then(Stage::Nothing),
+            },
             "info" => self.info(e, grid)?,
             other => return Err(QueryError::Execution(format!("unknown function {other}"))),
         })

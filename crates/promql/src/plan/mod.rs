@@ -135,8 +135,8 @@ pub(crate) enum Stage {
     },
     /// The step's time in place of each value.
     StepTime,
-    /// The start timestamp of each sample; samples without one are left out, and no store keeps any yet.
-    StartTime,
+    /// Nothing: what was computed has no start timestamp.
+    Nothing,
 }
 
 impl Stage {
@@ -155,6 +155,8 @@ pub(crate) enum Source {
     Instant,
     /// That sample's time, in seconds.
     Timestamp,
+    /// When its counting began, in seconds.
+    StartTime,
     /// Interpolated between the samples around; where the selector stands.
     Smoothed(Span),
     /// A function of a window.

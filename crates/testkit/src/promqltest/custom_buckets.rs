@@ -40,6 +40,7 @@ pub(super) fn from_classic(series: &[LoadedSeries]) -> Vec<LoadedSeries> {
     let native = |(labels, times): (Labels, BTreeMap<i64, Classic>)| LoadedSeries {
         labels,
         floats: Vec::new(),
+        starts: Vec::new(),
         histograms: times.into_iter().map(|(t, classic)| (t, classic.into_native())).collect(),
     };
     all.into_iter().map(native).collect()

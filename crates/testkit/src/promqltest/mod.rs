@@ -1,18 +1,19 @@
 //! The promqltest language: load series, evaluate queries, compare.
 //!
-//! `load`, `clear`, `eval instant`, `eval range` and the `expect` lines, as the scripts of Prometheus use them. Start
-//! timestamps are read and left out, so evaluations that need them fail.
+//! `load`, `clear`, `eval instant`, `eval range` and the `expect` lines, as the scripts of Prometheus use them.
 
 mod compare;
 mod custom_buckets;
 mod script;
+mod started;
 
 use model::duration;
 use promql::{Engine, EngineOptions, Overrides, ParseOptions};
-use storage::{MemoryStore, QueryContext};
+use storage::QueryContext;
 
 use compare::{check_failure, check_result};
 use script::{Command, Eval, EvalTime};
+use started::StartedStore;
 
 /// What became of one evaluation of a script.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub fn engine_options() -> EngineOptions {
     EngineOptions {
         parse: ParseOptions::all(),
         delayed_name_removal: true,
+        use_start_timestamps: true,
         max_samples: 10_000,
         threads: 1,
         ..EngineOptions::default()
@@ -42,17 +44,23 @@ pub fn engine_options() -> EngineOptions {
 /// # Errors
 /// Line and reason, when the script itself is wrong.
 pub fn run_script(text: &str) -> Result<Vec<Outcome>, String> {
-    let store = MemoryStore::new();
+    let mut store = StartedStore::default();
     let engine = Engine::new(engine_options());
     let mut outcomes = Vec::new();
     for command in script::parse(text)? {
         match command {
-            Command::Clear => store.clear(),
+            Command::Clear => store = StartedStore::default(),
             Command::Load(series) => {
                 for s in series {
                     let fail = |t: i64, why| format!("load {} at {t}: {why:?}", s.labels);
-                    store.insert(&s.labels, s.floats).map_err(|(sample, why)| fail(sample.t, why))?;
-                    store.insert_histograms(&s.labels, s.histograms).map_err(|(t, why)| fail(t, why))?;
+                    store.samples.insert(&s.labels, s.floats).map_err(|(sample, why)| fail(sample.t, why))?;
+                    store
+                        .samples
+                        .insert_histograms(&s.labels, s.histograms)
+                        .map_err(|(t, why)| fail(t, why))?;
+                    if !s.starts.is_empty() {
+                        store.starts.entry(s.labels).or_default().extend(s.starts);
+                    }
                 }
             }
             Command::Eval(eval) => {
@@ -64,7 +72,7 @@ pub fn run_script(text: &str) -> Result<Vec<Outcome>, String> {
     Ok(outcomes)
 }
 
-fn evaluate(engine: &Engine, store: &MemoryStore, eval: &Eval) -> Result<(), String> {
+fn evaluate(engine: &Engine, store: &StartedStore, eval: &Eval) -> Result<(), String> {
     let ctx = QueryContext::unlimited();
     let overrides = Overrides::default();
     let answer = match (&eval.time, eval.range_vector) {

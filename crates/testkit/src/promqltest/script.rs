@@ -13,6 +13,8 @@ pub(super) struct LoadedSeries {
     pub(super) labels: Labels,
     pub(super) floats: Vec<Sample>,
     pub(super) histograms: Vec<(i64, FloatHistogram)>,
+    /// Time and start time of those samples that have one.
+    pub(super) starts: Vec<(i64, i64)>,
 }
 
 pub(super) type Loaded = Vec<LoadedSeries>;
@@ -119,8 +121,18 @@ fn millis(text: &str) -> Result<i64, String> {
 fn load(line: &str, block: &[&str]) -> Result<Loaded, String> {
     let step = millis(line.split_whitespace().nth(1).unwrap_or(""))?;
     let mut loaded: Loaded = Vec::new();
+    let mut starts = Vec::new();
     for text in block {
-        if text.split(' ').next().is_some_and(|word| word.ends_with("@st")) {
+        if let Some((selector, offsets)) =
+            text.split_once("@st").filter(|(_, rest)| rest.starts_with([' ', '\t']))
+        {
+            let (labels, _) = parse_series_desc(selector).map_err(|e| e.to_string())?;
+            let offsets = start_offsets(offsets)?;
+            let at = |(i, offset): (usize, Option<i64>)| {
+                let t = i as i64 * step;
+                offset.map(|offset| (t, t + offset))
+            };
+            starts.push((labels, offsets.into_iter().enumerate().filter_map(at).collect::<Vec<_>>()));
             continue;
         }
         let (labels, items) = parse_series_desc(text).map_err(|e| e.to_string())?;
@@ -138,11 +150,45 @@ fn load(line: &str, block: &[&str]) -> Result<Loaded, String> {
         loaded.retain(|s| s.labels != series.labels);
         loaded.push(series);
     }
+    for (labels, of_series) in starts {
+        if let Some(series) = loaded.iter_mut().find(|s| s.labels == labels) {
+            series.starts = of_series;
+        }
+    }
     if line.starts_with("load_with_nhcb") {
         let converted = custom_buckets::from_classic(&loaded);
         loaded.extend(converted);
     }
     Ok(loaded)
+}
+
+/// Offsets of start times from the times of the samples, position by position: `_`, `_x3`, `-1m`, `-1mx2`, `-30s-1mx4`.
+fn start_offsets(text: &str) -> Result<Vec<Option<i64>>, String> {
+    let mut all = Vec::new();
+    for item in text.split_whitespace() {
+        let bad = || format!("start time {item}");
+        if let Some(rest) = item.strip_prefix('_') {
+            let count = rest.strip_prefix('x').map_or(Ok(1), str::parse::<usize>).map_err(|_| bad())?;
+            all.extend(std::iter::repeat_n(None, count));
+            continue;
+        }
+        let (durations, times) = match item.split_once('x') {
+            Some((durations, times)) => (durations, times.parse::<i64>().map_err(|_| bad())?),
+            None => (item, 0),
+        };
+        let second = durations.char_indices().skip(1).find(|(_, c)| matches!(c, '+' | '-')).map(|(i, _)| i);
+        let (first, each) = durations.split_at(second.unwrap_or(durations.len()));
+        let (first, each) = (signed(first)?, if each.is_empty() { 0 } else { signed(each)? });
+        all.extend((0..=times).map(|i| Some(first + i * each)));
+    }
+    Ok(all)
+}
+
+fn signed(text: &str) -> Result<i64, String> {
+    match text.strip_prefix('-') {
+        Some(rest) => millis(rest).map(|ms| -ms),
+        None => millis(text.strip_prefix('+').unwrap_or(text)),
+    }
 }
 
 fn positions(items: &[SeriesItem]) -> Result<Vec<Option<Point>>, String> {
