@@ -30,8 +30,8 @@ impl MappedFile {
         // SAFETY: the files of a block are complete before its directory gets its name, and are never changed
         // afterwards: tombstones are replaced by renaming, a block that is dropped is unlinked, not truncated. An index
         // that is being written is mapped by its writer alone, which from then on only writes behind what it has
-        // mapped: the map is as long as the file was then. A foreign program that truncates a file of the directory while it is in use can kill the process; no such
-        // program is supported.
+        // mapped: the map is as long as the file was then. A foreign program that truncates a file of the directory
+        // while it is in use can kill the process; no such program is supported.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         Ok(MappedFile(Bytes::Mapped(map)))
     }
