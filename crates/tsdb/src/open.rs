@@ -369,15 +369,6 @@ impl ShardData {
         }
     }
 
-    /// The newest sample, if it is a histogram in the open chunk.
-    pub(crate) fn last_histogram(&self, slot: u32) -> Option<&HistogramValue> {
-        let series = self.series(slot);
-        if series.open != OpenKind::Histogram {
-            return None;
-        }
-        self.open.histograms.get(series.place())?.writer.last().map(|(_, value)| value)
-    }
-
     /// Time of the newest sample.
     #[inline]
     pub(crate) fn last_time(&self, slot: u32) -> Option<i64> {

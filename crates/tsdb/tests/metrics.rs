@@ -43,7 +43,7 @@ fn every_metric_of_prometheus_is_there() {
             None if what == "TYPE" => wrong.push(format!("{name} is missing")),
             Some((kind, _)) if what == "TYPE" && *kind != rest => wrong.push(format!("{name} is a {rest}")),
             Some((_, help)) if what == "HELP" && help != rest => {
-                wrong.push(format!("{name}: {rest}\n  {help}"))
+                wrong.push(format!("{name}: {rest}\n  {help}"));
             }
             _ => {}
         }
