@@ -78,6 +78,9 @@ impl Head {
         if staged.is_empty() {
             return Ok(());
         }
+        if !self.options.start_times {
+            staged.forget_start_times();
+        }
         // Their log names series by references that this one explains.
         self.wal.commit(&Packed::default()).map_err(AppendError::Log)?;
         let guards: Vec<RwLockReadGuard<'_, ShardData>> =

@@ -84,8 +84,6 @@ pub(super) struct Part<'a> {
     arena: Vec<u8>,
     /// Which samples are wanted.
     which: Which,
-    /// Samples beyond are left out where only those out of order are wanted.
-    trim: Option<(i64, i64)>,
     late: Vec<Copied>,
     delivered: Delivered,
     /// What was deleted, by place in `series`.
@@ -113,7 +111,7 @@ pub(super) enum Which {
     All,
     /// Those that came in order.
     InOrder,
-    /// Those that came out of order, in chunks up to a place, and nothing beyond the span.
+    /// Those that came out of order, in chunks up to a place.
     OutOfOrder(ooo::Place),
 }
 
@@ -133,7 +131,6 @@ impl<'a> Part<'a> {
             files: BTreeMap::new(),
             arena: Vec::new(),
             which: Which::All,
-            trim: None,
             late: Vec::new(),
             delivered: Vec::new(),
             deleted: BTreeMap::new(),
@@ -229,7 +226,6 @@ impl<'a> Part<'a> {
         if span.newest_only && upto.is_none() && newest_in_order {
             return false;
         }
-        self.trim = upto.map(|_| (span.min_time, span.max_time));
         let Some(copied) = late.copy(span.min_time, span.max_time, upto) else { return false };
         for number in copied.files() {
             self.hold(files, number);
@@ -360,8 +356,9 @@ impl SeriesPart for Part<'_> {
         let view = |piece| view(&self.files, &self.arena, piece);
         let mut views = pieces.iter().map(view).collect::<Result<Vec<_>, _>>()?;
         if let Some(copy) = late {
+            self.late[copy as usize].encode();
             let sources = self.late[copy as usize].sources(&views, &self.files)?;
-            self.delivered = read::deliver(&sources, self.trim)?;
+            self.delivered = read::deliver(&sources)?;
             views = read::views(&self.delivered, &sources);
         }
         if let Some(deleted) = deleted {

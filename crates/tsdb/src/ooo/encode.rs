@@ -101,6 +101,15 @@ fn push_histograms(writer: &HistogramWriter, times: Option<(i64, i64)>, out: &mu
     }
 }
 
+/// Encodings that keep all there is to samples.
+pub(super) fn lossless(samples: &[Late]) -> Encodings {
+    let start_times = samples.iter().any(|sample| sample.start_time != 0);
+    Encodings {
+        floats: if start_times { Encoding::Xor2 } else { Encoding::Xor },
+        histogram_start_times: start_times,
+    }
+}
+
 /// Appends the samples of a chunk to `out`.
 pub(crate) fn decode(encoding: Encoding, bytes: &[u8], out: &mut Vec<Late>) -> Result<(), chunk::ChunkError> {
     let count = chunk::sample_count(encoding, bytes);

@@ -6,24 +6,18 @@
 use chunk::{ChunkError, Encoding};
 
 use super::buffer::Late;
-use super::encode::{self, Encoded, Encodings};
+use super::encode::{self, Encoded};
 
 /// Samples of a chunk that is made by merging.
 const MOST: usize = 120;
-
-/// The content of a chunk.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Data<'a> {
-    Chunk(Encoding, &'a [u8]),
-    Open(&'a [Late]),
-}
 
 /// A chunk of a series. In-order chunks are listed before others, each kind in order of age.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) min_time: i64,
     pub(crate) max_time: i64,
-    pub(crate) data: Data<'a>,
+    pub(crate) encoding: Encoding,
+    pub(crate) bytes: &'a [u8],
 }
 
 /// What is to be delivered.
@@ -35,12 +29,8 @@ pub(crate) enum Merged {
     New(Encoded),
 }
 
-/// Puts chunks in order; what lies in no other's time comes as it is. With `trim`, samples out of the range from
-/// `min_time` to `max_time` (inclusive) are left out; otherwise chunks come whole.
-pub(crate) fn merge(
-    sources: &[Source<'_>],
-    trim: Option<(i64, i64)>,
-) -> Result<Vec<Merged>, (usize, ChunkError)> {
+/// Puts chunks in order; what lies in no other's time comes as it is.
+pub(crate) fn merge(sources: &[Source<'_>]) -> Result<Vec<Merged>, (usize, ChunkError)> {
     let mut order: Vec<usize> = (0..sources.len()).collect();
     order.sort_by_key(|&i| sources[i].min_time);
     let mut out = Vec::new();
@@ -53,31 +43,18 @@ pub(crate) fn merge(
             end += 1;
         }
         let group = &order[at..end];
-        let inside = trim.is_none_or(|(min, max)| sources[order[at]].min_time >= min && max_time <= max);
-        match (group, sources[order[at]].data) {
-            ([only], Data::Chunk(..)) if inside => out.push(Merged::AsIs(*only)),
+        match group {
+            [only] => out.push(Merged::AsIs(*only)),
             _ => {
-                let mut samples = chain(sources, group)?;
-                if let Some((min, max)) = trim {
-                    samples.retain(|sample| sample.t >= min && sample.t <= max);
-                }
+                let samples = chain(sources, group)?;
                 let mut chunks = Vec::new();
-                encode::encode(&samples, encodings(&samples), MOST, &mut chunks);
+                encode::encode(&samples, encode::lossless(&samples), MOST, &mut chunks);
                 out.extend(chunks.into_iter().map(Merged::New));
             }
         }
         at = end;
     }
     Ok(out)
-}
-
-/// Encodings that keep all there is to samples.
-fn encodings(samples: &[Late]) -> Encodings {
-    let start_times = samples.iter().any(|sample| sample.start_time != 0);
-    Encodings {
-        floats: if start_times { Encoding::Xor2 } else { Encoding::Xor },
-        histogram_start_times: start_times,
-    }
 }
 
 /// The samples of one source that are still to come.
@@ -97,12 +74,8 @@ fn chain(sources: &[Source<'_>], group: &[usize]) -> Result<Vec<Late>, (usize, C
     let mut rests: Vec<Rest> = Vec::with_capacity(group.len());
     for &i in group {
         let mut samples = Vec::new();
-        match sources[i].data {
-            Data::Open(open) => samples.extend_from_slice(open),
-            Data::Chunk(encoding, bytes) => {
-                encode::decode(encoding, bytes, &mut samples).map_err(|e| (i, e))?;
-            }
-        }
+        let Source { encoding, bytes, .. } = sources[i];
+        encode::decode(encoding, bytes, &mut samples).map_err(|e| (i, e))?;
         rests.push(samples.into_iter());
     }
     let total = rests.iter().map(ExactSizeIterator::len).sum();

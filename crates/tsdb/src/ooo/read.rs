@@ -6,7 +6,8 @@ use std::sync::Arc;
 use storage::{ChunkView, SelectError};
 
 use super::buffer::Late;
-use super::merge::{self, Data, Merged, Source};
+use super::encode::{self, Encoded};
+use super::merge::{self, Merged, Source};
 use super::table::{Mapped, Place, Series};
 use crate::chunk_files::chunk_at;
 use crate::mmap::MappedFile;
@@ -16,6 +17,8 @@ use crate::mmap::MappedFile;
 pub(crate) struct Copied {
     mapped: Vec<Mapped>,
     open: Vec<Late>,
+    /// What was in `open`.
+    encoded: Vec<Encoded>,
 }
 
 /// The chunks that are delivered of a series.
@@ -31,7 +34,7 @@ impl Series {
         let mapped: Vec<Mapped> = self.mapped.iter().filter(wanted).copied().collect();
         let open = self.open.bounds().filter(|&(min, max)| upto.is_none() && inside(min, max));
         let open = open.map_or(Vec::new(), |_| self.open.samples().to_vec());
-        (!mapped.is_empty() || !open.is_empty()).then_some(Copied { mapped, open })
+        (!mapped.is_empty() || !open.is_empty()).then_some(Copied { mapped, open, encoded: Vec::new() })
     }
 }
 
@@ -41,16 +44,22 @@ impl Copied {
         self.mapped.iter().map(|chunk| chunk.place.file)
     }
 
+    /// Makes chunks of the copy of the buffer.
+    pub(crate) fn encode(&mut self) {
+        let open = std::mem::take(&mut self.open);
+        encode::encode(&open, encode::lossless(&open), usize::MAX, &mut self.encoded);
+    }
+
     /// All chunks of the series.
     pub(crate) fn sources<'a>(
         &'a self,
         in_order: &[ChunkView<'a>],
         files: &'a BTreeMap<u32, Arc<MappedFile>>,
     ) -> Result<Vec<Source<'a>>, SelectError> {
-        let mut sources = Vec::with_capacity(in_order.len() + self.mapped.len() + 1);
+        let mut sources = Vec::with_capacity(in_order.len() + self.mapped.len() + self.encoded.len());
         for view in in_order {
             if let ChunkView::Encoded { encoding, min_time, max_time, bytes, .. } = *view {
-                sources.push(Source { min_time, max_time, data: Data::Chunk(encoding, bytes) });
+                sources.push(Source { min_time, max_time, encoding, bytes });
             }
         }
         for &Mapped { min_time, max_time, place } in &self.mapped {
@@ -60,18 +69,18 @@ impl Copied {
             };
             let file = files.get(&place.file).ok_or_else(|| corrupt("the file is missing"))?;
             let (encoding, bytes) = chunk_at(file, place.offset).map_err(corrupt)?;
-            sources.push(Source { min_time, max_time, data: Data::Chunk(encoding, bytes) });
+            sources.push(Source { min_time, max_time, encoding, bytes });
         }
-        if let (Some(first), Some(last)) = (self.open.first(), self.open.last()) {
-            sources.push(Source { min_time: first.t, max_time: last.t, data: Data::Open(&self.open) });
+        for &Encoded { encoding, min_time, max_time, ref bytes, .. } in &self.encoded {
+            sources.push(Source { min_time, max_time, encoding, bytes });
         }
         Ok(sources)
     }
 }
 
-/// Puts the chunks of a series in order and makes one of those that overlap; see [`merge::merge`] for `trim`.
-pub(crate) fn deliver(sources: &[Source<'_>], trim: Option<(i64, i64)>) -> Result<Delivered, SelectError> {
-    merge::merge(sources, trim).map_err(|(i, error)| {
+/// Puts the chunks of a series in order and makes one of those that overlap.
+pub(crate) fn deliver(sources: &[Source<'_>]) -> Result<Delivered, SelectError> {
+    merge::merge(sources).map_err(|(i, error)| {
         let from = sources.get(i).map_or(0, |source| source.min_time);
         SelectError::Corrupt(format!("a head chunk that begins at {from} does not decode: {error}"))
     })
@@ -88,9 +97,7 @@ pub(crate) fn views<'a>(delivered: &'a Delivered, sources: &[Source<'a>]) -> Vec
             bytes: &chunk.bytes,
         }),
         Merged::AsIs(i) => {
-            let source = sources.get(*i)?;
-            let Data::Chunk(encoding, bytes) = source.data else { return None };
-            let (min_time, max_time) = (source.min_time, source.max_time);
+            let &Source { min_time, max_time, encoding, bytes } = sources.get(*i)?;
             let samples = chunk::sample_count(encoding, bytes);
             Some(ChunkView::Encoded { encoding, min_time, max_time, samples, bytes })
         }

@@ -96,6 +96,11 @@ impl Staged {
         self.arrivals.push(Arrival { shard: shard as u32, slot, reference, sample });
     }
 
+    /// Start times are not kept.
+    pub(crate) fn forget_start_times(&mut self) {
+        self.arrivals.iter_mut().for_each(|arrival| arrival.sample.start_time = 0);
+    }
+
     /// Sorts out what is new, and encodes the buffers that become full. `data` gives the tables of the shards concerned.
     pub(crate) fn sort_out<'d>(
         &mut self,
