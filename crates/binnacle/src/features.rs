@@ -12,6 +12,7 @@ pub(crate) struct Features {
     pub(crate) per_step_stats: bool,
     pub(crate) extra_scrape_metrics: bool,
     pub(crate) delayed_compaction: bool,
+    pub(crate) memory_snapshot_on_shutdown: bool,
 }
 
 /// On for good in Prometheus 3.14, or without meaning: taken and ignored, as there.
@@ -24,12 +25,11 @@ const NO_OPS: [&str; 5] = [
 ];
 
 /// Known to Prometheus, not yet here: refused, so that nobody believes they are on.
-const NOT_YET: [&str; 14] = [
+const NOT_YET: [&str; 13] = [
     "auto-reload-config",
     "created-timestamp-zero-ingestion",
     "exemplar-storage",
     "histograms-st-encoding",
-    "memory-snapshot-on-shutdown",
     "metadata-wal-records",
     "old-ui",
     "otlp-deltatocumulative",
@@ -54,6 +54,7 @@ impl Features {
                 "promql-delayed-name-removal" => features.delayed_name_removal = true,
                 "promql-per-step-stats" => features.per_step_stats = true,
                 "delayed-compaction" => features.delayed_compaction = true,
+                "memory-snapshot-on-shutdown" => features.memory_snapshot_on_shutdown = true,
                 "extra-scrape-metrics" => features.extra_scrape_metrics = true,
                 _ if NO_OPS.contains(&name) => {}
                 _ if NOT_YET.contains(&name) => {

@@ -7,6 +7,7 @@ mod docs;
 mod features;
 mod load;
 mod logging;
+mod replay_progress;
 mod runtime;
 mod server_flags;
 mod signals;

@@ -145,6 +145,7 @@ impl StorageFlags {
             samples_per_chunk: self.samples_per_chunk,
             max_series: self.max_series,
             lock_file: !self.no_lockfile,
+            snapshot_on_shutdown: features.memory_snapshot_on_shutdown,
             ..defaults.head
         };
         let (time, bytes) = self.retention();

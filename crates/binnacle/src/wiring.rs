@@ -12,7 +12,7 @@ use crate::features::Features;
 use crate::load::{ConfigSource, Loaded, load};
 use crate::runtime::Runtime;
 use crate::storage_flags::StorageOptions;
-use crate::{build, signals, storage};
+use crate::{build, replay_progress, signals, storage};
 
 /// What the flags say, checked.
 #[derive(Debug, Clone)]
@@ -172,6 +172,7 @@ async fn replay(db: &Arc<tsdb::Db>, stop: &CancellationToken) -> anyhow::Result<
     let mut replay = tokio::task::spawn_blocking(move || replaying.replay());
     let outcome = tokio::select! {
         outcome = &mut replay => outcome?,
+        never = replay_progress::show(db.head().replay_progress()) => match never {},
         () = stop.cancelled() => {
             // Closing it ends the replay; what was appended meanwhile is in the log.
             let closing = Arc::clone(db);
