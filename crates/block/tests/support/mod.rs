@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use block::Blocks;
 use exposition::Registry;
@@ -13,11 +14,26 @@ use storage::{ChunkView, Projection, QueryContext, Request, Select};
 /// Samples by labels as text and time.
 pub(crate) type Dump = BTreeMap<String, BTreeMap<i64, Shown>>;
 
-/// A value: of floats the bits, so that odd ones compare, of histograms the text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A value: of floats the bits, so that odd ones compare; a histogram, or the text of one.
+#[derive(Debug, Clone)]
 pub(crate) enum Shown {
     Float(u64),
-    Histogram(String),
+    Histogram(Arc<FloatHistogram>),
+    Text(String),
+}
+
+impl PartialEq for Shown {
+    fn eq(&self, other: &Shown) -> bool {
+        match (self, other) {
+            (Shown::Float(a), Shown::Float(b)) => a == b,
+            (Shown::Histogram(a), Shown::Histogram(b)) => a.same(b),
+            (Shown::Text(a), Shown::Text(b)) => a == b,
+            (Shown::Histogram(h), Shown::Text(text)) | (Shown::Text(text), Shown::Histogram(h)) => {
+                h.to_string() == *text
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Shown {
@@ -26,8 +42,8 @@ impl Shown {
     }
 
     /// A histogram; its staleness marker is as good as a float's, since the text shows no difference.
-    fn histogram(h: &FloatHistogram) -> Shown {
-        if model::is_stale(h.sum) { Shown::float(h.sum) } else { Shown::Histogram(h.to_string()) }
+    fn histogram(h: &Arc<FloatHistogram>) -> Shown {
+        if model::is_stale(h.sum) { Shown::float(h.sum) } else { Shown::Histogram(Arc::clone(h)) }
     }
 }
 
@@ -95,7 +111,7 @@ pub(crate) fn parse_dump(text: &str) -> Dump {
         let (value, t) = rest.trim().rsplit_once(' ').unwrap();
         let shown = match model::number::parse_float(value) {
             Some(v) => Shown::float(v),
-            None => Shown::Histogram(value.to_owned()),
+            None => Shown::Text(value.to_owned()),
         };
         dump.entry(labels.to_owned()).or_default().insert(t.parse().unwrap(), shown);
     }
