@@ -8,6 +8,7 @@ use std::path::Path;
 
 use chunk::HistogramPoint;
 use exposition::Registry;
+use model::histogram::HistogramValue;
 use model::{Labels, Matcher};
 use storage::{
     Affinity, Append, Batch, BatchSample, ChunkView, Outcome, Projection, QueryContext, Request, Select,
@@ -118,10 +119,23 @@ pub(crate) fn select_all(
     let mut found = BTreeMap::new();
     for mut part in head.select(&QueryContext::unlimited(), &request).unwrap() {
         while let Some(series) = part.next().unwrap() {
-            let mut samples = Vec::new();
+            let (mut samples, mut mixed) = (Vec::new(), false);
             for chunk in series.chunks.iter() {
-                let ChunkView::Encoded { encoding, samples: n, bytes, .. } = *chunk else {
-                    panic!("the head hands on chunks as they are");
+                let (encoding, n, bytes) = match *chunk {
+                    ChunkView::Encoded { encoding, samples, bytes, .. } => (encoding, samples, bytes),
+                    // Of several stores.
+                    ChunkView::Samples(floats) => {
+                        samples.extend(floats.iter().map(|s| (s.t, Value::Float(s.v.to_bits()))));
+                        continue;
+                    }
+                    ChunkView::Histograms(list) => {
+                        samples.extend(list.iter().map(|s| {
+                            let value = HistogramValue::Float(Box::new((*s.histogram).clone()));
+                            (s.t, Value::Histogram(HistogramPoint { t: s.t, start_time: 0, value }))
+                        }));
+                        mixed = true;
+                        continue;
+                    }
                 };
                 if encoding.is_float() {
                     let mut out = chunk::Columns::default();
@@ -133,6 +147,10 @@ pub(crate) fn select_all(
                     chunk::decode_histograms(encoding, bytes, n, &mut out).unwrap();
                     samples.extend(out.into_iter().map(|point| (point.t, Value::Histogram(point))));
                 }
+            }
+            if mixed {
+                // Floats and histograms are each in order.
+                samples.sort_by_key(|(t, _)| *t);
             }
             assert!(samples.is_sorted_by(|a, b| a.0 < b.0), "{}: not in order", series.labels);
             assert!(found.insert(series.labels, samples).is_none(), "a series came twice");
