@@ -5,18 +5,20 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chunk::HistogramPoint;
+use exposition::Registry;
 use model::histogram::{
     CUSTOM_BUCKETS, CounterReset, FloatHistogram, HistogramValue, IntegerHistogram, Span,
 };
 use model::{Labels, MatchOp, Matcher};
 use storage::{
     Affinity, Append, Batch, BatchExemplar, BatchHistogram, BatchMetadata, BatchSample, Metadata, Outcome,
-    QueryContext, Rejection,
+    QueryContext, Rejection, Select,
 };
 use support::{Value, copy_dir, everything_with_histograms, labels, named, open_with, write};
-use tsdb::{FloatEncoding, Head, HeadOptions};
+use tsdb::{Db, DbOptions, FloatEncoding, Head, HeadOptions};
 
 const START: i64 = 1_700_000_000_000;
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
@@ -70,7 +72,7 @@ fn append_histograms(head: &Head, samples: &[(Labels, i64, i64, HistogramValue)]
 }
 
 /// Everything as text: what is known about resets depends on where chunks begin.
-fn text(head: &Head) -> BTreeMap<String, Vec<String>> {
+fn text(head: &impl Select) -> BTreeMap<String, Vec<String>> {
     let line = |(t, value): (i64, Value)| match &value {
         Value::Histogram(point) if point.value.sum().to_bits() == STALE.to_bits() => {
             format!("{t} stale {}", matches!(point.value, HistogramValue::Integer(_)))
@@ -462,4 +464,33 @@ fn what_is_left_of_histograms_stays_exact() {
         assert_eq!(point.start_time, START - 5);
         assert_eq!(point.value.to_float().to_string(), integer(n).to_float().to_string());
     }
+}
+
+#[test]
+fn what_was_deleted_in_the_head_does_not_come_back_with_a_block() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = HeadOptions {
+        chunk_range: Duration::from_secs(60),
+        start_times: true,
+        histogram_start_times: true,
+        ..HeadOptions::default()
+    };
+    let options = DbOptions { head, ..DbOptions::default() };
+    let db = Db::open(dir.path(), options.clone(), &Registry::new()).unwrap();
+    let begin = START - START % 60_000;
+    for round in 0..150 {
+        let t = begin + round * 1000;
+        write(db.head(), &[(named("f", 1), t, round as f64)]);
+        append_histograms(db.head(), &[(named("h", 1), t, begin - 7, integer(round as u64))]);
+    }
+    db.delete(&[Matcher::new(MatchOp::Equal, "i", "1").unwrap()], begin + 20_000, begin + 40_000).unwrap();
+    let want = text(&**db.head());
+    assert_eq!(want[&named("h", 1).to_string()].len(), 150 - 21);
+    assert_eq!(text(&db), want);
+    db.upkeep(begin + 150_000, true).unwrap();
+    assert_eq!(db.blocks().current().len(), 1);
+    assert!(db.blocks().current()[0].tombstones().is_empty());
+    assert_eq!(text(&db), want);
+    drop(db);
+    assert_eq!(text(&Db::open(dir.path(), options, &Registry::new()).unwrap()), want);
 }
