@@ -483,7 +483,8 @@ fn what_was_deleted_in_the_head_does_not_come_back_with_a_block() {
         write(db.head(), &[(named("f", 1), t, round as f64)]);
         append_histograms(db.head(), &[(named("h", 1), t, begin - 7, integer(round as u64))]);
     }
-    db.delete(&[Matcher::new(MatchOp::Equal, "i", "1").unwrap()], begin + 20_000, begin + 40_000).unwrap();
+    assert_eq!(delete(db.head(), "f", begin + 20_000, begin + 40_000), 1);
+    assert_eq!(delete(db.head(), "h", begin + 20_000, begin + 40_000), 1);
     let want = text(&**db.head());
     assert_eq!(want[&named("h", 1).to_string()].len(), 150 - 21);
     assert_eq!(text(&db), want);

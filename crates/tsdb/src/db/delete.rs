@@ -4,10 +4,8 @@ use std::time::Instant;
 
 use block::Ulid;
 use model::Matcher;
-use storage::QueryContext;
 
 use super::{Db, DbError};
-use crate::head::DeleteError;
 
 impl Db {
     /// Deletes the samples between two times (both inclusive, in milliseconds) of the series that match all of these.
@@ -17,12 +15,6 @@ impl Db {
     /// When files cannot be read or written; some of it may be deleted then.
     pub fn delete(&self, matchers: &[Matcher], min_time: i64, max_time: i64) -> Result<(), DbError> {
         let _turn = self.turn.lock();
-        let everything = QueryContext::unlimited();
-        let deleted = self.head.delete(&everything, matchers, min_time, max_time);
-        deleted.map_err(|error| match error {
-            DeleteError::Select(error) => DbError::Select(error),
-            DeleteError::Log(error) => DbError::io(&self.dir, error),
-        })?;
         self.blocks.delete(matchers, min_time, max_time)?;
         Ok(())
     }

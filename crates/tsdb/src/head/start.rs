@@ -247,12 +247,13 @@ impl Head {
 
     /// Exemplars need their series' labels, so they wait until the series are there.
     fn store_exemplars(&self, replayed: VecDeque<(u64, Exemplar)>) {
+        let mut exemplars = self.exemplars.write();
         for (reference, exemplar) in replayed {
             let current = self.aliases.read().get(&reference).copied().unwrap_or(reference);
             let data = self.shards[self.refs.shard_of(current)].data.read();
             if let Some(slot) = self.refs.id_of(current).and_then(|id| data.slot_of(id)) {
                 // What is refused was refused when it came, too.
-                let _ = self.exemplars.write().add(current, || data.labels(slot), exemplar, false);
+                let _ = exemplars.add(current, || data.labels(slot), exemplar, false);
             }
         }
     }
