@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use block::{Block, Meta, is_ulid};
+use block::{Block, BlockError, Meta, is_ulid};
 use exposition::Registry;
 
 use crate::tool::Failure;
@@ -75,7 +75,10 @@ pub(super) fn block(dir: &Path, name: Option<&str>) -> Result<Block, Failure> {
 }
 
 fn open(path: &Path) -> Result<Block, String> {
-    Block::open(path, &block::Metrics::register(&Registry::new())).map_err(|e| e.to_string())
+    Block::open(path, &block::Metrics::register(&Registry::new())).map_err(|e| match e {
+        BlockError::Io { path, source } => in_gos_words("open", &path, &source),
+        e => e.to_string(),
+    })
 }
 
 /// The first ten characters of a ULID are its time.

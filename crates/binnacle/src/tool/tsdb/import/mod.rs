@@ -8,7 +8,7 @@
 mod input;
 mod ranges;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -116,69 +116,84 @@ fn block_length(most: i64) -> i64 {
 /// The series that were met, by number.
 struct SeriesNames<'a> {
     added: &'a [(String, String)],
-    /// By what stands on the line and the type that it was told, which may change how bounds are written.
-    known: HashMap<(MetricKind, Box<[u8]>), u32>,
+    /// By the type that was told, which may change how bounds are written, and by what stands on the line.
+    known: HashMap<MetricKind, HashMap<Box<[u8]>, u32>>,
     numbers: HashMap<Labels, u32>,
     sets: Vec<Labels>,
     /// Neighbouring lines are often of one series.
-    last: Option<(MetricKind, Box<[u8]>, u32)>,
+    last: (MetricKind, Vec<u8>),
+    last_number: Option<u32>,
 }
 
 impl<'a> SeriesNames<'a> {
     fn new(added: &'a [(String, String)]) -> Self {
-        SeriesNames { added, known: HashMap::new(), numbers: HashMap::new(), sets: Vec::new(), last: None }
+        SeriesNames {
+            added,
+            known: HashMap::new(),
+            numbers: HashMap::new(),
+            sets: Vec::new(),
+            last: (MetricKind::Untyped, Vec::new()),
+            last_number: None,
+        }
     }
 
     fn number(&mut self, series: &[u8], kind: MetricKind) -> Result<u32, String> {
-        if let Some((last_kind, last, number)) = &self.last
-            && (*last_kind, &**last) == (kind, series)
-        {
-            return Ok(*number);
+        if let Some(number) = self.last_number.filter(|_| self.last.0 == kind && self.last.1 == series) {
+            return Ok(number);
         }
-        let key = (kind, Box::from(series));
-        let number = match self.known.get(&key) {
+        let number = match self.known.get(&kind).and_then(|known| known.get(series)) {
             Some(&number) => number,
-            None => {
-                let read = labels_of(PageFormat::OpenMetrics, series, kind).map_err(|e| e.to_string())?;
-                let mut builder = LabelsBuilder::new(&read);
-                for (name, value) in self.added {
-                    builder.set(name, value);
-                }
-                let labels = builder.build();
-                if labels.is_empty() {
-                    return Err("empty labelset: invalid sample".to_owned());
-                }
-                let next = u32::try_from(self.sets.len()).map_err(|_| "more than 4294967295 series")?;
-                let sets = &mut self.sets;
-                let number = *self.numbers.entry(labels).or_insert_with_key(|labels| {
-                    sets.push(labels.clone());
-                    next
-                });
-                self.known.insert(key.clone(), number);
-                number
-            }
+            None => self.read(series, kind)?,
         };
-        self.last = Some((key.0, key.1, number));
+        self.last.0 = kind;
+        self.last.1.clear();
+        self.last.1.extend_from_slice(series);
+        self.last_number = Some(number);
+        Ok(number)
+    }
+
+    fn read(&mut self, series: &[u8], kind: MetricKind) -> Result<u32, String> {
+        let mut labels = labels_of(PageFormat::OpenMetrics, series, kind).map_err(|e| e.to_string())?;
+        if !self.added.is_empty() {
+            let mut builder = LabelsBuilder::new(&labels);
+            for (name, value) in self.added {
+                builder.set(name, value);
+            }
+            labels = builder.build();
+        }
+        if labels.is_empty() {
+            return Err("empty labelset: invalid sample".to_owned());
+        }
+        let next = u32::try_from(self.sets.len()).map_err(|_| "more than 4294967295 series")?;
+        let sets = &mut self.sets;
+        let number = *self.numbers.entry(labels).or_insert_with_key(|labels| {
+            sets.push(labels.clone());
+            next
+        });
+        self.known.entry(kind).or_default().insert(series.into(), number);
         Ok(number)
     }
 }
 
 fn write_block(target: &Path, sets: &[Labels], range: &Range) -> Result<Block, block::BlockError> {
-    let mut series: Vec<_> =
-        range.series().filter_map(|(number, chunks)| Some((sets.get(number as usize)?, chunks))).collect();
-    series.sort_unstable_by(|a, b| a.0.cmp(b.0));
-    let mut symbols: Vec<&str> =
-        series.iter().flat_map(|(labels, _)| labels.iter().flat_map(|(name, value)| [name, value])).collect();
+    let labels_of = |number: u32| sets.get(number as usize).cloned().unwrap_or_default();
+    let mut series: Vec<(Labels, u32)> = range.series().map(|number| (labels_of(number), number)).collect();
+    // Exported series are in order already, which a stable sort is quick to see.
+    series.sort_by(|a, b| a.0.cmp(&b.0));
     // Prometheus' head has the empty text among its symbols.
-    symbols.push("");
+    let mut symbols = HashSet::from([""]);
+    for (labels, _) in &series {
+        symbols.extend(labels.iter().flat_map(|(name, value)| [name, value]));
+    }
+    let mut symbols: Vec<&str> = symbols.into_iter().collect();
     symbols.sort_unstable();
-    symbols.dedup();
     let now = crate::runtime::now_millis();
     let ulid = Ulid::generate(now);
     let mut writer = BlockWriter::create(target, ulid, &WriteOptions::default(), symbols.into_iter())?;
     let (mut min_time, mut max_time) = (i64::MAX, i64::MIN);
-    for (labels, chunks) in series {
-        let chunks: Vec<NewChunk<'_>> = chunks
+    for (labels, number) in &series {
+        let chunks: Vec<NewChunk<'_>> = range
+            .chunks(*number)
             .map(|chunk| NewChunk {
                 encoding: Encoding::Xor,
                 min_time: chunk.min_time,

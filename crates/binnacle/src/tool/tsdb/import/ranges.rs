@@ -32,7 +32,7 @@ pub(super) struct Ranges {
 /// The samples of one block to be.
 #[derive(Default)]
 pub(super) struct Range {
-    series: HashMap<u32, OneSeries>,
+    series: HashMap<u32, Box<OneSeries>>,
     /// Samples that were taken or passed over.
     seen: u64,
     used: usize,
@@ -111,7 +111,7 @@ impl Range {
         let mut added = 0;
         let series = self.series.entry(number).or_insert_with(|| {
             added += SERIES_MEMORY;
-            OneSeries::new(batch)
+            Box::new(OneSeries::new(batch))
         });
         match series.add(t, v, batch, chunk_range) {
             Ok(bytes) => self.used += bytes + added,
@@ -119,9 +119,16 @@ impl Range {
         }
     }
 
-    /// Number and chunks of each series.
-    pub(super) fn series(&self) -> impl Iterator<Item = (u32, impl Iterator<Item = Chunk<'_>>)> {
-        self.series.iter().map(|(number, series)| (*number, series.chunks()))
+    /// The numbers of its series, in order.
+    pub(super) fn series(&self) -> impl Iterator<Item = u32> {
+        let mut numbers: Vec<u32> = self.series.keys().copied().collect();
+        numbers.sort_unstable();
+        numbers.into_iter()
+    }
+
+    /// The chunks of a series.
+    pub(super) fn chunks(&self, series: u32) -> impl Iterator<Item = Chunk<'_>> {
+        self.series.get(&series).into_iter().flat_map(|series| series.chunks())
     }
 }
 
@@ -225,9 +232,10 @@ mod tests {
     fn samples(ranges: &Ranges) -> Vec<(i64, u32, usize)> {
         let mut all = Vec::new();
         for (begin, range) in &ranges.gathered {
-            for (number, chunks) in range.series() {
+            for number in range.series() {
                 let samples =
-                    chunks.map(|c| chunk::sample_count(chunk::Encoding::Xor, c.bytes) as usize).sum();
+                    range.chunks(number).map(|c| chunk::sample_count(chunk::Encoding::Xor, c.bytes));
+                let samples = samples.map(usize::from).sum();
                 all.push((*begin, number, samples));
             }
         }
