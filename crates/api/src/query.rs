@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, StatusCode, header};
+use model::Matcher;
 use promql::ast::Expr;
 use promql::{Engine, MatrixSeries, Overrides, QueryError, QueryResult, QueryStats, Value, VectorSample};
 use storage::QueryContext;
@@ -437,24 +438,56 @@ pub(crate) async fn exemplars(api: Arc<Api>, request: Request) -> Answer {
     }
     let expr = promql::parse(request.params.get("query"), &api.engine.options().parse)
         .map_err(|e| ApiError::bad_data(e.to_string()))?;
-    if !selects(&expr) {
+    let mut selectors = Vec::new();
+    collect_selectors(&expr, &mut selectors);
+    if selectors.is_empty() {
         return Ok(Reply::empty(StatusCode::NO_CONTENT));
     }
-    // The head keeps no exemplars yet: an empty answer is the true one for every selector.
-    Ok(success("[]", &[], &[]))
+    let found = tokio::task::spawn_blocking(move || api.db.head().exemplars(&selectors, start, end))
+        .await
+        .map_err(|e| ApiError::new(ErrorKind::Internal, e.to_string()))?;
+    let mut out = String::from("[");
+    for of_series in found {
+        json::comma(&mut out);
+        out.push('{');
+        json::key(&mut out, "seriesLabels");
+        json::labels(&mut out, &of_series.labels);
+        json::key(&mut out, "exemplars");
+        out.push('[');
+        for exemplar in of_series.exemplars {
+            json::comma(&mut out);
+            out.push('{');
+            json::key(&mut out, "labels");
+            json::labels(&mut out, &exemplar.labels);
+            json::field(&mut out, "value", &model::number::format_f(exemplar.v));
+            json::key(&mut out, "timestamp");
+            json::timestamp(&mut out, exemplar.t);
+            out.push('}');
+        }
+        out.push_str("]}");
+    }
+    out.push(']');
+    Ok(success(&out, &[], &[]))
 }
 
-/// Whether a selector is anywhere in the expression.
-fn selects(expr: &Expr) -> bool {
+/// The matchers of each selector that is anywhere in the expression.
+fn collect_selectors(expr: &Expr, out: &mut Vec<Vec<Matcher>>) {
     match expr {
-        Expr::Number(_) | Expr::String(_) => false,
-        Expr::Vector(_) | Expr::Matrix(_) => true,
-        Expr::Subquery(e) => selects(&e.expr),
-        Expr::Aggregate(e) => selects(&e.expr) || e.param.as_deref().is_some_and(selects),
-        Expr::Binary(e) => selects(&e.left) || selects(&e.right),
-        Expr::Call(e) => e.args.iter().any(selects),
-        Expr::Unary(e) => selects(&e.expr),
-        Expr::Paren(e) => selects(&e.expr),
+        Expr::Number(_) | Expr::String(_) => {}
+        Expr::Vector(e) => out.push(e.matchers.clone()),
+        Expr::Matrix(e) => out.push(e.selector.matchers.clone()),
+        Expr::Subquery(e) => collect_selectors(&e.expr, out),
+        Expr::Aggregate(e) => {
+            collect_selectors(&e.expr, out);
+            e.param.iter().for_each(|param| collect_selectors(param, out));
+        }
+        Expr::Binary(e) => {
+            collect_selectors(&e.left, out);
+            collect_selectors(&e.right, out);
+        }
+        Expr::Call(e) => e.args.iter().for_each(|arg| collect_selectors(arg, out)),
+        Expr::Unary(e) => collect_selectors(&e.expr, out),
+        Expr::Paren(e) => collect_selectors(&e.expr, out),
     }
 }
 

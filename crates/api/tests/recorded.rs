@@ -164,3 +164,57 @@ impl Server {
         without
     }
 }
+
+/// The rows that delete, clean and snapshot, in their order and on a server of their own.
+#[test]
+fn the_admin_api_answers_as_recorded() {
+    let Some(shared) = shared() else { return };
+    let server = Server::start();
+    server.load(&floats(&shared.join("golden/promql/dataset.jsonl.gz")));
+    let rows = std::fs::read_to_string(shared.join("golden/api/requests.jsonl")).unwrap();
+    let rows = rows.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+    let mut count = 0;
+    for mut row in rows.filter(|row| ("a0376".."a0392").contains(&row["id"].as_str().unwrap())) {
+        if row["volatile"] == serde_json::json!(["data.name"]) {
+            let got: Value = serde_json::from_str(&server.request(&row).body).unwrap();
+            let name = got["data"]["name"].as_str().unwrap();
+            assert!(server.dir().join("snapshots").join(name).is_dir(), "{name}");
+            let (time, random) = name.split_once('-').unwrap();
+            assert!(time.len() == 16 && random.len() == 16, "{name}");
+            row["expect"]["json"]["data"]["name"] = name.into();
+            assert_eq!(got, row["expect"]["json"]);
+            count += 1;
+            continue;
+        }
+        assert_eq!(compare(&server, &row), None, "{}", row["id"]);
+        count += 1;
+    }
+    assert_eq!(count, 16);
+}
+
+#[test]
+fn exemplars_are_answered_as_recorded() {
+    let Some(shared) = shared() else { return };
+    let server = Server::start();
+    let rows = std::fs::read_to_string(shared.join("golden/api/requests.jsonl")).unwrap();
+    let rows: Vec<Value> = rows
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap())
+        .filter(|row| row["path"] == "/api/v1/query_exemplars" && row["server"] == "past")
+        .collect();
+    // The first row has all that there are.
+    for series in rows[0]["expect"]["json"]["data"].as_array().unwrap() {
+        let labels: BTreeMap<String, String> =
+            serde_json::from_value(series["seriesLabels"].clone()).unwrap();
+        for exemplar in series["exemplars"].as_array().unwrap() {
+            let own: BTreeMap<String, String> = serde_json::from_value(exemplar["labels"].clone()).unwrap();
+            let t = (exemplar["timestamp"].as_f64().unwrap() * 1000.0) as i64;
+            let v = exemplar["value"].as_str().unwrap().parse().unwrap();
+            server.append_exemplar(&Labels::from_pairs(&labels), &Labels::from_pairs(&own), t, v);
+        }
+    }
+    for row in &rows {
+        assert_eq!(compare(&server, row), None, "{} {}", row["id"], row["params"]);
+    }
+    assert!(rows.len() > 5);
+}

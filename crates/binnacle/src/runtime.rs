@@ -108,7 +108,7 @@ impl Runtime {
         let scraped = jobs.iter().map(|job| job.scrape.clone()).collect();
         self.scrape.apply(scraped)?;
         self.discovery.apply(jobs.into_iter().map(|job| (job.scrape.name, job.providers)));
-        storage::apply(&self.db, &config);
+        storage::apply(&self.db, &self.options.storage, &config);
         *self.storage_retention.lock() = storage::shown_retention(&config.retention());
         *running = config.effective_yaml();
         let now = now_millis();

@@ -3,8 +3,12 @@
 use config::{Bytes, Config, Millis, Retention};
 use model::number::format_g;
 use model::{duration, size};
+use tsdb::FloatEncoding;
 
 use crate::storage_flags::StorageOptions;
+
+/// Exemplars that are kept where the file does not say.
+const DEFAULT_EXEMPLARS: usize = 100_000;
 
 /// What the flags say about how long and how much is kept, as the configuration has it.
 pub(crate) fn flagged_retention(options: &StorageOptions) -> Retention {
@@ -14,12 +18,38 @@ pub(crate) fn flagged_retention(options: &StorageOptions) -> Retention {
     Retention { time: Millis(millis), size: Bytes(bytes), ..Retention::default() }
 }
 
+/// What of the configuration must be known before the storage is opened.
+pub(crate) fn complete(options: &mut StorageOptions, config: &Config) {
+    let tsdb = config.document().storage.tsdb.clone().unwrap_or_default();
+    let head = &mut options.db.head;
+    head.out_of_order_window = tsdb.out_of_order_time_window.into();
+    head.float_encoding = float_encoding(options.xor2, &tsdb.chunk_encoding.floats);
+    head.max_exemplars = max_exemplars(config);
+}
+
+/// What the file says goes before the feature flag.
+fn float_encoding(xor2: bool, floats: &str) -> FloatEncoding {
+    match floats {
+        "xor2" => FloatEncoding::Xor2,
+        "" if xor2 => FloatEncoding::Xor2,
+        _ => FloatEncoding::Xor,
+    }
+}
+
+fn max_exemplars(config: &Config) -> usize {
+    let exemplars = &config.document().storage.exemplars;
+    exemplars.as_ref().map_or(DEFAULT_EXEMPLARS, |e| usize::try_from(e.max_exemplars).unwrap_or(0))
+}
+
 /// Puts the section `storage` in force.
-pub(crate) fn apply(db: &tsdb::Db, config: &Config) {
+pub(crate) fn apply(db: &tsdb::Db, options: &StorageOptions, config: &Config) {
     let tsdb = config.document().storage.tsdb.clone().unwrap_or_default();
     if let Err(error) = db.head().set_out_of_order_window(tsdb.out_of_order_time_window.into()) {
         tracing::error!(err = error.to_string(), "The out-of-order time window stays as it was");
     }
+    db.head().set_max_exemplars(max_exemplars(config));
+    db.head().set_float_encoding(float_encoding(options.xor2, &tsdb.chunk_encoding.floats));
+    db.set_stale_series_threshold(tsdb.stale_series_compaction_threshold);
     let retention = config.retention();
     let rules = retention
         .rules

@@ -116,6 +116,8 @@ enum WalCompression {
 pub(crate) struct StorageOptions {
     pub(crate) path: PathBuf,
     pub(crate) db: tsdb::DbOptions,
+    /// Whether chunks of floats are XOR2 where the file does not say.
+    pub(crate) xor2: bool,
 }
 
 impl StorageFlags {
@@ -145,7 +147,11 @@ impl StorageFlags {
             samples_per_chunk: self.samples_per_chunk,
             max_series: self.max_series,
             lock_file: !self.no_lockfile,
-            snapshot_on_shutdown: features.memory_snapshot_on_shutdown,
+            snapshot_on_shutdown: features.snapshot_on_shutdown,
+            exemplars: features.exemplar_storage,
+            metadata_wal_records: features.metadata_wal_records,
+            start_times: features.start_times,
+            histogram_start_times: features.histogram_start_times,
             ..defaults.head
         };
         let (time, bytes) = self.retention();
@@ -163,7 +169,7 @@ impl StorageFlags {
             upload_list: (!self.delay_compact_file.is_empty())
                 .then(|| self.delay_compact_file.clone().into()),
         };
-        Ok(StorageOptions { path: self.path.clone(), db })
+        Ok(StorageOptions { path: self.path.clone(), db, xor2: features.xor2 })
     }
 
     /// How long and how much is kept where the file does not say.

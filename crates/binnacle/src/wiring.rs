@@ -87,7 +87,7 @@ async fn serve(
         waiting.push(tokio::spawn(async move { api::serve_starting(listener, &prefix, opened).await }));
     }
 
-    let db = open_storage(options, &registry).await?;
+    let db = open_storage(options, &first, &registry).await?;
     // From here on requests wait the moment until they can be answered in full.
     opened.cancel();
     let mut listeners = Vec::new();
@@ -158,8 +158,14 @@ async fn serve(
     Ok(())
 }
 
-async fn open_storage(options: &Options, registry: &Registry) -> anyhow::Result<Arc<tsdb::Db>> {
-    let StorageOptions { path, db } = options.storage.clone();
+async fn open_storage(
+    options: &Options,
+    first: &Loaded,
+    registry: &Registry,
+) -> anyhow::Result<Arc<tsdb::Db>> {
+    let mut storage = options.storage.clone();
+    storage::complete(&mut storage, &first.config);
+    let StorageOptions { path, db, .. } = storage;
     let registry = registry.clone();
     let shown = path.display().to_string();
     let opened = tokio::task::spawn_blocking(move || tsdb::Db::open_replaying(&path, db, &registry)).await?;

@@ -125,14 +125,6 @@ impl Config {
         inside.note(global.rule_query_offset.0 != 0, "rule_query_offset");
         inside.note(global.scrape_native_histograms == Some(true), "scrape_native_histograms");
         inside.note(global.convert_classic_histograms_to_nhcb, "convert_classic_histograms_to_nhcb");
-
-        let mut inside = findings.inside(&[Step::Key("storage")], "storage.".into());
-        inside.note(document.storage.exemplars.is_some(), "exemplars");
-        if let Some(tsdb) = &document.storage.tsdb {
-            let at = [Step::Key("storage"), Step::Key("tsdb")];
-            let mut inside = findings.inside(&at, "storage.tsdb.".into());
-            inside.note(tsdb.chunk_encoding.floats == "xor2", "chunk_encoding");
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use exposition::registry::Registry;
 use model::{Labels, Regex};
 use serde_json::Value;
-use storage::{Affinity, Append as _, Batch, BatchSample, Outcome};
+use storage::{Affinity, Append as _, Batch, BatchExemplar, BatchSample, Outcome};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) struct Server {
@@ -17,7 +17,7 @@ pub(crate) struct Server {
     db: Arc<tsdb::Db>,
     stop: CancellationToken,
     _reactor: tokio::runtime::Runtime,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 pub(crate) struct Response {
@@ -57,7 +57,9 @@ impl Server {
         let reactor = tokio::runtime::Runtime::new().unwrap();
         let _inside = reactor.enter();
         let registry = Registry::new();
-        let db = Arc::new(tsdb::Db::open(dir.path(), tsdb::DbOptions::default(), &registry).unwrap());
+        let head = tsdb::HeadOptions { exemplars: true, ..Default::default() };
+        let options = tsdb::DbOptions { head, ..Default::default() };
+        let db = Arc::new(tsdb::Db::open(dir.path(), options, &registry).unwrap());
         let scrape = scrape::Manager::new(Default::default(), Arc::clone(&db) as _, &registry);
         let engine = promql::Engine::new(promql::EngineOptions {
             parse: promql::ParseOptions::all(),
@@ -92,7 +94,23 @@ impl Server {
         let stop = CancellationToken::new();
         reactor.spawn(api::serve(api, listener, stop.clone()));
         drop(_inside);
-        Server { address, db, stop, _reactor: reactor, _dir: dir }
+        Server { address, db, stop, _reactor: reactor, dir }
+    }
+
+    /// Where its data is.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    /// Stores an exemplar.
+    pub(crate) fn append_exemplar(&self, series: &Labels, labels: &Labels, t: i64, v: f64) {
+        let series = self.db.resolve(Affinity(1), series).unwrap().series;
+        let exemplar = BatchExemplar { series, labels: labels.clone(), t, v, timed: true };
+        let mut outcome = Outcome::default();
+        let sample = BatchSample { series, t, v };
+        let batch = Batch { samples: vec![sample], exemplars: vec![exemplar], ..Batch::default() };
+        self.db.append(&batch, &mut outcome).unwrap();
+        assert_eq!(outcome.appended_exemplars, 1);
     }
 
     /// Stores samples in order of time, as scrapes would bring them: the head refuses what is much older than its newest.

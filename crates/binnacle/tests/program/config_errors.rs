@@ -79,7 +79,7 @@ fn what_is_not_there_yet_is_refused_by_name() {
         "--storage.remote.flush-deadline=1m",
         "--rules.max-concurrent-evals=4",
         "--web.config.file=web.yml",
-        "--enable-feature=exemplar-storage",
+        "--enable-feature=search-api",
         "--agent",
     ] {
         let (status, log) = Site::server("global: {}\n").flag(flag).run_to_end();

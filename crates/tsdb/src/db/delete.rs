@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use block::Ulid;
 use model::Matcher;
+use storage::QueryContext;
 
 use super::{Db, DbError};
 
@@ -16,6 +17,7 @@ impl Db {
     pub fn delete(&self, matchers: &[Matcher], min_time: i64, max_time: i64) -> Result<(), DbError> {
         let _turn = self.turn.lock();
         self.blocks.delete(matchers, min_time, max_time)?;
+        self.head.delete(&QueryContext::unlimited(), matchers, min_time, max_time)?;
         Ok(())
     }
 

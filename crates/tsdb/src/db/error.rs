@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use block::BlockError;
 use storage::SelectError;
 
+use crate::head::DeleteError;
+
 /// Why a cut, a compaction, a deletion or a snapshot was not done, or not to its end. Nothing that was there is lost.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -23,6 +25,9 @@ pub enum DbError {
     /// The head could not be read.
     #[error("reading the head: {0}")]
     Select(#[from] SelectError),
+    /// Samples of the head could not be deleted.
+    #[error("deleting from the head: {0}")]
+    Delete(#[from] DeleteError),
     /// A block that was just written is not served: its directory, and why.
     #[error("the block {dir} cannot be read back: {why}")]
     Unreadable {

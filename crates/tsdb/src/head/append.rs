@@ -16,7 +16,7 @@ use crate::exemplars::{self, Exemplar};
 use crate::lookup::{Location, MAX_SLOTS};
 use crate::ooo::stage::{Installed, Staged};
 use crate::ooo::{Late, Limits, Value};
-use crate::series::Appended;
+use crate::series::{Appended, CutRules};
 use crate::shard::{Finder, ShardData};
 use crate::wal::record::{ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, push_metadata};
 use crate::wal::{Compression, Packed};
@@ -429,11 +429,12 @@ impl Head {
             guards[shard] = Some(self.shards[shard].data.write());
         }
         let mut done = Applied { cut: 0, min_time: i64::MAX, max_time: i64::MIN };
+        let rules = CutRules { floats: *self.floats.read(), ..self.rules };
         let refused_before = outcome.rejected.len();
         for &(i, slot) in &scratch.accepted {
             let sample = &batch.samples[i as usize];
             let Some(data) = &mut guards[self.refs.shard_of(sample.series.0)] else { continue };
-            let stored = data.append_float(slot, &self.rules, start_time(batch, i), sample.t, sample.v);
+            let stored = data.append_float(slot, &rules, start_time(batch, i), sample.t, sample.v);
             // Only samples of one series that follow each other in the same batch are refused here.
             match stored {
                 Ok(appended) => outcome.appended += done.note(appended, sample.t),
@@ -449,7 +450,7 @@ impl Head {
             let Some(data) = &mut guards[self.refs.shard_of(series.0)] else { continue };
             let start_time = if self.options.start_times { *start_time } else { 0 };
             let point = HistogramPoint { t: *t, start_time, value: value.clone() };
-            match data.append_histogram(slot, &self.rules, &point) {
+            match data.append_histogram(slot, &rules, &point) {
                 Ok(appended) => outcome.appended_histograms += done.note(appended, *t),
                 Err(reason) => outcome.rejected_histograms.push((i, reason)),
             }

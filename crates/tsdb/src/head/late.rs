@@ -11,7 +11,7 @@ use storage::AppendError;
 
 use super::maintain::millis;
 use super::start::failed;
-use super::{Head, NO_MAX, OpenError};
+use super::{FloatEncoding, Head, NO_MAX, OpenError};
 use crate::ooo::cut::Cut;
 use crate::ooo::replay::{Found, Replay, Replayed};
 use crate::ooo::stage::Staged;
@@ -23,11 +23,16 @@ use crate::wal::Packed;
 impl Head {
     /// How samples out of order are encoded.
     fn encodings(&self) -> Encodings {
-        let floats = match self.rules.floats {
+        let floats = match *self.floats.read() {
             FloatChunk::Xor => Encoding::Xor,
             FloatChunk::Xor2 | FloatChunk::Xor2WithStartTimes => Encoding::Xor2,
         };
         Encodings { floats, histogram_start_times: self.rules.histogram_start_times }
+    }
+
+    /// Changes how chunks of floats are encoded that are begun from now on. Those with start times are XOR2 all the same.
+    pub fn set_float_encoding(&self, encoding: FloatEncoding) {
+        *self.floats.write() = encoding.chunk(self.options.start_times);
     }
 
     /// Changes how much older than the newest sample of the head a sample may be, from the next batch on. Zero takes

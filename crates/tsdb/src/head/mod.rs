@@ -38,7 +38,7 @@ use crate::exemplars::Exemplars;
 use crate::lookup::Lookup;
 use crate::metrics::Metrics;
 use crate::ooo::OutOfOrder;
-use crate::series::CutRules;
+use crate::series::{CutRules, FloatChunk};
 use crate::shard::{RefMap, Shard};
 use crate::wal::{Compression, Wal};
 use append::Scratch;
@@ -100,6 +100,16 @@ pub enum FloatEncoding {
     Xor,
     /// Shorter where times jitter, and with a place for start times.
     Xor2,
+}
+
+impl FloatEncoding {
+    fn chunk(self, start_times: bool) -> FloatChunk {
+        match self {
+            _ if start_times => FloatChunk::Xor2WithStartTimes,
+            FloatEncoding::Xor => FloatChunk::Xor,
+            FloatEncoding::Xor2 => FloatChunk::Xor2,
+        }
+    }
 }
 
 impl Default for HeadOptions {
@@ -168,6 +178,8 @@ const NO_MIN: i64 = i64::MAX;
 pub struct Head {
     options: HeadOptions,
     rules: CutRules,
+    /// What `rules` say of floats, as it was changed since.
+    floats: RwLock<FloatChunk>,
     dir: PathBuf,
     wal_dir: PathBuf,
     shards: Box<[Shard]>,

@@ -18,7 +18,7 @@ use parking_lot::{Mutex, RwLock};
 use super::replay::Replay;
 use super::snapshot;
 use super::young::{self, Young};
-use super::{FloatEncoding, Head, HeadOptions, NO_MAX, NO_MIN, OpenError, index, maintain, random_seed};
+use super::{Head, HeadOptions, NO_MAX, NO_MIN, OpenError, index, maintain, random_seed};
 use crate::chunk_files::ChunkFiles;
 use crate::dir_lock::DirLock;
 use crate::epochs::Epochs;
@@ -26,7 +26,7 @@ use crate::exemplars::{Exemplar, Exemplars};
 use crate::lookup::{Lookup, MAX_SHARDS};
 use crate::metrics::Metrics;
 use crate::ooo::{self, OutOfOrder};
-use crate::series::{CutRules, FloatChunk};
+use crate::series::CutRules;
 use crate::shard::{RefMap, Shard, ShardData};
 use crate::wal::{Wal, repair, segments};
 
@@ -110,11 +110,7 @@ impl Head {
         let rules = CutRules {
             chunk_range: i64::try_from(options.chunk_range.as_millis()).unwrap_or(i64::MAX / 4).max(1),
             samples_per_chunk: options.samples_per_chunk.clamp(4, 240),
-            floats: match options.float_encoding {
-                _ if options.start_times => FloatChunk::Xor2WithStartTimes,
-                FloatEncoding::Xor => FloatChunk::Xor,
-                FloatEncoding::Xor2 => FloatChunk::Xor2,
-            },
+            floats: options.float_encoding.chunk(options.start_times),
             histogram_start_times: options.histogram_start_times,
         };
         metrics.retention_seconds.set(options.retention.as_secs_f64());
@@ -126,6 +122,7 @@ impl Head {
         let exemplars = Exemplars::new(max_exemplars, window, metrics.clone());
         let empty = |i| Shard { order: Mutex::new(()), data: RwLock::new(ShardData::new(i, seed)) };
         Ok(Head {
+            floats: RwLock::new(rules.floats),
             rules,
             dir: dir.to_path_buf(),
             wal_dir,
