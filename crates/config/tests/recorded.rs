@@ -181,8 +181,6 @@ fn what_has_no_effect_yet_is_named_with_its_place() {
 rule_files: [a.yml]
 remote_write:
 - url: http://x
-storage:
-  tsdb: {out_of_order_time_window: 5m}
 scrape_configs:
 - job_name: j
   kubernetes_sd_configs: [{role: pod}]
@@ -193,11 +191,10 @@ scrape_configs:
     let want = "\
 rule_files (line 2) is not supported yet
 remote_write (line 4) is not supported yet
-storage.tsdb.out_of_order_time_window (line 6) is not supported yet
-job j: proxy_from_environment (line 10) is not supported yet
-job j: kubernetes_sd_configs (line 9) is not supported yet";
+job j: proxy_from_environment (line 8) is not supported yet
+job j: kubernetes_sd_configs (line 7) is not supported yet";
     assert_eq!(unsupported.to_string(), want);
-    assert!(unsupported.report("p.yml").contains("p.yml:9:"));
+    assert!(unsupported.report("p.yml").contains("p.yml:7:"));
 }
 
 #[test]
