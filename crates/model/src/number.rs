@@ -78,8 +78,8 @@ pub fn write_api_value(out: &mut Vec<u8>, v: f64) {
         let mut buffer = zmij::Buffer::new();
         if let Some((mantissa, exponent)) = buffer.format_finite(v).split_once('e') {
             out.extend_from_slice(mantissa.strip_suffix(".0").unwrap_or(mantissa).as_bytes());
-            let (sign, digits) = exponent.strip_prefix('-').map_or((b'+', exponent), |digits| (b'-', digits));
-            out.extend_from_slice(&[b'e', sign]);
+            let digits = exponent.trim_start_matches(['-', '+']);
+            out.extend_from_slice(if exponent.starts_with('-') { b"e-" } else { b"e+" });
             out.extend_from_slice(if digits.len() < 2 { b"0" } else { b"" });
             return out.extend_from_slice(digits.as_bytes());
         }
