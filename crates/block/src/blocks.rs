@@ -171,13 +171,13 @@ impl Blocks {
         let mut outcome = Ok(());
         for block in old {
             let doomed = block.dir().with_extension("tmp-for-deletion");
-            if let Err(e) = std::fs::rename(block.dir(), &doomed) {
+            if let Err(e) = disk::rename(block.dir(), &doomed) {
                 outcome = Err(BlockError::io(block.dir(), e));
                 kept.push(block);
                 continue;
             }
             tracing::info!(ulid = block.meta().ulid, "Deleting a block that is past its retention");
-            if let Err(e) = std::fs::remove_dir_all(&doomed) {
+            if let Err(e) = disk::remove_dir_all(&doomed) {
                 outcome = Err(BlockError::io(&doomed, e));
             }
         }

@@ -1,7 +1,6 @@
 //! Files and directories that survive a loss of power once a call has returned.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use crate::BlockError;
@@ -11,14 +10,11 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<(), BlockError
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = Path::new(&temporary);
-    let written = File::create(temporary).and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_all()
-    });
-    let replaced = written.and_then(|()| std::fs::rename(temporary, path));
+    let written = disk::write_synced(temporary, content);
+    let replaced = written.and_then(|()| disk::rename(temporary, path));
     if let Err(e) = replaced {
         // What is left of it would be ignored, but takes space that may be scarce just now.
-        let _ = std::fs::remove_file(temporary);
+        let _ = disk::remove_file(temporary);
         return Err(BlockError::io(path, e));
     }
     sync_dir(path.parent().unwrap_or(Path::new(".")))
@@ -27,12 +23,12 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<(), BlockError
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), BlockError> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    File::open(dir).and_then(|d| d.sync_all()).map_err(|e| BlockError::io(dir, e))
+    disk::sync_dir(dir).map_err(|e| BlockError::io(dir, e))
 }
 
 /// Removes a directory and what is in it; that it is not there is fine.
 pub(crate) fn remove_dir(dir: &Path) -> Result<(), BlockError> {
-    match std::fs::remove_dir_all(dir) {
+    match disk::remove_dir_all(dir) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(BlockError::io(dir, e)),
         _ => Ok(()),
     }

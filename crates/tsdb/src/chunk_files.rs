@@ -2,9 +2,8 @@
 //! drawn in README.md.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,7 +72,7 @@ pub(crate) struct ChunkFiles {
 }
 
 struct Current {
-    file: Option<File>,
+    file: Option<disk::File>,
     number: u32,
     len: u64,
     buf: Vec<u8>,
@@ -82,7 +81,7 @@ struct Current {
 impl ChunkFiles {
     /// Opens the directory, creating it if need be.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
+        disk::create_dir_all(dir)?;
         let mut files = BTreeMap::new();
         let mut number = 0;
         for (n, path) in list(dir)? {
@@ -153,14 +152,14 @@ impl ChunkFiles {
         self.finish(current)?;
         let number = current.number + 1;
         let path = self.dir.join(format!("{number:06}"));
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        let file = disk::File::create_new(&path)?;
         file.set_len(MAX_FILE)?;
         let mut header = [0; FILE_HEADER];
         header[..4].copy_from_slice(&MAGIC.to_be_bytes());
         header[4] = VERSION;
         file.write_all_at(&header, 0)?;
         sync_dir(&self.dir)?;
-        self.files.write().insert(number, Arc::new(MappedFile::open(&file)?));
+        self.files.write().insert(number, Arc::new(MappedFile::open(file.as_std())?));
         *current = Current {
             file: Some(file),
             number,
@@ -175,7 +174,7 @@ impl ChunkFiles {
         if let Some(file) = current.file.take() {
             file.set_len(current.len)?;
             file.sync_data()?;
-            self.files.write().insert(current.number, Arc::new(MappedFile::open(&file)?));
+            self.files.write().insert(current.number, Arc::new(MappedFile::open(file.as_std())?));
         }
         Ok(())
     }
@@ -206,12 +205,12 @@ impl ChunkFiles {
     /// Moves files to the directory `aside` beside this one. Nothing refers to them any more.
     pub(crate) fn set_aside(&self, numbers: std::ops::RangeInclusive<u32>, aside: &str) -> io::Result<()> {
         let aside = self.dir.with_file_name(aside);
-        fs::create_dir_all(&aside)?;
+        disk::create_dir_all(&aside)?;
         for (number, path) in list(&self.dir)? {
             if numbers.contains(&number) {
                 self.files.write().remove(&number);
                 let free = (0..).map(|i| aside.join(format!("{number:06}.{i}"))).find(|p| !p.exists());
-                fs::rename(path, free.ok_or_else(|| io::Error::other("no free name"))?)?;
+                disk::rename(&path, &free.ok_or_else(|| io::Error::other("no free name"))?)?;
             }
         }
         sync_dir(&self.dir)
@@ -226,7 +225,7 @@ impl ChunkFiles {
         for (number, path) in list(&self.dir)? {
             if number < first && number < writing {
                 self.files.write().remove(&number);
-                fs::remove_file(path)?;
+                disk::remove_file(&path)?;
             }
         }
         Ok(())

@@ -98,7 +98,7 @@ impl BlockWriter {
         remove_dir(&dir)?;
         let chunks = dir.join("chunks");
         let temporary = Temporary { dir, keep: false };
-        std::fs::create_dir_all(&chunks).map_err(|e| BlockError::io(&chunks, e))?;
+        disk::create_dir_all(&chunks).map_err(|e| BlockError::io(&chunks, e))?;
         Ok(BlockWriter {
             index: IndexWriter::create(&temporary.dir.join("index"), symbols, options.postings_memory)?,
             segments: SegmentWriter::new(chunks, options.segment_size),
@@ -163,7 +163,7 @@ impl BlockWriter {
         Tombstones::default().write(dir)?;
         sync_dir(dir)?;
         remove_dir(&self.target)?;
-        std::fs::rename(dir, &self.target).map_err(|e| BlockError::io(&self.target, e))?;
+        disk::rename(dir, &self.target).map_err(|e| BlockError::io(&self.target, e))?;
         self.temporary.keep = true;
         sync_dir(self.target.parent().unwrap_or(Path::new(".")))?;
         Ok(meta)

@@ -1,8 +1,6 @@
 //! A file that is written from front to back.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crc_fast::{CrcAlgorithm, Digest};
@@ -14,14 +12,14 @@ const BUFFER: usize = 1 << 20;
 /// Counts what it writes and, where asked to, sums it up.
 pub(super) struct Output {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: BufWriter<disk::File>,
     at: u64,
     sum: Option<Digest>,
 }
 
 impl Output {
     pub(super) fn create(path: &Path) -> Result<Self, BlockError> {
-        let file = File::create(path).map_err(|e| BlockError::io(path, e))?;
+        let file = disk::File::create(path).map_err(|e| BlockError::io(path, e))?;
         Ok(Output { path: path.to_owned(), file: BufWriter::with_capacity(BUFFER, file), at: 0, sum: None })
     }
 

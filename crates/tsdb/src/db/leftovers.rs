@@ -20,7 +20,7 @@ pub(super) fn remove_leftovers(dir: &Path) -> io::Result<()> {
             continue;
         }
         let shown = path.display().to_string();
-        match std::fs::remove_dir_all(&path) {
+        match disk::remove_dir_all(&path) {
             Ok(()) => tracing::info!(dir = shown, "Found and deleted tmp block dir"),
             Err(e) => tracing::error!(dir = shown, err = e.to_string(), "failed to delete tmp block dir"),
         }
@@ -39,10 +39,10 @@ fn is_leftover(path: &Path) -> bool {
 pub(super) fn delete_block(dir: &Path) -> io::Result<()> {
     let doomed = dir.with_extension(DELETION);
     if doomed.exists() {
-        std::fs::remove_dir_all(&doomed)?;
+        disk::remove_dir_all(&doomed)?;
     }
-    std::fs::rename(dir, &doomed)?;
-    std::fs::remove_dir_all(&doomed)
+    disk::rename(dir, &doomed)?;
+    disk::remove_dir_all(&doomed)
 }
 
 #[cfg(test)]

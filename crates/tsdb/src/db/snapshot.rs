@@ -42,10 +42,10 @@ impl Db {
     pub fn snapshot(&self, name: &str, skip_head: bool, now: i64) -> Result<PathBuf, DbError> {
         let _turn = self.turn.lock();
         let dir = self.dir.join("snapshots").join(name);
-        std::fs::create_dir_all(&dir).map_err(|e| DbError::io(&dir, e))?;
+        disk::create_dir_all(&dir).map_err(|e| DbError::io(&dir, e))?;
         let taken = self.snapshot_into(&dir, skip_head, now);
         if taken.is_err() {
-            let _ = std::fs::remove_dir_all(&dir);
+            let _ = disk::remove_dir_all(&dir);
         }
         taken.map(|()| dir)
     }
@@ -68,7 +68,7 @@ impl Db {
 /// Makes a second block of the same files. None of them is ever changed in place.
 fn link_block(from: &Path, to: &Path) -> Result<(), DbError> {
     let chunks = to.join("chunks");
-    std::fs::create_dir_all(&chunks).map_err(|e| DbError::io(&chunks, e))?;
+    disk::create_dir_all(&chunks).map_err(|e| DbError::io(&chunks, e))?;
     for name in ["meta.json", "index", "tombstones"] {
         link(&from.join(name), &to.join(name), name == "tombstones")?;
     }
@@ -81,7 +81,7 @@ fn link_block(from: &Path, to: &Path) -> Result<(), DbError> {
 }
 
 fn link(from: &Path, to: &Path, may_be_missing: bool) -> Result<(), DbError> {
-    match std::fs::hard_link(from, to) {
+    match disk::hard_link(from, to) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && may_be_missing => Ok(()),
         Err(e) => Err(DbError::io(from, e)),
         Ok(()) => Ok(()),

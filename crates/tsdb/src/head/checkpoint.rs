@@ -1,7 +1,7 @@
 //! Replacing old segments of the log by what is still needed of them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
 
@@ -31,9 +31,9 @@ impl Head {
         let dir = self.wal_dir.join(format!("checkpoint.{upto:08}"));
         let temporary = self.wal_dir.join(format!("checkpoint.{upto:08}.tmp"));
         if temporary.exists() {
-            fs::remove_dir_all(&temporary)?;
+            disk::remove_dir_all(&temporary)?;
         }
-        fs::create_dir_all(&temporary)?;
+        disk::create_dir_all(&temporary)?;
         let before = segments::checkpoints(&self.wal_dir)?;
         let covered = before.last().map(|(n, _)| *n);
         let old: Vec<_> = segments::list(&self.wal_dir)?
@@ -48,22 +48,22 @@ impl Head {
         let result = self.write_checkpoint(&temporary, &sources, upto, oldest).and_then(|()| {
             // What is left out of the log must be safe in the chunk files first.
             self.chunk_files.sync()?;
-            fs::rename(&temporary, &dir)?;
+            disk::rename(&temporary, &dir)?;
             segments::sync_dir(&self.wal_dir)
         });
         if result.is_err() {
             self.metrics.checkpoints_failed.inc();
-            let _ = fs::remove_dir_all(&temporary);
+            let _ = disk::remove_dir_all(&temporary);
             return result;
         }
         for (n, path) in segments::list(&self.wal_dir)? {
             if n <= upto {
-                fs::remove_file(path)?;
+                disk::remove_file(&path)?;
             }
         }
         for (_, path) in before {
             self.metrics.checkpoint_deletions.inc();
-            if let Err(error) = fs::remove_dir_all(&path) {
+            if let Err(error) = disk::remove_dir_all(&path) {
                 self.metrics.checkpoint_deletions_failed.inc();
                 tracing::warn!(%error, checkpoint = %path.display(), "an old checkpoint could not be deleted");
             }

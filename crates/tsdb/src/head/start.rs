@@ -66,7 +66,7 @@ impl Head {
     pub fn open_replaying(dir: &Path, options: HeadOptions, registry: &Registry) -> Result<Head, OpenError> {
         let opened = Instant::now();
         let metrics = Metrics::register(registry, options.wal_compression.name());
-        std::fs::create_dir_all(dir).map_err(failed(dir))?;
+        disk::create_dir_all(dir).map_err(failed(dir))?;
         let lock = if options.lock_file {
             let lock = DirLock::acquire(dir).map_err(failed(&dir.join("lock")))?;
             let lock = lock.ok_or_else(|| OpenError::InUse(dir.to_path_buf()))?;
@@ -80,7 +80,7 @@ impl Head {
             None
         };
         let wal_dir = dir.join("wal");
-        std::fs::create_dir_all(&wal_dir).map_err(failed(&wal_dir))?;
+        disk::create_dir_all(&wal_dir).map_err(failed(&wal_dir))?;
         repair::finish(&wal_dir).map_err(failed(&wal_dir))?;
         let chunks_dir = dir.join("chunks_head");
         let chunk_files = ChunkFiles::open(&chunks_dir).map_err(failed(&chunks_dir))?;

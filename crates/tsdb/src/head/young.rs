@@ -10,7 +10,7 @@
 //! cannot be in the log itself: where Prometheus meets a series under a second reference, it drops what it has read
 //! of it so far.)
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -95,7 +95,7 @@ impl Young {
         if let Some((_, log)) = self.log.get() {
             return Ok(log);
         }
-        fs::create_dir_all(&self.dir)?;
+        disk::create_dir_all(&self.dir)?;
         if let Some(parent) = self.dir.parent() {
             segments::sync_dir(parent)?;
         }
@@ -250,7 +250,7 @@ pub(super) fn left_over(data_dir: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Deletes all young logs: what was in them is in the log.
 pub(super) fn delete(data_dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(data_dir.join(DIR)) {
+    match disk::remove_dir_all(&data_dir.join(DIR)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

@@ -97,7 +97,7 @@ impl OutOfOrder {
         if !needed || self.log.get().is_some() {
             return Ok(());
         }
-        std::fs::create_dir_all(&self.dir)?;
+        disk::create_dir_all(&self.dir)?;
         let metrics = LogMetrics::register(
             &self.registry,
             "prometheus_tsdb_out_of_order_wbl_",

@@ -1,7 +1,7 @@
 //! Leaving a log that every reader accepts.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Write};
+use std::fs::{self, File};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::frame::{self, Damage, Segment};
@@ -13,10 +13,10 @@ pub(crate) fn finish(dir: &Path) -> io::Result<()> {
         let path = entry?.path();
         match path.extension().and_then(|e| e.to_str()) {
             Some("rewritten") if !path.with_extension("").exists() => {
-                fs::rename(&path, path.with_extension(""))?;
+                disk::rename(&path, &path.with_extension(""))?;
             }
-            Some("rewritten") => fs::remove_file(&path)?,
-            Some("tmp") if path.is_dir() => fs::remove_dir_all(&path)?,
+            Some("rewritten") => disk::remove_file(&path)?,
+            Some("tmp") if path.is_dir() => disk::remove_dir_all(&path)?,
             _ => {}
         }
     }
@@ -29,8 +29,8 @@ pub(crate) fn finish(dir: &Path) -> io::Result<()> {
 pub(crate) fn repair(path: &Path, last: bool, damage: &[Damage], good_end: u64) -> io::Result<()> {
     let torn = last && damage.iter().all(|d| d.offset >= good_end);
     if torn {
-        let file = OpenOptions::new().write(true).open(path)?;
-        let lost = file.metadata()?.len().saturating_sub(good_end);
+        let file = disk::File::open_existing(path)?;
+        let lost = file.as_std().metadata()?.len().saturating_sub(good_end);
         file.set_len(good_end)?;
         file.sync_all()?;
         tracing::warn!(
@@ -42,8 +42,8 @@ pub(crate) fn repair(path: &Path, last: bool, damage: &[Damage], good_end: u64) 
     let aside = set_aside_path(path)?;
     let rewritten = path.with_extension("rewritten");
     rewrite(path, &rewritten)?;
-    fs::rename(path, &aside)?;
-    fs::rename(&rewritten, path)?;
+    disk::rename(path, &aside)?;
+    disk::rename(&rewritten, path)?;
     if let Some(dir) = path.parent() {
         segments::sync_dir(dir)?;
     }
@@ -58,7 +58,7 @@ fn set_aside_path(segment: &Path) -> io::Result<PathBuf> {
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let log = segment.parent().unwrap_or(segment);
     let dir = log.with_file_name(format!("{}-damaged", name(log)));
-    fs::create_dir_all(&dir)?;
+    disk::create_dir_all(&dir)?;
     let name = name(segment);
     let free = (0..).map(|i| dir.join(format!("{name}.{i}"))).find(|p| !p.exists());
     free.ok_or_else(|| io::Error::other("no free name"))
@@ -77,7 +77,7 @@ pub(crate) fn describe(damage: &[Damage]) -> String {
 /// Copies the good records of a segment.
 fn rewrite(from: &Path, to: &Path) -> io::Result<()> {
     let mut segment = Segment::new(BufReader::with_capacity(1 << 20, File::open(from)?));
-    let mut file = File::create(to)?;
+    let file = disk::File::create(to)?;
     let (mut out, mut at, mut unpacked) = (Vec::new(), 0, Vec::new());
     while let Some((packed, compression)) = segment.next_packed()? {
         if compression.unpack(packed, &mut unpacked).is_err() || unpacked.is_empty() {
@@ -85,7 +85,7 @@ fn rewrite(from: &Path, to: &Path) -> io::Result<()> {
         }
         out.clear();
         frame::frame(&mut out, at, packed, compression);
-        file.write_all(&out)?;
+        file.append_all(&out)?;
         at += out.len() as u64;
     }
     file.sync_all()

@@ -55,5 +55,5 @@ pub(crate) fn total_size(dir: &Path) -> u64 {
 
 /// Makes the creation, removal or renaming of files in `dir` durable.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    fs::File::open(dir)?.sync_all()
+    disk::sync_dir(dir)
 }

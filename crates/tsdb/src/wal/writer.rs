@@ -1,7 +1,7 @@
 //! Writing the log.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use disk::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -216,7 +216,7 @@ impl Wal {
         if w.out.is_empty() {
             return Ok(());
         }
-        if let Err(error) = (&*w.file).write_all(&w.out) {
+        if let Err(error) = w.file.append_all(&w.out) {
             w.broken = w.file.set_len(w.len).is_err();
             w.out.clear();
             return Err(error);
@@ -235,7 +235,7 @@ impl Wal {
         let next = new_segment(&self.dir, w.segment + 1)?;
         let padding = (PAGE as u64 - w.len % PAGE as u64) % PAGE as u64;
         if !w.broken && padding > 0 {
-            (&*w.file).write_all(&vec![0; padding as usize])?;
+            w.file.append_all(&vec![0; padding as usize])?;
         }
         let ended = std::mem::replace(&mut w.file, Arc::new(next));
         w.segment += 1;
@@ -268,7 +268,7 @@ impl Wal {
         }
         let deleted = segments::list(&self.dir).and_then(|all| {
             let mut old = all.into_iter().filter(|(n, _)| *n <= upto && *n < current);
-            old.try_for_each(|(_, path)| std::fs::remove_file(path))
+            old.try_for_each(|(_, path)| disk::remove_file(&path))
         });
         if let (Err(_), Some(m)) = (&deleted, &self.metrics) {
             m.truncations_failed.inc();
@@ -299,7 +299,7 @@ impl Wal {
         let mut w = self.writer.lock();
         let padding = (PAGE as u64 - w.len % PAGE as u64) % PAGE as u64;
         if !w.broken && padding > 0 {
-            (&*w.file).write_all(&vec![0; padding as usize])?;
+            w.file.append_all(&vec![0; padding as usize])?;
             w.len += padding;
         }
         sync(&w.file, self.metrics.as_ref())
@@ -321,7 +321,7 @@ fn sync(file: &File, metrics: Option<&LogMetrics>) -> io::Result<()> {
 fn new_segment(dir: &Path, segment: u32) -> io::Result<File> {
     // Appending: after a failed write and `set_len` the next bytes go to the new end.
     let path = segments::path(dir, segment);
-    let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+    let file = disk::File::create_new_for_append(&path)?;
     segments::sync_dir(dir)?;
     Ok(file)
 }
