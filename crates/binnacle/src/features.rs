@@ -10,6 +10,7 @@ pub(crate) struct Features {
     pub(crate) binop_fill_modifiers: bool,
     pub(crate) delayed_name_removal: bool,
     pub(crate) per_step_stats: bool,
+    pub(crate) use_start_timestamps: bool,
     pub(crate) extra_scrape_metrics: bool,
     pub(crate) delayed_compaction: bool,
     pub(crate) memory_snapshot_on_shutdown: bool,
@@ -31,7 +32,7 @@ const NO_OPS: [&str; 5] = [
 ];
 
 /// Known to Prometheus, not yet here: refused, so that nobody believes they are on.
-const NOT_YET: [&str; 8] = [
+const NOT_YET: [&str; 7] = [
     "auto-reload-config",
     "created-timestamp-zero-ingestion",
     "old-ui",
@@ -39,7 +40,6 @@ const NOT_YET: [&str; 8] = [
     "otlp-native-delta-ingestion",
     "search-api",
     "st-synthesis",
-    "use-start-timestamps",
 ];
 
 impl Features {
@@ -61,6 +61,7 @@ impl Features {
                 "st-storage" => features.start_times = true,
                 "histograms-st-encoding" => features.histogram_start_times = true,
                 "xor2-encoding" => features.xor2 = true,
+                "use-start-timestamps" => features.use_start_timestamps = true,
                 "extra-scrape-metrics" => features.extra_scrape_metrics = true,
                 _ if NO_OPS.contains(&name) => {}
                 _ if NOT_YET.contains(&name) => {

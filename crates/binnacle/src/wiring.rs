@@ -212,6 +212,7 @@ fn build_api(
             ..Default::default()
         },
         delayed_name_removal: features.delayed_name_removal,
+        use_start_timestamps: features.use_start_timestamps,
         ..Default::default()
     }));
     let own = registry.clone();
