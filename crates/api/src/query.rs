@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, StatusCode, header};
 use model::Matcher;
 use promql::ast::Expr;
-use promql::{Engine, MatrixSeries, Overrides, QueryError, QueryResult, QueryStats, Value, VectorSample};
+use promql::{
+    Engine, MatrixSeries, Overrides, QueryError, QueryResult, QueryStats, StepStats, Value, VectorSample,
+};
 use storage::QueryContext;
 use tokio::sync::oneshot;
 
@@ -44,6 +46,8 @@ struct Job {
     overrides: Overrides,
     /// Whether the answer says what it cost.
     stats: bool,
+    /// And that of each step.
+    per_step: bool,
     coding: Option<Coding>,
 }
 
@@ -51,7 +55,8 @@ pub(crate) async fn instant(api: Arc<Api>, request: Request) -> Answer {
     let limit = request.params.limit("limit")?;
     let at = request.params.time_or("time", api.now())?;
     let timeout = timeout(&api, &request)?;
-    run(api, timeout, job(&request, Range::Instant(at), limit)?).await
+    let job = job(&api, &request, Range::Instant(at), limit)?;
+    run(api, timeout, job).await
 }
 
 pub(crate) async fn range(api: Arc<Api>, request: Request) -> Answer {
@@ -74,7 +79,8 @@ pub(crate) async fn range(api: Arc<Api>, request: Request) -> Answer {
     let timeout = timeout(&api, &request)?;
     // Steps are whole milliseconds; a shorter one counts as one.
     let step = (step / 1_000_000).max(1);
-    run(api, timeout, job(&request, Range::Steps { start, end, step }, limit)?).await
+    let job = job(&api, &request, Range::Steps { start, end, step }, limit)?;
+    run(api, timeout, job).await
 }
 
 fn timeout(api: &Api, request: &Request) -> Result<Duration, ApiError> {
@@ -87,7 +93,7 @@ fn timeout(api: &Api, request: &Request) -> Result<Duration, ApiError> {
     Ok(max.min(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))))
 }
 
-fn job(request: &Request, range: Range, limit: usize) -> Result<Job, ApiError> {
+fn job(api: &Api, request: &Request, range: Range, limit: usize) -> Result<Job, ApiError> {
     let lookback = request.params.get("lookback_delta");
     let mut overrides = Overrides::default();
     if !lookback.is_empty() {
@@ -97,8 +103,18 @@ fn job(request: &Request, range: Range, limit: usize) -> Result<Job, ApiError> {
         overrides.lookback_delta_ms = Some(nanos / 1_000_000).filter(|&ms| ms > 0);
     }
     let stats = !request.params.get("stats").is_empty();
+    let per_step = request.params.get("stats") == "all" && api.engine.options().per_step_stats;
+    overrides.count_samples = stats;
     let coding = Coding::accepted(request.header(header::ACCEPT_ENCODING));
-    Ok(Job { query: request.params.get("query").to_owned(), range, limit, overrides, stats, coding })
+    Ok(Job {
+        query: request.params.get("query").to_owned(),
+        range,
+        limit,
+        overrides,
+        stats,
+        per_step,
+        coding,
+    })
 }
 
 /// Asks a query to stop when the future that waits for it is dropped: the client has gone.
@@ -306,7 +322,7 @@ fn write_result(
     }
     if out.job.stats {
         json::key(&mut out.text, "stats");
-        write_stats(&mut out.text, &stats, queued, took);
+        write_stats(&mut out.text, &stats, out.job, queued, took);
     }
     out.text.push('}');
     finish(&mut out.text, &warnings, &infos);
@@ -387,7 +403,31 @@ fn rendered(shares: &[&[MatrixSeries]]) -> Vec<u8> {
     out
 }
 
-fn write_stats(out: &mut String, stats: &QueryStats, queued: Duration, took: Duration) {
+/// One number a step, with its time.
+fn write_steps(
+    out: &mut String,
+    name: &str,
+    range: Range,
+    steps: &[StepStats],
+    number: fn(&StepStats) -> u64,
+) {
+    let (start, step) = match range {
+        Range::Instant(at) => (at, 0),
+        Range::Steps { start, step, .. } => (start, step),
+    };
+    json::key(out, name);
+    out.push('[');
+    for (i, stats) in (0..).zip(steps) {
+        out.push_str(if i == 0 { "[" } else { ",[" });
+        json::timestamp(out, start + i * step);
+        out.push(',');
+        out.push_str(&number(stats).to_string());
+        out.push(']');
+    }
+    out.push(']');
+}
+
+fn write_stats(out: &mut String, stats: &QueryStats, job: &Job, queued: Duration, took: Duration) {
     let seconds = |d: Duration| model::number::format_f(d.as_secs_f64());
     out.push_str(r#"{"timings":{"#);
     json::raw_field(out, "evalTotalTime", seconds(took));
@@ -399,7 +439,14 @@ fn write_stats(out: &mut String, stats: &QueryStats, queued: Duration, took: Dur
     out.push('}');
     json::key(out, "samples");
     out.push('{');
+    if job.per_step {
+        write_steps(out, "totalQueryableSamplesPerStep", job.range, &stats.per_step, |s| s.queryable);
+    }
     json::raw_field(out, "totalQueryableSamples", stats.total_queryable_samples);
+    if job.per_step {
+        write_steps(out, "samplesReadPerStep", job.range, &stats.per_step, |s| s.read);
+    }
+    json::raw_field(out, "samplesRead", stats.samples_read);
     json::raw_field(out, "peakSamples", stats.peak_samples);
     out.push_str("}}");
 }

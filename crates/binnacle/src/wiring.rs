@@ -213,6 +213,7 @@ fn build_api(
         },
         delayed_name_removal: features.delayed_name_removal,
         use_start_timestamps: features.use_start_timestamps,
+        per_step_stats: features.per_step_stats,
         ..Default::default()
     }));
     let own = registry.clone();

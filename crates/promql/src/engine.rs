@@ -28,6 +28,8 @@ pub struct EngineOptions {
     pub delayed_name_removal: bool,
     /// Functions of counters look at when the counting of samples began.
     pub use_start_timestamps: bool,
+    /// Callers who ask what a query cost may be told step by step.
+    pub per_step_stats: bool,
 }
 
 impl Default for EngineOptions {
@@ -41,6 +43,7 @@ impl Default for EngineOptions {
             parse: ParseOptions::default(),
             delayed_name_removal: false,
             use_start_timestamps: false,
+            per_step_stats: false,
         }
     }
 }
@@ -50,6 +53,8 @@ impl Default for EngineOptions {
 pub struct Overrides {
     /// In milliseconds; not positive means the engine's.
     pub lookback_delta_ms: Option<i64>,
+    /// Whether to count what selectors look at step by step, which takes another pass over the samples.
+    pub count_samples: bool,
 }
 
 /// A query's value and what there is to say about it.
@@ -66,7 +71,7 @@ pub struct QueryResult {
 }
 
 /// What a query cost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QueryStats {
     /// Sum over steps of the samples that selectors looked at.
     pub total_queryable_samples: u64,
@@ -74,6 +79,20 @@ pub struct QueryStats {
     pub peak_samples: u64,
     /// Series read from the store.
     pub series: u64,
+    /// Samples that selectors looked at without those that they had looked at for the step before. Only where it was
+    /// asked for, as [`per_step`](Self::per_step).
+    pub samples_read: u64,
+    /// Of each step.
+    pub per_step: Vec<StepStats>,
+}
+
+/// What selectors looked at for one step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StepStats {
+    /// Samples; histograms weigh more.
+    pub queryable: u64,
+    /// Without those looked at for the step before.
+    pub read: u64,
 }
 
 /// Why a query has no value. `Display` is the text of the API's error.
@@ -225,8 +244,9 @@ impl Engine {
             overrides.lookback_delta_ms.filter(|&ms| ms > 0).unwrap_or(self.options.lookback_delta_ms);
         let plan = Planner::plan(expr, range, lookback, &self.options)?;
         let workers = Workers::new(self.options.threads, &self.busy);
-        let evaluator = Evaluator::new(store, ctx, &plan, &self.options, lookback, workers);
         let grid = Grid { start: range.start, end: range.end, step: range.step };
+        let counted = overrides.count_samples.then_some(grid);
+        let evaluator = Evaluator::new(store, ctx, &plan, &self.options, lookback, workers, counted);
         let value = evaluator.run(grid, range.instant)?;
         let (warnings, infos) = evaluator.annotations(query);
         Ok(QueryResult { value, warnings, infos, stats: evaluator.stats() })

@@ -14,7 +14,7 @@ mod printer;
 mod value;
 
 pub use ast_json::{ast_json, push_ast_json};
-pub use engine::{Engine, EngineOptions, Overrides, QueryError, QueryResult, QueryStats};
+pub use engine::{Engine, EngineOptions, Overrides, QueryError, QueryResult, QueryStats, StepStats};
 pub use error::{ParseError, ParseErrors};
 pub use lexer::ResetHint;
 pub use parser::{

@@ -132,3 +132,31 @@ fn statistics_count_what_selectors_looked_at() {
         .unwrap();
     assert_eq!((result.stats.total_queryable_samples, result.stats.series), (12, 3));
 }
+
+#[test]
+fn what_a_query_looked_at_is_counted_step_by_step() {
+    let store = store(2);
+    let engine = Engine::new(EngineOptions::default());
+    let overrides = Overrides { count_samples: true, ..Overrides::default() };
+    // Steps a minute apart; each step's samples, and those that the step before had not seen.
+    let cases = [
+        ("m_total", [(2, 2), (2, 2), (2, 2)]),
+        ("sum(rate(m_total[2m]))", [(16, 16), (16, 8), (16, 8)]),
+        ("m_total + m_total @ 600", [(4, 4), (4, 2), (4, 2)]),
+        ("max_over_time(m_total[3m:1m])", [(6, 6), (6, 2), (6, 2)]),
+        // What a subquery steps over is what counts; read is what was read for that.
+        ("max_over_time(rate(m_total[1m])[3m:1m])", [(6, 24), (6, 8), (6, 8)]),
+        ("m_total smoothed", [(0, 0), (0, 0), (0, 0)]),
+    ];
+    for (query, want) in cases {
+        let query = query.to_owned();
+        let options = promql::ParseOptions::all();
+        let engine = Engine::new(EngineOptions { parse: options, ..engine.options().clone() });
+        let ctx = QueryContext::unlimited();
+        let stats = engine.range(&store, &ctx, &query, 600_000, 720_000, 60_000, &overrides).unwrap().stats;
+        let got: Vec<(u64, u64)> = stats.per_step.iter().map(|s| (s.queryable, s.read)).collect();
+        assert_eq!(got, want, "{query}");
+        assert_eq!(stats.total_queryable_samples, want.iter().map(|w| w.0).sum::<u64>(), "{query}");
+        assert_eq!(stats.samples_read, want.iter().map(|w| w.1).sum::<u64>(), "{query}");
+    }
+}

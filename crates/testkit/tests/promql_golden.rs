@@ -40,7 +40,8 @@ fn ask(engine: &Engine, store: &dyn Select, row: &Json) -> Result<QueryResult, Q
     let ctx = QueryContext::unlimited();
     let query = row["query"].as_str().unwrap();
     let param = |name: &str| row["params"][name].as_str();
-    let overrides = Overrides { lookback_delta_ms: param("lookback_delta").map(step) };
+    let overrides =
+        Overrides { lookback_delta_ms: param("lookback_delta").map(step), ..Overrides::default() };
     if row["kind"] == "instant" {
         return engine.instant(store, &ctx, query, millis(param("time").unwrap()), &overrides);
     }

@@ -76,6 +76,15 @@ impl Accumulator {
         }
     }
 
+    /// Steps at which a sum or a mean has taken in floats.
+    fn floats(&self) -> Option<&Bitmap> {
+        match self {
+            Accumulator::Sum { sum, .. } => Some(&sum.present),
+            Accumulator::Mean { present, .. } => Some(present),
+            _ => None,
+        }
+    }
+
     /// Takes in the floats of a series, and what histograms count the same.
     fn add(&mut self, column: &Column) {
         match self {
@@ -275,12 +284,19 @@ impl HistogramAccumulator {
         HistogramAccumulator { means: vec![None; len], misfit: Bitmap::new(len), misfits: BTreeSet::new() }
     }
 
-    fn add(&mut self, average: bool, column: &Column, name: &str) {
+    /// Takes in the histograms of a series. Behind a float they only spoil the group: that they do not fit each
+    /// other either is not said then.
+    fn add(&mut self, average: bool, column: &Column, name: &str, floats: Option<&Bitmap>) {
         for (i, h) in column.histograms() {
             let Some(slot) = self.means.get_mut(i) else { continue };
             match slot {
                 _ if self.misfit.get(i) => {}
-                None => *slot = Some(HistogramMean::new(h)),
+                None => {
+                    *slot = Some(HistogramMean::new(h));
+                    if floats.is_some_and(|floats| floats.get(i)) {
+                        self.misfit.set(i);
+                    }
+                }
                 Some(mean) => {
                     let added = if average { mean.add(h) } else { mean.add_to_sum(h) };
                     if added.is_err() {
@@ -382,7 +398,7 @@ impl Groups {
         group.floats.add(column);
         if may_have_histograms && matches!(op, AggregateOp::Sum | AggregateOp::Avg) {
             let histograms = group.histograms.get_or_insert_with(|| Box::new(HistogramAccumulator::new(len)));
-            histograms.add(op == AggregateOp::Avg, column, name);
+            histograms.add(op == AggregateOp::Avg, column, name, group.floats.floats());
         }
     }
 

@@ -7,8 +7,8 @@ use model::number;
 
 use crate::ast::Span;
 
-/// What a query's caller should know besides the result. Equal texts are kept once, as the first place that gave them
-/// says where; so evaluation order does not show.
+/// What a query's caller should know besides the result. Equal texts are kept once, with the place that gave them
+/// last; what is merged keeps the first.
 #[derive(Debug, Default)]
 pub(crate) struct Annotations {
     warnings: BTreeMap<String, Span>,
@@ -48,11 +48,11 @@ impl Forced {
 
 impl Annotations {
     pub(crate) fn warn(&mut self, text: String, span: Span) {
-        self.warnings.entry(text).or_insert(span);
+        self.warnings.insert(text, span);
     }
 
     pub(crate) fn info(&mut self, text: String, span: Span) {
-        self.infos.entry(text).or_insert(span);
+        self.infos.insert(text, span);
     }
 
     pub(crate) fn bad_quantile(&mut self, q: f64, span: Span) {

@@ -28,6 +28,7 @@ mod scan;
 mod set;
 mod sort;
 mod start_times;
+mod stats;
 mod subquery;
 mod window;
 mod workers;
@@ -50,7 +51,7 @@ use scan::RawSeries;
 pub(crate) use window::WindowFn;
 pub(crate) use workers::Workers;
 
-use crate::engine::{EngineOptions, QueryError, QueryStats};
+use crate::engine::{EngineOptions, QueryError, QueryStats, StepStats};
 use crate::plan::{Plan, Scalar, Stage, Vector};
 
 /// Steps without a sample take memory too: so many weigh as one sample against the limit of samples. Columns of
@@ -79,6 +80,8 @@ pub(crate) struct Evaluator<'q> {
     peak: AtomicU64,
     samples: AtomicU64,
     series: AtomicU64,
+    /// Where it was asked for: of the innermost subquery that is being evaluated.
+    counts: Option<Mutex<stats::Counts>>,
 }
 
 impl<'q> Evaluator<'q> {
@@ -89,6 +92,7 @@ impl<'q> Evaluator<'q> {
         options: &EngineOptions,
         lookback: i64,
         workers: Workers<'q>,
+        counted: Option<Grid>,
     ) -> Self {
         Evaluator {
             store,
@@ -106,6 +110,7 @@ impl<'q> Evaluator<'q> {
             peak: AtomicU64::new(0),
             samples: AtomicU64::new(0),
             series: AtomicU64::new(0),
+            counts: counted.map(|grid| Mutex::new(stats::Counts::new(grid))),
         }
     }
 
@@ -116,11 +121,45 @@ impl<'q> Evaluator<'q> {
 
     /// What the evaluation cost so far.
     pub(crate) fn stats(&self) -> QueryStats {
-        QueryStats {
+        let mut stats = QueryStats {
             total_queryable_samples: self.samples.load(Ordering::Relaxed),
             peak_samples: self.peak.load(Ordering::Relaxed),
             series: self.series.load(Ordering::Relaxed),
+            ..QueryStats::default()
+        };
+        if let Some(counts) = &self.counts {
+            let counts = counts.lock();
+            stats.total_queryable_samples = counts.total().queryable;
+            stats.samples_read = counts.total().read;
+            stats.per_step = counts.steps().to_vec();
         }
+        stats
+    }
+
+    /// What nothing was counted into yet: empty if nothing is to be.
+    fn uncounted(&self, grid: Grid) -> Vec<StepStats> {
+        vec![StepStats::default(); self.counts.as_ref().map_or(0, |_| grid.len())]
+    }
+
+    /// Adds what was looked at.
+    fn count(&self, grid: Grid, steps: &[StepStats]) {
+        if let Some(counts) = &self.counts {
+            counts.lock().add(grid, steps);
+        }
+    }
+
+    /// The steps that a subquery steps over, and what was looked at for each of them.
+    fn inside_subquery(
+        &self,
+        input: &Vector,
+        grid: Grid,
+    ) -> Result<(Rows<'_>, Option<stats::Counts>), QueryError> {
+        let Some(counts) = &self.counts else { return Ok((self.vector(input, grid)?, None)) };
+        self.check_steps(grid)?;
+        let outside = std::mem::replace(&mut *counts.lock(), stats::Counts::new(grid));
+        let rows = self.vector(input, grid);
+        let inside = std::mem::replace(&mut *counts.lock(), outside);
+        Ok((rows?, Some(inside)))
     }
 
     /// Accounts samples that are now held in memory.
@@ -210,7 +249,13 @@ impl<'q> Evaluator<'q> {
             }
             Vector::Invariant(input) => {
                 let once = Grid { end: grid.start, ..grid };
+                let looked_at = || self.counts.as_ref().map_or(0, |counts| counts.lock().total().queryable);
+                let before = looked_at();
                 let rows = self.vector(input, once)?;
+                let looked_at = looked_at() - before;
+                if let Some(counts) = &self.counts {
+                    counts.lock().repeat(looked_at);
+                }
                 let series = rows.series.iter().map(|s| Series {
                     labels: s.labels.clone(),
                     drop_name: s.drop_name,

@@ -31,7 +31,10 @@ impl Evaluator<'_> {
                 Ok(if instant { vector_of(series, t) } else { matrix_of(series, grid) })
             }
             Root::Subquery(vector, inner) => {
-                let mut rows = self.vector(vector, *inner)?;
+                let (mut rows, looked_at) = self.inside_subquery(vector, *inner)?;
+                if let Some(looked_at) = looked_at {
+                    self.count(grid, &[looked_at.total()]);
+                }
                 let series = self.final_names(std::mem::take(&mut rows.series))?;
                 Ok(matrix_of(series, *inner))
             }

@@ -15,9 +15,11 @@ use super::mixed::Histograms;
 use super::native_rate::Remarks;
 use super::rows::{Rows, has_equal, merge_equal};
 use super::start_times::Started;
+use super::stats::{self, Looks};
 use super::window::{self, WindowFn, WindowScratch, Windows};
 use super::{Evaluator, mixed, rate, same_labelset};
-use crate::engine::QueryError;
+use crate::ast::RangeMode;
+use crate::engine::{QueryError, StepStats};
 use crate::plan::{Read, Scan, Source, Stage, Wanted, WindowCall};
 
 /// Answers with fewer series than this are computed on one thread.
@@ -38,11 +40,11 @@ pub(super) struct RawSeries {
 
 /// What was read of a series.
 #[derive(Debug, Default)]
-struct Samples {
-    floats: Columns,
-    histograms: Vec<HistogramSample>,
+pub(super) struct Samples {
+    pub(super) floats: Columns,
+    pub(super) histograms: Vec<HistogramSample>,
     /// When the counting of each histogram began, if that is known of any.
-    histogram_starts: Vec<i64>,
+    pub(super) histogram_starts: Vec<i64>,
 }
 
 impl Samples {
@@ -100,6 +102,8 @@ struct Worker<'w> {
     noted: String,
     counts_only: bool,
     resets_known: Vec<HistogramSample>,
+    /// One a step, if they are counted.
+    counts: Vec<StepStats>,
 }
 
 /// Decodes the next series of a part; without `start_times` those are forgotten.
@@ -160,6 +164,11 @@ impl Worker<'_> {
         samples: &Samples,
     ) -> Result<bool, QueryError> {
         self.column.clear();
+        if let Some((looks, of_histogram)) =
+            Looks::of(self.source, self.counts_only).filter(|_| !self.counts.is_empty())
+        {
+            stats::count(looks, of_histogram, &self.windows, samples, &mut self.counts)?;
+        }
         if matches!(self.source, Source::StartTime) {
             if evaluator.start_times {
                 self.compute_start_times(samples);
@@ -407,6 +416,7 @@ impl Evaluator<'_> {
             noted: String::new(),
             counts_only: scan.counts_only,
             resets_known: Vec::new(),
+            counts: self.uncounted(grid),
         };
         let one = |worker: &mut Worker<'_>, state: &mut S, labels: Cow<'_, Labels>, samples: &Samples| {
             if !worker.compute(self, &labels, samples)? {
@@ -419,6 +429,7 @@ impl Evaluator<'_> {
         let finish = |worker: &Worker<'_>, series: u64| {
             self.samples.fetch_add(worker.scratch.samples, Ordering::Relaxed);
             self.series.fetch_add(series, Ordering::Relaxed);
+            self.count(grid, &worker.counts);
         };
         if read.uses > 1 {
             let shared = self.shared_read(scan.read, read)?;
@@ -464,9 +475,13 @@ impl Evaluator<'_> {
             Windows { grid, range: 0, offset: scan.offset, at: scan.at, mode: None, lookback: self.lookback };
         let mut all = Vec::new();
         let mut decoded = Samples::default();
+        let mut steps = self.uncounted(grid);
         for mut part in self.select(read)? {
             while let Some(labels) = decode(&mut *part, read, self.start_times, &mut decoded)? {
                 self.ctx.check()?;
+                if !steps.is_empty() {
+                    stats::count(Looks::Newest, None, &windows, &decoded, &mut steps)?;
+                }
                 // A read of one time ends there, whatever the chunks hold beyond it.
                 let Samples { floats: samples, histograms, .. } = &mut decoded;
                 let until = samples.times.partition_point(|&t| t <= read.max_time);
@@ -484,6 +499,7 @@ impl Evaluator<'_> {
                 }
             }
         }
+        self.count(grid, &steps);
         Ok(all)
     }
 
@@ -617,13 +633,28 @@ impl Evaluator<'_> {
                 self.samples.fetch_add(count, Ordering::Relaxed);
                 self.series.fetch_add(1, Ordering::Relaxed);
                 std::mem::forget(self.hold(count)?);
+                let weight: u64 = histograms.iter().map(|s| stats::weight(&s.histogram)).sum();
+                let count = |floats: usize| {
+                    let looked_at = floats as u64 + weight;
+                    let step = StepStats { queryable: looked_at, read: looked_at };
+                    self.count(Grid { start: at, end: at, step: 1 }, &[step]);
+                };
                 match call.mode {
                     _ if times.is_empty() && histograms.is_empty() => {}
-                    None => each(labels, times, values, histograms)?,
+                    None => {
+                        count(times.len());
+                        each(labels, times, values, histograms)?;
+                    }
+                    Some(mode) if !histograms.is_empty() => {
+                        let mode = if mode == RangeMode::Smoothed { "smoothed" } else { "anchored" };
+                        let why = format!("{mode} modifier is not supported with histograms");
+                        return Err(QueryError::Execution(why));
+                    }
                     Some(mode) => {
-                        let smoothed = mode == crate::ast::RangeMode::Smoothed;
+                        let smoothed = mode == RangeMode::Smoothed;
                         let (times, values) = rate::extend(times, values, start, end, smoothed);
                         if !times.is_empty() {
+                            count(times.len());
                             each(labels, &times, &values, &[])?;
                         }
                     }

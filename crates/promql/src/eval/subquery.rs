@@ -10,7 +10,9 @@ use model::{FloatHistogram, METRIC_NAME};
 use super::column::{Column, Grid, Series, drop_reserved};
 use super::native_rate::Remarks;
 use super::rows::{Rows, has_equal};
+use super::scan::Samples;
 use super::start_times::Started;
+use super::stats::{self, Looks};
 use super::window::{self, WindowScratch, Windows};
 use super::{Evaluator, mixed, same_labelset};
 use crate::engine::QueryError;
@@ -20,7 +22,7 @@ use mixed::Histograms;
 impl Evaluator<'_> {
     pub(super) fn subquery(&self, subquery: &SubqueryScan, grid: Grid) -> Result<Rows<'_>, QueryError> {
         let SubqueryScan { input, grid: inner, offset, at, call } = subquery;
-        let rows = self.vector(input, *inner)?;
+        let (rows, looked_at) = self.inside_subquery(input, *inner)?;
         let args = self.scalars(&call.args, grid)?;
         let windows = Windows {
             grid,
@@ -32,11 +34,12 @@ impl Evaluator<'_> {
         };
         let drops_name = call.function.drops_name();
         let mut scratch = WindowScratch::default();
-        let mut floats_inside = Columns::default();
-        let mut histograms = Vec::new();
+        let mut steps = self.uncounted(grid);
+        let mut inside = Samples::default();
         let mut out = Vec::with_capacity(rows.series.len());
         for series in &rows.series {
             self.ctx.check()?;
+            let Samples { floats: floats_inside, histograms, .. } = &mut inside;
             floats_inside.clear();
             for (i, v) in series.floats.iter() {
                 floats_inside.times.push(inner.time(i));
@@ -49,11 +52,15 @@ impl Evaluator<'_> {
                     .histograms()
                     .map(|(i, h)| HistogramSample { t: inner.time(i), histogram: unhinted(h) }),
             );
+            if !steps.is_empty() {
+                stats::count(Looks::Window, None, &windows, &inside, &mut steps)?;
+            }
+            let Samples { floats: floats_inside, histograms, .. } = &inside;
             let name = series.labels.value(METRIC_NAME);
             let mut floats = Column::absent(grid.len());
             if histograms.is_empty() {
                 // What a subquery steps over has no start times.
-                let Columns { times, values, .. } = &floats_inside;
+                let Columns { times, values, .. } = floats_inside;
                 let samples = Started { times, starts: &[] };
                 window::apply(call.function, &args, &windows, samples, values, &mut scratch, &mut floats)?;
             } else {
@@ -62,8 +69,8 @@ impl Evaluator<'_> {
                     call,
                     &args,
                     &windows,
-                    &floats_inside,
-                    Histograms { samples: &histograms, starts: &[] },
+                    floats_inside,
+                    Histograms { samples: histograms, starts: &[] },
                     remarks,
                     &mut scratch,
                     &mut floats,
@@ -82,6 +89,10 @@ impl Evaluator<'_> {
             out.push(Series { labels, drop_name, floats });
         }
         self.samples.fetch_add(scratch.samples, Ordering::Relaxed);
+        if let Some(looked_at) = looked_at {
+            looked_at.pass_on(&windows, &mut steps)?;
+            self.count(grid, &steps);
+        }
         if !self.delayed_names && has_equal(&out) {
             return Err(same_labelset());
         }
