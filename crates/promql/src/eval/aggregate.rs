@@ -275,13 +275,20 @@ struct HistogramAccumulator {
     means: Vec<Option<HistogramMean>>,
     /// Steps at which schemas did not fit: there is no result.
     misfit: Bitmap,
+    /// Those of them that had no float until then; floats behind a misfit are not looked at.
+    misfit_first: Bitmap,
     /// The metrics of those that did not fit.
     misfits: BTreeSet<String>,
 }
 
 impl HistogramAccumulator {
     fn new(len: usize) -> Self {
-        HistogramAccumulator { means: vec![None; len], misfit: Bitmap::new(len), misfits: BTreeSet::new() }
+        HistogramAccumulator {
+            means: vec![None; len],
+            misfit: Bitmap::new(len),
+            misfit_first: Bitmap::new(len),
+            misfits: BTreeSet::new(),
+        }
     }
 
     /// Takes in the histograms of a series. Behind a float they only spoil the group: that they do not fit each
@@ -301,6 +308,9 @@ impl HistogramAccumulator {
                     let added = if average { mean.add(h) } else { mean.add_to_sum(h) };
                     if added.is_err() {
                         self.misfit.set(i);
+                        if floats.is_none_or(|floats| !floats.get(i)) {
+                            self.misfit_first.set(i);
+                        }
                         self.misfits.insert(name.to_owned());
                     }
                 }
@@ -310,6 +320,7 @@ impl HistogramAccumulator {
 
     fn merge(&mut self, average: bool, other: &HistogramAccumulator) {
         self.misfit.union(&other.misfit);
+        self.misfit_first.union(&other.misfit_first);
         self.misfits.extend(other.misfits.iter().cloned());
         for (i, (mine, theirs)) in self.means.iter_mut().zip(&other.means).enumerate() {
             match (mine, theirs) {
@@ -332,7 +343,9 @@ impl HistogramAccumulator {
         for (i, mean) in self.means.into_iter().enumerate() {
             let Some(mean) = mean else { continue };
             if out.present.get(i) {
-                notes.lock().mixed_floats_histograms_in_aggregation(span);
+                if !self.misfit_first.get(i) {
+                    notes.lock().mixed_floats_histograms_in_aggregation(span);
+                }
                 out.unset(i);
             } else if !self.misfit.get(i) {
                 mean.remark(Remarks { notes, name: "", span });

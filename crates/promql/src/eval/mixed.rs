@@ -200,7 +200,7 @@ fn one_window(
             None => out.unset(step),
         },
         WindowFn::Count => out.set(step, inside.len() as f64),
-        WindowFn::Present => out.set(step, 1.0),
+        WindowFn::Present | WindowFn::Absent => out.set(step, 1.0),
         WindowFn::Last | WindowFn::First => {
             let sample =
                 if function == WindowFn::Last { inside.in_order().last() } else { inside.in_order().next() };

@@ -92,6 +92,8 @@ pub(crate) enum WindowFn {
     Last,
     First,
     Present,
+    /// As [`Present`](Self::Present), which series it was does not matter.
+    Absent,
     Stddev,
     Stdvar,
     Quantile,
@@ -123,7 +125,8 @@ impl WindowFn {
             "max_over_time" => WindowFn::Max,
             "last_over_time" => WindowFn::Last,
             "first_over_time" => WindowFn::First,
-            "present_over_time" | "absent_over_time" => WindowFn::Present,
+            "present_over_time" => WindowFn::Present,
+            "absent_over_time" => WindowFn::Absent,
             "stddev_over_time" => WindowFn::Stddev,
             "stdvar_over_time" => WindowFn::Stdvar,
             "quantile_over_time" => WindowFn::Quantile,
@@ -141,7 +144,7 @@ impl WindowFn {
 
     /// Whether the result is no longer the metric that was measured.
     pub(crate) fn drops_name(self) -> bool {
-        !matches!(self, WindowFn::Last | WindowFn::First)
+        !matches!(self, WindowFn::Last | WindowFn::First | WindowFn::Absent)
     }
 
     /// Whether it makes sense for counters only, so that other names are remarked upon.
@@ -200,7 +203,7 @@ pub(crate) fn apply(
             out.set(w.step, (w.hi - w.lo) as f64);
             Ok(())
         }),
-        WindowFn::Present => windows.slide(times, |w| {
+        WindowFn::Present | WindowFn::Absent => windows.slide(times, |w| {
             out.set(w.step, 1.0);
             Ok(())
         }),

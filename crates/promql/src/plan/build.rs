@@ -1,6 +1,6 @@
 //! From the syntax tree to the plan.
 
-use super::durations::millis;
+use super::durations::{self, millis};
 use super::invariant::{is_invariant, strip};
 use super::selectors::{Reach, fixed_name, merge};
 use super::{
@@ -34,6 +34,7 @@ impl<'a> Planner<'a> {
         lookback: i64,
         options: &'a EngineOptions,
     ) -> Result<Plan, QueryError> {
+        durations::check(expr, &range)?;
         let mut planner =
             Planner { range, lookback, options, reads: Vec::new(), counts_only: 0, buckets_needed: 0 };
         let grid = Grid { start: range.start, end: range.end, step: range.step };

@@ -1,8 +1,43 @@
 //! Duration expressions, once step and range of the query are known.
 
 use super::QueryRange;
-use crate::ast::{BinaryOp, DurationArg, DurationExpr, DurationKind, Span};
+use crate::ast::{BinaryOp, DurationArg, DurationExpr, DurationKind, Expr, Span, VectorSelector};
 use crate::engine::QueryError;
+
+/// Refuses durations that cannot be, before anything else about the query is.
+pub(super) fn check(expr: &Expr, range: &QueryRange) -> Result<(), QueryError> {
+    let selector = |s: &VectorSelector| millis(&s.offset, range, true);
+    match expr {
+        Expr::Number(_) | Expr::String(_) => {}
+        Expr::Vector(e) => {
+            selector(e)?;
+        }
+        Expr::Matrix(e) => {
+            millis(&e.range, range, false)?;
+            selector(&e.selector)?;
+        }
+        Expr::Subquery(e) => {
+            millis(&e.offset, range, true)?;
+            if let Some(step) = &e.step {
+                millis(step, range, false)?;
+            }
+            millis(&e.range, range, false)?;
+            check(&e.expr, range)?;
+        }
+        Expr::Aggregate(e) => {
+            check(&e.expr, range)?;
+            e.param.iter().try_for_each(|param| check(param, range))?;
+        }
+        Expr::Binary(e) => {
+            check(&e.left, range)?;
+            check(&e.right, range)?;
+        }
+        Expr::Call(e) => e.args.iter().try_for_each(|arg| check(arg, range))?,
+        Expr::Unary(e) => check(&e.expr, range)?,
+        Expr::Paren(e) => check(&e.expr, range)?,
+    }
+    Ok(())
+}
 
 /// Milliseconds of a duration.
 pub(super) fn millis(
