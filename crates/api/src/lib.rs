@@ -3,12 +3,14 @@
 //! The path of a request: [`server`](serve) accepts and bounds connections → `routes` finds the handler →
 //! the handler reads its parameters, asks engine, store or scraper, and writes JSON → `reply` compresses.
 
+mod active_queries;
 mod admin;
 mod json;
 mod lifecycle;
 mod metrics;
 mod page;
 mod query;
+mod query_log;
 mod reply;
 mod request;
 mod routes;
@@ -30,6 +32,8 @@ use tokio::sync::Semaphore;
 
 use crate::metrics::Metrics;
 
+pub use active_queries::ActiveQueries;
+pub use query_log::QueryLog;
 pub use server::{ServeError, listen, serve};
 pub use starting::serve_starting;
 
@@ -58,6 +62,10 @@ pub struct Options {
     pub enable_admin: bool,
     /// Origins that browsers may call from.
     pub cors_origin: model::Regex,
+    /// Where every query is written down when it has run.
+    pub query_log: Arc<QueryLog>,
+    /// Where it stands while it runs.
+    pub active_queries: Option<Arc<ActiveQueries>>,
 }
 
 /// What the endpoints about the process itself need to know or do.

@@ -12,6 +12,7 @@ use promql::{
 use storage::QueryContext;
 use tokio::sync::oneshot;
 
+use crate::query_log::{Asker, Entry};
 use crate::reply::{Answer, ApiError, Body, Coding, Encoder, ErrorKind, Reply, SUCCESS, finish, success};
 use crate::request::{Request, parse_duration};
 use crate::{Api, json};
@@ -49,6 +50,7 @@ struct Job {
     /// And that of each step.
     per_step: bool,
     coding: Option<Coding>,
+    asked_by: Asker,
 }
 
 pub(crate) async fn instant(api: Arc<Api>, request: Request) -> Answer {
@@ -104,8 +106,13 @@ fn job(api: &Api, request: &Request, range: Range, limit: usize) -> Result<Job, 
     }
     let stats = !request.params.get("stats").is_empty();
     let per_step = request.params.get("stats") == "all" && api.engine.options().per_step_stats;
-    overrides.count_samples = stats;
+    overrides.count_samples = stats || api.options.query_log.is_on();
     let coding = Coding::accepted(request.header(header::ACCEPT_ENCODING));
+    let asked_by = Asker {
+        client: request.client,
+        method: request.method.to_string(),
+        path: format!("{}{}", api.options.route_prefix, request.path),
+    };
     Ok(Job {
         query: request.params.get("query").to_owned(),
         range,
@@ -114,6 +121,7 @@ fn job(api: &Api, request: &Request, range: Range, limit: usize) -> Result<Job, 
         stats,
         per_step,
         coding,
+        asked_by,
     })
 }
 
@@ -134,7 +142,10 @@ async fn run(api: Arc<Api>, timeout: Duration, job: Job) -> Answer {
     let mut guard = CancelOnDrop(Some(Arc::clone(&ctx)));
     let queue = Arc::clone(&api.query_queue);
     let Ok(Ok(permit)) = tokio::time::timeout(timeout, queue.acquire_owned()).await else {
-        return Err(ApiError::new(ErrorKind::Timeout, "query timed out in query queue"));
+        let why = "query timed out in query queue";
+        let cost = Cost { queued: asked.elapsed(), ..Cost::default() };
+        log(&api, &job, &cost, Some(why.to_owned()));
+        return Err(ApiError::new(ErrorKind::Timeout, why));
     };
     api.metrics.query_queue_time.observe(asked.elapsed().as_secs_f64());
     let (sender, receiver) = oneshot::channel();
@@ -168,6 +179,8 @@ impl Head {
 fn evaluate(api: &Api, ctx: &QueryContext, job: &Job, asked: Instant, mut head: Head) {
     let queued = asked.elapsed();
     let began = Instant::now();
+    let _running =
+        api.options.active_queries.as_ref().and_then(|active| active.insert(&job.query, api.now() / 1000));
     let store = api.store.as_ref();
     let result = match job.range {
         Range::Instant(at) => api.engine.instant(store, ctx, &job.query, at, &job.overrides),
@@ -177,10 +190,19 @@ fn evaluate(api: &Api, ctx: &QueryContext, job: &Job, asked: Instant, mut head: 
     };
     let took = began.elapsed();
     api.metrics.query_eval_time.observe(took.as_secs_f64());
-    let result = match result {
+    let mut result = match result {
         Ok(result) => result,
-        Err(error) => return head.send(Err(query_error(&error))),
+        Err(error) => {
+            // What is not a query for this range did not run.
+            if !matches!(error, QueryError::Parse(_) | QueryError::Invalid(_)) {
+                let cost = Cost { queued, took, ..Cost::default() };
+                log(api, job, &cost, Some(error.to_string()));
+            }
+            return head.send(Err(query_error(&error)));
+        }
     };
+    let cost = Cost { stats: std::mem::take(&mut result.stats), queued, took };
+    log(api, job, &cost, None);
     let out = Output {
         text: SUCCESS.to_owned(),
         encoder: Encoder::new(job.coding),
@@ -190,7 +212,30 @@ fn evaluate(api: &Api, ctx: &QueryContext, job: &Job, asked: Instant, mut head: 
         pieces: None,
     };
     // An error here is a client that went away.
-    let _ = write_result(out, &api.engine, result, queued, took);
+    let _ = write_result(out, &api.engine, result, &cost);
+}
+
+/// What a query cost.
+#[derive(Debug, Default)]
+struct Cost {
+    stats: QueryStats,
+    queued: Duration,
+    took: Duration,
+}
+
+/// Writes the query down, if that is wanted.
+fn log(api: &Api, job: &Job, cost: &Cost, error: Option<String>) {
+    if !api.options.query_log.is_on() {
+        return;
+    }
+    let (start, end, step) = match job.range {
+        Range::Instant(at) => (at, at, 0),
+        Range::Steps { start, end, step } => (start, end, step),
+    };
+    let mut stats = String::new();
+    write_stats(&mut stats, job, cost);
+    let (query, asked_by) = (job.query.as_str(), &job.asked_by);
+    api.options.query_log.write(&Entry { query, start, end, step, error, stats: &stats, asked_by });
 }
 
 fn query_error(error: &QueryError) -> ApiError {
@@ -286,14 +331,8 @@ fn coded(mut reply: Reply, coding: Option<Coding>) -> Reply {
     reply
 }
 
-fn write_result(
-    mut out: Output<'_>,
-    engine: &Engine,
-    result: QueryResult,
-    queued: Duration,
-    took: Duration,
-) -> Result<(), Gone> {
-    let QueryResult { mut value, mut warnings, mut infos, stats } = result;
+fn write_result(mut out: Output<'_>, engine: &Engine, result: QueryResult, cost: &Cost) -> Result<(), Gone> {
+    let QueryResult { mut value, mut warnings, mut infos, .. } = result;
     cap_annotations(&mut warnings, "warning");
     cap_annotations(&mut infos, "info");
     if truncate(&mut value, out.job.limit) {
@@ -322,7 +361,7 @@ fn write_result(
     }
     if out.job.stats {
         json::key(&mut out.text, "stats");
-        write_stats(&mut out.text, &stats, out.job, queued, took);
+        write_stats(&mut out.text, out.job, cost);
     }
     out.text.push('}');
     finish(&mut out.text, &warnings, &infos);
@@ -427,7 +466,9 @@ fn write_steps(
     out.push(']');
 }
 
-fn write_stats(out: &mut String, stats: &QueryStats, job: &Job, queued: Duration, took: Duration) {
+fn write_stats(out: &mut String, job: &Job, cost: &Cost) {
+    let Cost { stats, queued, took } = cost;
+    let (queued, took) = (*queued, *took);
     let seconds = |d: Duration| model::number::format_f(d.as_secs_f64());
     out.push_str(r#"{"timings":{"#);
     json::raw_field(out, "evalTotalTime", seconds(took));

@@ -13,6 +13,8 @@ pub(crate) struct Request {
     /// As sent, without the question mark.
     pub(crate) raw_query: String,
     pub(crate) headers: HeaderMap,
+    /// Who sent it, where that is known.
+    pub(crate) client: Option<std::net::IpAddr>,
     pub(crate) params: Params,
     /// What the route's `:name` or `*rest` stands for, percent-decoded.
     pub(crate) path_param: String,

@@ -117,6 +117,7 @@ pub(crate) async fn dispatch(
         path,
         params: Params::parse(form, &raw_query),
         raw_query,
+        client: parts.extensions.get::<std::net::SocketAddr>().map(std::net::SocketAddr::ip),
         headers: parts.headers,
         path_param: String::new(),
     };

@@ -50,8 +50,8 @@ pub async fn serve(api: Arc<Api>, listener: TcpListener, stop: CancellationToken
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, client) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: give others the time to close theirs.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -64,7 +64,7 @@ pub async fn serve(api: Arc<Api>, listener: TcpListener, stop: CancellationToken
         let (api, stop) = (Arc::clone(&api), stop.clone());
         connections.spawn(async move {
             api.metrics.connections.inc();
-            connection(&api, stream, stop).await;
+            connection(&api, stream, client, stop).await;
             api.metrics.connections.dec();
             drop(slot);
         });
@@ -73,8 +73,14 @@ pub async fn serve(api: Arc<Api>, listener: TcpListener, stop: CancellationToken
     connections.wait().await;
 }
 
-async fn connection(api: &Arc<Api>, stream: tokio::net::TcpStream, stop: CancellationToken) {
-    let service = service_fn(|request| {
+async fn connection(
+    api: &Arc<Api>,
+    stream: tokio::net::TcpStream,
+    client: SocketAddr,
+    stop: CancellationToken,
+) {
+    let service = service_fn(|mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(client);
         let api = Arc::clone(api);
         async move { Ok::<_, Infallible>(handle(api, request).await) }
     });

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use anyhow::Context as _;
 use exposition::registry::{Gauge, Registry};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,7 @@ pub(crate) struct Runtime {
     scrape: Arc<scrape::Manager>,
     discovery: discovery::Manager,
     db: Arc<tsdb::Db>,
+    query_log: Arc<api::QueryLog>,
     metrics: Metrics,
     stop: CancellationToken,
     reactor: tokio::runtime::Handle,
@@ -90,6 +92,7 @@ impl Runtime {
             scrape,
             discovery,
             db,
+            query_log: Arc::new(api::QueryLog::new(registry)),
             metrics,
             stop,
             reactor: tokio::runtime::Handle::current(),
@@ -97,16 +100,19 @@ impl Runtime {
     }
 
     /// Puts a configuration in force, whole or not at all.
-    pub(crate) fn apply(&self, loaded: Loaded) -> Result<(), scrape::ApplyError> {
+    pub(crate) fn apply(&self, loaded: Loaded) -> anyhow::Result<()> {
         let mut running = self.running.lock();
         // Loops and providers are started here: they need the reactor, whichever thread asks.
         let _reactor = self.reactor.enter();
         let Loaded { config, mut jobs } = loaded;
+        let query_log = api::QueryLog::open(config.query_log_file())
+            .with_context(|| format!("opening the query log {:?}", config.query_log_file()))?;
         if self.options.features.extra_scrape_metrics {
             jobs.iter_mut().for_each(|job| job.scrape.extra_scrape_metrics = true);
         }
         let scraped = jobs.iter().map(|job| job.scrape.clone()).collect();
         self.scrape.apply(scraped)?;
+        self.query_log.switch_to(query_log);
         self.discovery.apply(jobs.into_iter().map(|job| (job.scrape.name, job.providers)));
         storage::apply(&self.db, &self.options.storage, &config);
         *self.storage_retention.lock() = storage::shown_retention(&config.retention());
@@ -116,6 +122,11 @@ impl Runtime {
         self.metrics.reload_time.set(now as f64 / 1000.0);
         self.note_reload(true);
         Ok(())
+    }
+
+    /// Where queries are written down.
+    pub(crate) fn query_log(&self) -> Arc<api::QueryLog> {
+        Arc::clone(&self.query_log)
     }
 
     fn note_reload(&self, succeeded: bool) {
@@ -169,7 +180,7 @@ impl api::Runtime for Runtime {
                 report.clone_from(&e.report);
                 e.to_string()
             })
-            .and_then(|loaded| self.apply(loaded).map_err(|e| e.to_string()));
+            .and_then(|loaded| self.apply(loaded).map_err(|e| format!("{e:#}")));
         match &reloaded {
             Ok(()) => {
                 let took = began.elapsed();

@@ -238,6 +238,8 @@ fn build_api(
             enable_lifecycle: options.enable_lifecycle,
             enable_admin: options.enable_admin,
             cors_origin: options.cors_origin.clone(),
+            query_log: runtime.query_log(),
+            active_queries: active_queries(options),
         },
         engine,
         Arc::clone(db),
@@ -246,6 +248,27 @@ fn build_api(
         registry.clone(),
         pages,
     ))
+}
+
+/// The file that says which queries run. Without it they run as well.
+fn active_queries(options: &Options) -> Option<Arc<api::ActiveQueries>> {
+    let path = options.storage.path.join("queries.active");
+    match api::ActiveQueries::open(&path, options.query_max_concurrency) {
+        Ok((active, unfinished)) => {
+            if let Some(queries) = unfinished {
+                tracing::info!(
+                    component = "activeQueryTracker",
+                    queries,
+                    "These queries didn't finish in prometheus' last run:"
+                );
+            }
+            Some(active)
+        }
+        Err(error) => {
+            tracing::error!(file = path.display().to_string(), %error, "cannot note which queries run");
+            None
+        }
+    }
 }
 
 /// The machine's name.

@@ -216,6 +216,13 @@ impl Config {
         tsdb.and_then(|tsdb| tsdb.retention.clone()).unwrap_or_default()
     }
 
+    /// Where queries are written down when they have run.
+    #[must_use]
+    pub fn query_log_file(&self) -> Option<&std::path::Path> {
+        let file = &self.document.global.query_log_file;
+        (!file.is_unset()).then(|| std::path::Path::new(&file.0))
+    }
+
     /// The configuration with everything filled in and secrets hidden, as `/api/v1/status/config` shows it.
     #[must_use]
     pub fn effective_yaml(&self) -> String {

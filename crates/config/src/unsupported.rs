@@ -120,7 +120,6 @@ impl Config {
 
         let global = &document.global;
         let mut inside = findings.inside(&[Step::Key("global")], "global.".into());
-        inside.note(!global.query_log_file.is_unset(), "query_log_file");
         inside.note(!global.scrape_failure_log_file.is_unset(), "scrape_failure_log_file");
         inside.note(global.rule_query_offset.0 != 0, "rule_query_offset");
         inside.note(global.scrape_native_histograms == Some(true), "scrape_native_histograms");

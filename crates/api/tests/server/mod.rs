@@ -81,6 +81,8 @@ impl Server {
                 enable_lifecycle: true,
                 enable_admin: true,
                 cors_origin: Regex::new(".*").unwrap(),
+                query_log: Arc::new(api::QueryLog::new(&registry)),
+                active_queries: None,
             },
             Arc::new(engine),
             Arc::clone(&db),
