@@ -5,6 +5,7 @@
 
 mod active_queries;
 mod admin;
+mod explain;
 mod json;
 mod lifecycle;
 mod metrics;

@@ -1,4 +1,4 @@
-//! `/api/v1/query`, `/query_range`, `/query_exemplars`, `/format_query`, `/parse_query`.
+//! `/api/v1/query`, `/query_range`, `/query_explain`, `/query_exemplars`, `/format_query`, `/parse_query`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::query_log::{Asker, Entry};
 use crate::reply::{Answer, ApiError, Body, Coding, Encoder, ErrorKind, Reply, SUCCESS, finish, success};
 use crate::request::{Request, parse_duration};
-use crate::{Api, json};
+use crate::{Api, explain, json};
 
 /// Prometheus' bound on `(end - start) / step`.
 const MAX_STEPS: i64 = 11_000;
@@ -85,6 +85,11 @@ pub(crate) async fn range(api: Arc<Api>, request: Request) -> Answer {
     run(api, timeout, job).await
 }
 
+/// `query` or `query_range`, by which times are given; the answer says how it was carried out.
+pub(crate) async fn explain(api: Arc<Api>, request: Request) -> Answer {
+    if request.params.has("start") { range(api, request).await } else { instant(api, request).await }
+}
+
 fn timeout(api: &Api, request: &Request) -> Result<Duration, ApiError> {
     let text = request.params.get("timeout");
     let max = api.options.query_timeout;
@@ -107,6 +112,7 @@ fn job(api: &Api, request: &Request, range: Range, limit: usize) -> Result<Job, 
     let stats = !request.params.get("stats").is_empty();
     let per_step = request.params.get("stats") == "all" && api.engine.options().per_step_stats;
     overrides.count_samples = stats || api.options.query_log.is_on();
+    overrides.explain = request.path.ends_with("/query_explain");
     let coding = Coding::accepted(request.header(header::ACCEPT_ENCODING));
     let asked_by = Asker {
         client: request.client,
@@ -332,7 +338,7 @@ fn coded(mut reply: Reply, coding: Option<Coding>) -> Reply {
 }
 
 fn write_result(mut out: Output<'_>, engine: &Engine, result: QueryResult, cost: &Cost) -> Result<(), Gone> {
-    let QueryResult { mut value, mut warnings, mut infos, .. } = result;
+    let QueryResult { mut value, mut warnings, mut infos, plan, .. } = result;
     cap_annotations(&mut warnings, "warning");
     cap_annotations(&mut infos, "info");
     if truncate(&mut value, out.job.limit) {
@@ -346,6 +352,15 @@ fn write_result(mut out: Output<'_>, engine: &Engine, result: QueryResult, cost:
     };
     out.text.push_str(r#"{"resultType":""#);
     out.text.push_str(kind);
+    if let Some(plan) = &plan {
+        out.text.push_str(r#"","plan":"#);
+        explain::push_plan(&mut out.text, plan);
+        json::key(&mut out.text, "stats");
+        write_stats(&mut out.text, out.job, cost);
+        out.text.push('}');
+        finish(&mut out.text, &warnings, &infos);
+        return out.end();
+    }
     out.text.push_str(r#"","result":"#);
     match &value {
         Value::Scalar { t, v } => json::point(&mut out.text, *t, *v),

@@ -42,6 +42,7 @@ macro_rules! route {
 const API: &[Route] = &[
     route!(GET_POST, "/api/v1/query", query::instant),
     route!(GET_POST, "/api/v1/query_range", query::range),
+    route!(GET_POST, "/api/v1/query_explain", query::explain),
     route!(GET_POST, "/api/v1/query_exemplars", query::exemplars),
     route!(GET_POST, "/api/v1/format_query", query::format),
     route!(GET_POST, "/api/v1/parse_query", query::tree),

@@ -6,7 +6,8 @@ use storage::{Interrupted, QueryContext, Select, SelectError};
 
 use crate::ast::{Expr, ValueType};
 use crate::error::ParseErrors;
-use crate::eval::{Evaluator, Grid, Workers};
+use crate::eval::{Evaluator, Grid, Wanted, Workers};
+use crate::explain::PlanNode;
 use crate::parser::{ParseOptions, parse};
 use crate::plan::{Planner, QueryRange};
 use crate::value::Value;
@@ -55,6 +56,8 @@ pub struct Overrides {
     pub lookback_delta_ms: Option<i64>,
     /// Whether to count what selectors look at step by step, which takes another pass over the samples.
     pub count_samples: bool,
+    /// Whether to tell what the plan does, and what each of its nodes costs.
+    pub explain: bool,
 }
 
 /// A query's value and what there is to say about it.
@@ -68,6 +71,8 @@ pub struct QueryResult {
     pub infos: Vec<String>,
     /// What it cost.
     pub stats: QueryStats,
+    /// How it was carried out, if that was asked for.
+    pub plan: Option<PlanNode>,
 }
 
 /// What a query cost.
@@ -245,10 +250,13 @@ impl Engine {
         let plan = Planner::plan(expr, range, lookback, &self.options)?;
         let workers = Workers::new(self.options.threads, &self.busy);
         let grid = Grid { start: range.start, end: range.end, step: range.step };
-        let counted = overrides.count_samples.then_some(grid);
-        let evaluator = Evaluator::new(store, ctx, &plan, &self.options, lookback, workers, counted);
+        let wanted = Wanted {
+            counts: overrides.count_samples.then_some(grid),
+            trace: overrides.explain.then(|| PlanNode::new("query", expr.to_string(), grid.len())),
+        };
+        let evaluator = Evaluator::new(store, ctx, &plan, &self.options, lookback, workers, wanted);
         let value = evaluator.run(grid, range.instant)?;
         let (warnings, infos) = evaluator.annotations(query);
-        Ok(QueryResult { value, warnings, infos, stats: evaluator.stats() })
+        Ok(QueryResult { value, warnings, infos, stats: evaluator.stats(), plan: evaluator.trace() })
     }
 }

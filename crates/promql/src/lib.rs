@@ -7,6 +7,7 @@ mod ast_json;
 mod engine;
 mod error;
 mod eval;
+mod explain;
 mod lexer;
 mod parser;
 mod plan;
@@ -16,6 +17,7 @@ mod value;
 pub use ast_json::{ast_json, push_ast_json};
 pub use engine::{Engine, EngineOptions, Overrides, QueryError, QueryResult, QueryStats, StepStats};
 pub use error::{ParseError, ParseErrors};
+pub use explain::{PlanNode, ReadCost};
 pub use lexer::ResetHint;
 pub use parser::{
     HistogramLiteral, ParseOptions, SeriesItem, parse, parse_metric, parse_metric_selector, parse_series_desc,

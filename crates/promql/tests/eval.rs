@@ -160,3 +160,30 @@ fn what_a_query_looked_at_is_counted_step_by_step() {
         assert_eq!(stats.samples_read, want.iter().map(|w| w.1).sum::<u64>(), "{query}");
     }
 }
+
+#[test]
+fn a_plan_says_what_each_node_read_and_gave() {
+    let store = store(14);
+    let engine = Engine::new(EngineOptions::default());
+    let overrides = Overrides { explain: true, ..Overrides::default() };
+    let query = "sum by (mod) (rate(m_total[2m])) * max_over_time(m_total{i=~\"1.\"}[3m:1m])";
+    let ctx = QueryContext::unlimited();
+    let result = engine.range(&store, &ctx, query, 600_000, 720_000, 60_000, &overrides).unwrap();
+    let plan = result.plan.unwrap();
+    assert_eq!((plan.kind, plan.steps, plan.nodes.len()), ("query", 3, 1));
+    let join = &plan.nodes[0];
+    assert_eq!((join.kind, join.detail.as_str()), ("join", "*, one-to-one"));
+    let [aggregate, subquery] = &join.nodes[..] else { panic!("{join:?}") };
+    assert_eq!(aggregate.detail, "sum by (mod), while reading");
+    assert_eq!((aggregate.series, aggregate.samples), (7, 21));
+    let scan = &aggregate.nodes[0];
+    assert_eq!((scan.kind, scan.detail.as_str(), scan.series), ("scan", "rate(m_total[2m])", 14));
+    let read = scan.read.as_ref().unwrap();
+    assert_eq!(read.detail, "m_total, labels mod, 4m of samples");
+    assert!(read.series == 14 && read.samples >= 14 * 16, "{read:?}");
+    assert_eq!((subquery.kind, subquery.series, subquery.samples), ("subquery", 4, 12));
+    assert_eq!(subquery.nodes[0].detail, "m_total{i=~\"1.\"}");
+    assert!(join.took >= aggregate.took && aggregate.took >= scan.took);
+    let plain = engine.range(&store, &ctx, query, 600_000, 720_000, 60_000, &Overrides::default()).unwrap();
+    assert_eq!((plain.plan, plain.value), (None, result.value));
+}

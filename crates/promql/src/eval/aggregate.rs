@@ -18,6 +18,7 @@ use super::rows::{LabelMap, Rows};
 use super::{Evaluator, max_of, min_of};
 use crate::ast::{AggregateOp, Span};
 use crate::engine::QueryError;
+use crate::explain::PlanNode;
 use crate::plan::{Aggregation, Vector};
 
 /// The labels that an aggregation keeps.
@@ -498,19 +499,31 @@ impl Evaluator<'_> {
         let mut groups = Groups::new(a.op, len);
         match &*a.input {
             Vector::Scan(scan) if scan.name.is_some() || self.delayed_names || !scan.drops_name() => {
-                let partial = self.scan(
-                    scan,
-                    &scan.stages,
-                    grid,
-                    || Groups::new(a.op, len),
-                    |groups, found| {
-                        let name = scan.name.as_deref().filter(|_| !scan.drops_name() || self.delayed_names);
-                        let name = name.unwrap_or_else(|| found.labels.value(METRIC_NAME));
-                        groups.add(grouping.of(&found.labels), found.drop_name, found.column, name);
-                        Ok(())
-                    },
-                )?;
-                for other in partial {
+                let stream = || {
+                    self.scan(
+                        scan,
+                        &scan.stages,
+                        grid,
+                        || Groups::new(a.op, len),
+                        |groups, found| {
+                            let name = scan.name.as_deref();
+                            let name = name.filter(|_| !scan.drops_name() || self.delayed_names);
+                            let name = name.unwrap_or_else(|| found.labels.value(METRIC_NAME));
+                            groups.add(grouping.of(&found.labels), found.drop_name, found.column, name);
+                            Ok(())
+                        },
+                    )
+                };
+                let partial = match &self.trace {
+                    Some(trace) => {
+                        trace.node(PlanNode::of_scan(scan, &self.plan.reads, len), stream, |_, node| {
+                            // None of the series that went by was kept.
+                            node.series = node.read.as_ref().map_or(0, |read| read.series);
+                        })
+                    }
+                    None => stream(),
+                };
+                for other in partial? {
                     groups.merge(other);
                 }
             }

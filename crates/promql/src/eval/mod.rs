@@ -30,6 +30,7 @@ mod sort;
 mod start_times;
 mod stats;
 mod subquery;
+mod trace;
 mod window;
 mod workers;
 
@@ -52,6 +53,7 @@ pub(crate) use window::WindowFn;
 pub(crate) use workers::Workers;
 
 use crate::engine::{EngineOptions, QueryError, QueryStats, StepStats};
+use crate::explain::PlanNode;
 use crate::plan::{Plan, Scalar, Stage, Vector};
 
 /// Steps without a sample take memory too: so many weigh as one sample against the limit of samples. Columns of
@@ -82,6 +84,16 @@ pub(crate) struct Evaluator<'q> {
     series: AtomicU64,
     /// Where it was asked for: of the innermost subquery that is being evaluated.
     counts: Option<Mutex<stats::Counts>>,
+    trace: Option<trace::Trace>,
+}
+
+/// What is to be told besides the value.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// What selectors look at, at each of these steps.
+    pub(crate) counts: Option<Grid>,
+    /// What each node costs, below this one.
+    pub(crate) trace: Option<PlanNode>,
 }
 
 impl<'q> Evaluator<'q> {
@@ -92,7 +104,7 @@ impl<'q> Evaluator<'q> {
         options: &EngineOptions,
         lookback: i64,
         workers: Workers<'q>,
-        counted: Option<Grid>,
+        wanted: Wanted,
     ) -> Self {
         Evaluator {
             store,
@@ -110,13 +122,19 @@ impl<'q> Evaluator<'q> {
             peak: AtomicU64::new(0),
             samples: AtomicU64::new(0),
             series: AtomicU64::new(0),
-            counts: counted.map(|grid| Mutex::new(stats::Counts::new(grid))),
+            counts: wanted.counts.map(|grid| Mutex::new(stats::Counts::new(grid))),
+            trace: wanted.trace.map(trace::Trace::new),
         }
     }
 
     /// The texts of warnings and infos.
     pub(crate) fn annotations(&self, query: &str) -> (Vec<String>, Vec<String>) {
         self.notes.lock().render(query)
+    }
+
+    /// What each node cost, if that was asked for.
+    pub(crate) fn trace(&self) -> Option<PlanNode> {
+        self.trace.as_ref().and_then(trace::Trace::root)
     }
 
     /// What the evaluation cost so far.
@@ -208,6 +226,12 @@ impl<'q> Evaluator<'q> {
             return self.rows(Vec::new());
         }
         self.check_steps(grid)?;
+        let Some(trace) = &self.trace else { return self.carry_out(vector, grid) };
+        let node = PlanNode::of(vector, &self.plan.reads, grid.len());
+        trace.node(node, || self.carry_out(vector, grid), trace::note_rows)
+    }
+
+    fn carry_out(&self, vector: &Vector, grid: Grid) -> Result<Rows<'_>, QueryError> {
         match vector {
             Vector::Scan(scan) => self.scan_rows(scan, grid),
             Vector::Subquery(subquery) => self.subquery(subquery, grid),

@@ -16,6 +16,7 @@ use super::native_rate::Remarks;
 use super::rows::{Rows, has_equal, merge_equal};
 use super::start_times::Started;
 use super::stats::{self, Looks};
+use super::trace::ReadTotals;
 use super::window::{self, WindowFn, WindowScratch, Windows};
 use super::{Evaluator, mixed, rate, same_labelset};
 use crate::ast::RangeMode;
@@ -45,6 +46,8 @@ pub(super) struct Samples {
     pub(super) histograms: Vec<HistogramSample>,
     /// When the counting of each histogram began, if that is known of any.
     pub(super) histogram_starts: Vec<i64>,
+    /// Of the chunks that they were in.
+    bytes: u64,
 }
 
 impl Samples {
@@ -104,6 +107,8 @@ struct Worker<'w> {
     resets_known: Vec<HistogramSample>,
     /// One a step, if they are counted.
     counts: Vec<StepStats>,
+    /// Samples decoded, and bytes of the chunks that they were in.
+    decoded: (u64, u64),
 }
 
 /// Decodes the next series of a part; without `start_times` those are forgotten.
@@ -117,10 +122,12 @@ fn decode(
     into.floats.clear();
     into.histograms.clear();
     into.histogram_starts.clear();
+    into.bytes = 0;
     for chunk in series.chunks.iter() {
         match *chunk {
             ChunkView::Encoded { encoding, min_time, max_time, samples, bytes } => {
                 if min_time <= read.max_time && max_time >= read.min_time {
+                    into.bytes += bytes.len() as u64;
                     let decoded = if encoding.is_float() {
                         chunk::decode(encoding, bytes, samples, &mut into.floats)
                     } else {
@@ -186,7 +193,7 @@ impl Worker<'_> {
 
     /// At each step the start time of the newest sample, in seconds; 0 where it is not known.
     fn compute_start_times(&mut self, samples: &Samples) {
-        let Samples { floats, histograms, histogram_starts } = samples;
+        let Samples { floats, histograms, histogram_starts, .. } = samples;
         let seconds = |starts: &[i64], i: usize| starts.get(i).copied().unwrap_or(0) as f64 / 1000.0;
         let of_floats = floats
             .times
@@ -211,7 +218,7 @@ impl Worker<'_> {
         labels: &Labels,
         samples: &Samples,
     ) -> Result<(), QueryError> {
-        let Samples { floats, histograms, histogram_starts: starts } = samples;
+        let Samples { floats, histograms, histogram_starts: starts, .. } = samples;
         let mut histograms = histograms.as_slice();
         if self.counts_only {
             mixed::find_resets(histograms, &mut self.resets_known);
@@ -394,6 +401,23 @@ impl Evaluator<'_> {
         init: impl Fn() -> S + Sync,
         each: impl Fn(&mut S, Found<'_>) -> Result<(), QueryError> + Sync,
     ) -> Result<Vec<S>, QueryError> {
+        let totals = ReadTotals::default();
+        let streamed = self.stream(scan, stages, grid, init, each, &totals)?;
+        if let (Some(trace), Some(read)) = (&self.trace, self.plan.reads.get(scan.read)) {
+            trace.note_read(read, &totals);
+        }
+        Ok(streamed)
+    }
+
+    fn stream<S: Send>(
+        &self,
+        scan: &Scan,
+        stages: &[Stage],
+        grid: Grid,
+        init: impl Fn() -> S + Sync,
+        each: impl Fn(&mut S, Found<'_>) -> Result<(), QueryError> + Sync,
+        totals: &ReadTotals,
+    ) -> Result<Vec<S>, QueryError> {
         let Some(read) = self.plan.reads.get(scan.read) else { return Ok(Vec::new()) };
         let (args, range, mode) = match &scan.source {
             Source::Window(call) => (self.scalars(&call.args, grid)?, call.range, call.mode),
@@ -417,6 +441,7 @@ impl Evaluator<'_> {
             counts_only: scan.counts_only,
             resets_known: Vec::new(),
             counts: self.uncounted(grid),
+            decoded: (0, 0),
         };
         let one = |worker: &mut Worker<'_>, state: &mut S, labels: Cow<'_, Labels>, samples: &Samples| {
             if !worker.compute(self, &labels, samples)? {
@@ -430,9 +455,10 @@ impl Evaluator<'_> {
             self.samples.fetch_add(worker.scratch.samples, Ordering::Relaxed);
             self.series.fetch_add(series, Ordering::Relaxed);
             self.count(grid, &worker.counts);
+            totals.add(series, worker.decoded.0, worker.decoded.1);
         };
         if read.uses > 1 {
-            let shared = self.shared_read(scan.read, read)?;
+            let shared = self.shared_read(scan.read, read, totals)?;
             let items: Vec<&[RawSeries]> = shared.chunks(SHARED_SERIES_PER_ITEM).collect();
             let heavy = shared.len() >= SERIES_FOR_THREADS;
             let results = self.workers.run(items, heavy, |group| {
@@ -460,6 +486,8 @@ impl Evaluator<'_> {
                     if series % check_every == 1 % check_every {
                         self.ctx.check()?;
                     }
+                    worker.decoded.0 += decoded.len() as u64;
+                    worker.decoded.1 += decoded.bytes;
                     one(&mut worker, &mut state, Cow::Owned(labels), &decoded)?;
                 }
             }
@@ -524,7 +552,12 @@ impl Evaluator<'_> {
     }
 
     /// What several scans read, decoded once.
-    fn shared_read(&self, at: usize, read: &Read) -> Result<Arc<Vec<RawSeries>>, QueryError> {
+    fn shared_read(
+        &self,
+        at: usize,
+        read: &Read,
+        totals: &ReadTotals,
+    ) -> Result<Arc<Vec<RawSeries>>, QueryError> {
         let Some(slot) = self.shared.get(at) else { return Ok(Arc::default()) };
         let mut slot = slot.lock();
         if let Some(shared) = &*slot {
@@ -549,6 +582,9 @@ impl Evaluator<'_> {
             all.extend(group?);
         }
         self.series.fetch_add(all.len() as u64, Ordering::Relaxed);
+        for raw in &all {
+            totals.add(1, raw.samples.len() as u64, raw.samples.bytes);
+        }
         let shared = Arc::new(all);
         *slot = Some(Arc::clone(&shared));
         Ok(shared)

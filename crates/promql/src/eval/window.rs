@@ -107,39 +107,46 @@ pub(crate) enum WindowFn {
     Smoothing,
 }
 
+/// The functions' names.
+const NAMES: [(&str, WindowFn); 27] = [
+    ("rate", WindowFn::Rate),
+    ("increase", WindowFn::Increase),
+    ("delta", WindowFn::Delta),
+    ("irate", WindowFn::Irate),
+    ("idelta", WindowFn::Idelta),
+    ("changes", WindowFn::Changes),
+    ("resets", WindowFn::Resets),
+    ("sum_over_time", WindowFn::Sum),
+    ("avg_over_time", WindowFn::Avg),
+    ("count_over_time", WindowFn::Count),
+    ("min_over_time", WindowFn::Min),
+    ("max_over_time", WindowFn::Max),
+    ("last_over_time", WindowFn::Last),
+    ("first_over_time", WindowFn::First),
+    ("present_over_time", WindowFn::Present),
+    ("absent_over_time", WindowFn::Absent),
+    ("stddev_over_time", WindowFn::Stddev),
+    ("stdvar_over_time", WindowFn::Stdvar),
+    ("quantile_over_time", WindowFn::Quantile),
+    ("mad_over_time", WindowFn::Mad),
+    ("ts_of_first_over_time", WindowFn::TsOfFirst),
+    ("ts_of_last_over_time", WindowFn::TsOfLast),
+    ("ts_of_min_over_time", WindowFn::TsOfMin),
+    ("ts_of_max_over_time", WindowFn::TsOfMax),
+    ("deriv", WindowFn::Deriv),
+    ("predict_linear", WindowFn::PredictLinear),
+    ("double_exponential_smoothing", WindowFn::Smoothing),
+];
+
 impl WindowFn {
     /// The function of that name.
     pub(crate) fn from_name(name: &str) -> Option<WindowFn> {
-        Some(match name {
-            "rate" => WindowFn::Rate,
-            "increase" => WindowFn::Increase,
-            "delta" => WindowFn::Delta,
-            "irate" => WindowFn::Irate,
-            "idelta" => WindowFn::Idelta,
-            "changes" => WindowFn::Changes,
-            "resets" => WindowFn::Resets,
-            "sum_over_time" => WindowFn::Sum,
-            "avg_over_time" => WindowFn::Avg,
-            "count_over_time" => WindowFn::Count,
-            "min_over_time" => WindowFn::Min,
-            "max_over_time" => WindowFn::Max,
-            "last_over_time" => WindowFn::Last,
-            "first_over_time" => WindowFn::First,
-            "present_over_time" => WindowFn::Present,
-            "absent_over_time" => WindowFn::Absent,
-            "stddev_over_time" => WindowFn::Stddev,
-            "stdvar_over_time" => WindowFn::Stdvar,
-            "quantile_over_time" => WindowFn::Quantile,
-            "mad_over_time" => WindowFn::Mad,
-            "ts_of_first_over_time" => WindowFn::TsOfFirst,
-            "ts_of_last_over_time" => WindowFn::TsOfLast,
-            "ts_of_min_over_time" => WindowFn::TsOfMin,
-            "ts_of_max_over_time" => WindowFn::TsOfMax,
-            "deriv" => WindowFn::Deriv,
-            "predict_linear" => WindowFn::PredictLinear,
-            "double_exponential_smoothing" => WindowFn::Smoothing,
-            _ => return None,
-        })
+        NAMES.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        NAMES.iter().find(|(_, function)| *function == self).map_or("", |(name, _)| name)
     }
 
     /// Whether the result is no longer the metric that was measured.
