@@ -11,6 +11,7 @@ use storage::{QueryContext, SelectError};
 use crate::index::{Index, SeriesEntry};
 use crate::mapped::MappedFile;
 use crate::segments::Segments;
+use crate::times::{self, Times};
 use crate::{BlockError, Damage, Interval, Meta, Metrics, Tombstones, matching};
 
 /// A block directory, open for reading: its files are mapped.
@@ -31,6 +32,7 @@ pub struct Block {
 /// What never changes of a block.
 struct Files {
     index: Index,
+    times: Times,
     segments: Segments,
     metrics: Metrics,
     /// Held while `meta.json` and `tombstones` are read and written anew.
@@ -52,6 +54,7 @@ impl Block {
         let index =
             Index::open(MappedFile::open(&path)?).map_err(|damage| BlockError::damaged(&path, damage))?;
         let files = Files {
+            times: times::of(&meta, &index),
             index,
             segments: Segments::open(&dir.join("chunks"))?,
             metrics: metrics.clone(),
@@ -59,10 +62,18 @@ impl Block {
             damage_logged: AtomicBool::new(false),
             skip_logged: AtomicBool::new(false),
         };
-        Self::of(dir, meta, Arc::new(files))
+        let block = Self::of(dir, meta, Arc::new(files))?;
+        if block.files.times.wrong.is_some() {
+            let what = "its times are not those of the samples, which are used instead";
+            block.note_damage("meta.json", Damage { offset: 0, what });
+        }
+        Ok(block)
     }
 
-    fn of(dir: &Path, meta: Meta, files: Arc<Files>) -> Result<Block, BlockError> {
+    fn of(dir: &Path, mut meta: Meta, files: Arc<Files>) -> Result<Block, BlockError> {
+        if let Some((min_time, end)) = files.times.wrong {
+            (meta.min_time, meta.max_time) = (min_time, end);
+        }
         let length = |name: &str| std::fs::metadata(dir.join(name)).map_or(0, |m| m.len());
         Ok(Block {
             dir: dir.to_owned(),
@@ -180,6 +191,18 @@ impl Block {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.small_bytes + self.files.index.file_bytes() + self.files.segments.bytes()
+    }
+
+    /// Whether it may have samples between two times (both inclusive, in milliseconds).
+    pub(crate) fn overlaps(&self, min_time: i64, max_time: i64) -> bool {
+        self.files.times.begin <= max_time && min_time < self.meta.max_time
+    }
+
+    /// Samples before this time (in milliseconds) that came in order are in this block, in older ones or nowhere. Never
+    /// later than `max_time` in `meta.json`, and not later than its newest sample where that cannot be trusted.
+    #[must_use]
+    pub fn covered_until(&self) -> i64 {
+        self.files.times.covered
     }
 
     /// The series that match all matchers, by number, in order of their labels.

@@ -120,7 +120,7 @@ impl Blocks {
     /// When a block is damaged or files cannot be written; the other blocks are gone through before that is told.
     pub fn delete(&self, matchers: &[Matcher], min_time: i64, max_time: i64) -> Result<usize, BlockError> {
         let mut outcome = Ok(0);
-        for block in self.current().iter().filter(|block| block.meta().overlaps(min_time, max_time)) {
+        for block in self.current().iter().filter(|block| block.overlaps(min_time, max_time)) {
             match block.delete(matchers, min_time, max_time) {
                 Ok(series) => outcome = outcome.map(|all| all + series),
                 Err(e) => outcome = Err(e),

@@ -23,6 +23,7 @@ mod plan;
 mod put;
 mod segments;
 mod select;
+mod times;
 mod tombstones;
 mod ulid;
 mod write;

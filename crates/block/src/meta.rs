@@ -86,6 +86,18 @@ pub struct Parent {
     pub max_time: i64,
 }
 
+impl Parent {
+    /// What a block of samples out of order that comes from the head names: Prometheus writes it so.
+    #[must_use]
+    pub fn none() -> Parent {
+        Parent { ulid: "0".repeat(26), min_time: 0, max_time: 0 }
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.ulid.bytes().all(|b| b == b'0')
+    }
+}
+
 impl From<&Meta> for Parent {
     fn from(meta: &Meta) -> Parent {
         Parent { ulid: meta.ulid.clone(), min_time: meta.min_time, max_time: meta.max_time }
@@ -101,6 +113,12 @@ impl Compaction {
     #[must_use]
     pub fn has_hint(&self, hint: &str) -> bool {
         self.hints.iter().any(|h| h == hint)
+    }
+
+    /// Whether all samples of the block came out of order. That takes no more than the hint or the parent that is none.
+    #[must_use]
+    pub fn is_out_of_order(&self) -> bool {
+        self.has_hint(FROM_OUT_OF_ORDER) || self.parents.iter().any(Parent::is_none)
     }
 
     fn add_hint(&mut self, hint: &str) {
@@ -146,7 +164,7 @@ impl Meta {
                 compaction.add_hint(hint);
             }
         }
-        if parents.iter().all(|m| m.compaction.has_hint(FROM_OUT_OF_ORDER)) {
+        if parents.iter().all(|m| m.compaction.is_out_of_order()) {
             compaction.add_hint(FROM_OUT_OF_ORDER);
         }
         Meta {

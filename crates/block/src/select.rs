@@ -22,13 +22,13 @@ const CHECK_EVERY: usize = 1024;
 impl Blocks {
     fn overlapping(&self, min_time: i64, max_time: i64) -> Arc<[Arc<Block>]> {
         let current = self.current();
-        current.iter().filter(|block| block.meta().overlaps(min_time, max_time)).cloned().collect()
+        current.iter().filter(|block| block.overlaps(min_time, max_time)).cloned().collect()
     }
 }
 
 impl Select for Blocks {
     fn may_hold(&self, min_time: i64, max_time: i64) -> bool {
-        self.current().iter().any(|block| block.meta().overlaps(min_time, max_time))
+        self.current().iter().any(|block| block.overlaps(min_time, max_time))
     }
 
     /// Series come in order of their labels, blocks merged.

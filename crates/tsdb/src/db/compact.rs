@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use block::{Block, BlockError, FROM_OUT_OF_ORDER, Meta, Ulid};
+use block::{Block, BlockError, Meta, Ulid};
 
 use super::delay::UploadList;
 use super::upkeep::Turn;
@@ -34,9 +34,8 @@ impl Db {
         // A block with samples that came in order says that there are none before its end in the head any more. Those out
         // of order may be newer: merged with others, they would make it say so too soon.
         let cut = metas.iter().filter(|meta| !super::beside_the_head(meta)).map(|meta| meta.max_time).max();
-        metas.retain(|meta| {
-            !meta.compaction.has_hint(FROM_OUT_OF_ORDER) || cut.is_some_and(|end| meta.max_time <= end)
-        });
+        metas
+            .retain(|meta| !meta.compaction.is_out_of_order() || cut.is_some_and(|end| meta.max_time <= end));
         if let Some(list) = self.options.upload_list.clone().map(UploadList) {
             // As Prometheus: nothing that comes after a block that waits for its upload either.
             metas.sort_by(|a, b| a.ulid.cmp(&b.ulid));

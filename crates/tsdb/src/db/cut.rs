@@ -80,8 +80,7 @@ impl Db {
             let end = start.saturating_add(range);
             let ulid = Ulid::generate(now);
             let mut meta = Meta::new(ulid, start, end).with_hint(FROM_OUT_OF_ORDER);
-            // Prometheus names a parent that is none.
-            meta.compaction.parents.push(Parent { ulid: "0".repeat(26), min_time: 0, max_time: 0 });
+            meta.compaction.parents.push(Parent::none());
             let samples = Samples::Late(&cut);
             let part = HeadRange { min_time: start, end, samples, without: Vec::new() };
             match self.write_head(&self.dir, meta, &part) {

@@ -19,9 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use block::{
-    Blocks, FROM_OUT_OF_ORDER, FROM_SELECTED_SERIES, FROM_STALE_SERIES, MergeOptions, Meta, WriteOptions,
-};
+use block::{Blocks, MergeOptions, Meta, WriteOptions};
 use exposition::Registry;
 use model::{Labels, Matcher};
 use parking_lot::{Mutex, RwLock};
@@ -94,10 +92,10 @@ pub struct Db {
     metrics: Metrics,
 }
 
-/// Whether the head may still have samples of the block's time.
+/// Whether the head may still have samples of the block's time: every hint there is says so. One that is not known is
+/// taken for one of these too; nothing is lost when it is not.
 fn beside_the_head(meta: &Meta) -> bool {
-    let hints = [FROM_OUT_OF_ORDER, FROM_STALE_SERIES, FROM_SELECTED_SERIES];
-    hints.iter().any(|hint| meta.compaction.has_hint(hint))
+    !meta.compaction.hints.is_empty() || meta.compaction.is_out_of_order()
 }
 
 impl Db {
@@ -161,7 +159,7 @@ impl Db {
     fn forget_what_blocks_have(&self) -> std::io::Result<()> {
         let current = self.blocks.current();
         let cut = current.iter().filter(|block| !beside_the_head(block.meta()));
-        match cut.map(|block| block.meta().max_time).max() {
+        match cut.map(|block| block.covered_until()).max() {
             Some(end) => self.head.forget_before(end),
             None => Ok(()),
         }
