@@ -30,13 +30,20 @@ macro_rules! show {
 }
 pub(crate) use show;
 
-/// Creates a directory and those above it.
+/// Creates a directory and those above it; their names are durable then.
 ///
 /// # Errors
 /// As `std::fs::create_dir_all`.
 pub fn create_dir_all(path: &Path) -> io::Result<()> {
+    let new: Vec<&Path> =
+        path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
     show!(CreateDir { path });
-    fs::create_dir_all(path)
+    fs::create_dir_all(path)?;
+    // From the top: each is in one that is there.
+    new.iter().rev().filter_map(|dir| dir.parent()).try_for_each(sync_dir)
 }
 
 /// Gives a file or directory another name; one that has that name already is replaced.

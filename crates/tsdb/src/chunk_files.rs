@@ -6,10 +6,12 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use chunk::Encoding;
 use parking_lot::{Mutex, RwLock};
 
+use crate::full_disk::wait_for_room;
 use crate::mmap::MappedFile;
 use crate::wal::segments::{list, sync_dir};
 
@@ -29,6 +31,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 }
 
 /// A chunk to be written.
+#[derive(Clone, Copy)]
 pub(crate) struct NewChunk<'a> {
     pub(crate) series: u64,
     pub(crate) min_time: i64,
@@ -126,6 +129,18 @@ impl ChunkFiles {
         self.append(chunks, OUT_OF_ORDER)
     }
 
+    /// Appends a chunk that a start cannot do without: on a full disk that waits for room, until `stop` is set.
+    pub(crate) fn write_patiently(
+        &self,
+        chunk: NewChunk<'_>,
+        out_of_order: bool,
+        stop: &AtomicBool,
+    ) -> io::Result<(u32, u32)> {
+        let mark = if out_of_order { OUT_OF_ORDER } else { 0 };
+        let places = wait_for_room(stop, || self.append(std::iter::once(chunk), mark))?;
+        places.first().copied().ok_or_else(|| io::Error::other("a chunk was not written"))
+    }
+
     fn append<'a>(
         &self,
         chunks: impl Iterator<Item = NewChunk<'a>>,
@@ -152,14 +167,15 @@ impl ChunkFiles {
         self.finish(current)?;
         let number = current.number + 1;
         let path = self.dir.join(format!("{number:06}"));
-        let file = disk::File::create_new(&path)?;
-        file.set_len(MAX_FILE)?;
-        let mut header = [0; FILE_HEADER];
-        header[..4].copy_from_slice(&MAGIC.to_be_bytes());
-        header[4] = VERSION;
-        file.write_all_at(&header, 0)?;
-        sync_dir(&self.dir)?;
-        self.files.write().insert(number, Arc::new(MappedFile::open(file.as_std())?));
+        let file = match self.begin_file(&path, number) {
+            Ok(file) => file,
+            Err(error) => {
+                // It would be in the way of the next attempt.
+                self.files.write().remove(&number);
+                let _ = disk::remove_file(&path);
+                return Err(error);
+            }
+        };
         *current = Current {
             file: Some(file),
             number,
@@ -167,6 +183,18 @@ impl ChunkFiles {
             buf: std::mem::take(&mut current.buf),
         };
         Ok(())
+    }
+
+    fn begin_file(&self, path: &Path, number: u32) -> io::Result<disk::File> {
+        let file = disk::File::create_new(path)?;
+        file.set_len(MAX_FILE)?;
+        let mut header = [0; FILE_HEADER];
+        header[..4].copy_from_slice(&MAGIC.to_be_bytes());
+        header[4] = VERSION;
+        file.write_all_at(&header, 0)?;
+        sync_dir(&self.dir)?;
+        self.files.write().insert(number, Arc::new(MappedFile::open(file.as_std())?));
+        Ok(file)
     }
 
     /// Cuts off the zeros behind the last chunk, and the map with them: a damaged length must not lead past the end.
@@ -264,7 +292,12 @@ fn frame(buf: &mut Vec<u8>, chunk: &NewChunk<'_>, mark: u8) {
 
 fn flush(current: &mut Current) -> io::Result<()> {
     if let (Some(file), false) = (&current.file, current.buf.is_empty()) {
-        file.write_all_at(&current.buf, current.len)?;
+        if let Err(error) = file.write_all_at(&current.buf, current.len) {
+            // A part of a chunk would be damage to whoever reads the file before the next one covers it.
+            file.set_len(current.len)?;
+            file.set_len(MAX_FILE)?;
+            return Err(error);
+        }
         current.len += current.buf.len() as u64;
     }
     current.buf.clear();

@@ -24,7 +24,8 @@ impl DirLock {
             Err(fs::TryLockError::Error(e)) => return Err(e),
         }
         file.set_len(0)?;
-        file.write_all(std::process::id().to_string().as_bytes())?;
+        // For people only, and a full disk must not be in the way of a start.
+        let _ = file.write_all(std::process::id().to_string().as_bytes());
         Ok(Some(DirLock { path, _file: file, clean }))
     }
 }

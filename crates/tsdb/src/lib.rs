@@ -8,6 +8,7 @@ mod db;
 mod dir_lock;
 mod epochs;
 mod exemplars;
+mod full_disk;
 mod head;
 mod inspect;
 mod lookup;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use block::BlockError;
 use storage::SelectError;
 
+use crate::full_disk::is_full;
 use crate::head::DeleteError;
 
 /// Why a cut, a compaction, a deletion or a snapshot was not done, or not to its end. Nothing that was there is lost.
@@ -59,9 +60,11 @@ impl DbError {
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
         let source = match self {
-            DbError::Block(BlockError::Io { source, .. }) | DbError::Io { source, .. } => source,
+            DbError::Block(BlockError::Io { source, .. })
+            | DbError::Io { source, .. }
+            | DbError::Delete(DeleteError::Log(source)) => source,
             _ => return false,
         };
-        matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        is_full(source)
     }
 }

@@ -6,6 +6,7 @@
 //! What is used is written anew, and the old files are set aside.
 
 use std::io;
+use std::sync::atomic::AtomicBool;
 
 use crate::chunk_files::{ChunkFiles, FoundChunk, NewChunk, chunk_at};
 use crate::closed::{self, ClosedChunk, Place};
@@ -26,6 +27,7 @@ pub(super) fn use_what_the_log_lacks(
     held: &[FoundChunk],
     refs: RefMap,
     files: &ChunkFiles,
+    stop: &AtomicBool,
 ) -> io::Result<()> {
     let Some(first_damaged) = held.iter().map(|chunk| chunk.file).min() else { return Ok(()) };
     for of_series in held.chunk_by(|a, b| a.series == b.series) {
@@ -49,9 +51,8 @@ pub(super) fn use_what_the_log_lacks(
             let Ok((encoding, bytes)) = chunk_at(&file, chunk.offset) else { continue };
             let (min_time, max_time) = (chunk.min_time, chunk.max_time);
             let new = NewChunk { series: chunk.series, min_time, max_time, encoding, bytes };
-            for (file, offset) in files.write(std::iter::once(new))? {
-                chain.push(ClosedChunk::in_file(min_time, max_time, encoding, file, offset));
-            }
+            let (file, offset) = files.write_patiently(new, false, stop)?;
+            chain.push(ClosedChunk::in_file(min_time, max_time, encoding, file, offset));
         }
         chain.extend_from_slice(&own[prefix..]);
         closed::rebuild(slab, &mut series.closed, chain.into_iter());

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use block::Intervals;
@@ -27,8 +28,9 @@ pub(super) fn index(
     lookup: &Lookup,
     refs: RefMap,
     files: &ChunkFiles,
+    stop: &AtomicBool,
 ) -> io::Result<Indexed> {
-    let aliases = join_duplicates(shards, lookup, refs, files)?;
+    let aliases = join_duplicates(shards, lookup, refs, files, stop)?;
     let mut total = Indexed { min_time: NO_MIN, max_time: NO_MAX, chunks: 0, aliases };
     let cores = thread::available_parallelism().map_or(2, usize::from);
     let each = shards.len().div_ceil(cores).max(1);
@@ -71,6 +73,7 @@ fn join_duplicates(
     lookup: &Lookup,
     refs: RefMap,
     files: &ChunkFiles,
+    stop: &AtomicBool,
 ) -> io::Result<HashMap<u64, u64>> {
     let mut aliases = HashMap::new();
     for mut group in lookup.collisions() {
@@ -86,7 +89,7 @@ fn join_duplicates(
                 group.into_iter().partition(|at| shards[at.shard()].has_labels(at.slot(), &labels));
             group = others;
             let keep_ref = refs.reference(keep.shard(), shards[keep.shard()].series(keep.slot()).id);
-            join(shards, keep, keep_ref, &same, files)?;
+            join(shards, keep, keep_ref, &same, files, stop)?;
             for at in same {
                 aliases.insert(refs.reference(at.shard(), shards[at.shard()].series(at.slot()).id), keep_ref);
                 lookup.forget(at);
@@ -107,6 +110,7 @@ fn join(
     series: u64,
     old: &[Location],
     files: &ChunkFiles,
+    stop: &AtomicBool,
 ) -> io::Result<()> {
     let mut chunks: Vec<(ClosedChunk, Option<Vec<u8>>)> = Vec::new();
     let mut deleted = Intervals::default();
@@ -163,15 +167,9 @@ fn join(
             encoding: chunk.encoding(),
             bytes: &bytes,
         };
-        if let [(file, offset)] = files.write(std::iter::once(new))?[..] {
-            joined.push(ClosedChunk::in_file(
-                chunk.min_time,
-                chunk.max_time(),
-                chunk.encoding(),
-                file,
-                offset,
-            ));
-        }
+        let (file, offset) = files.write_patiently(new, false, stop)?;
+        let (min_time, max_time) = (chunk.min_time, chunk.max_time());
+        joined.push(ClosedChunk::in_file(min_time, max_time, chunk.encoding(), file, offset));
     }
     let mut own: Vec<ClosedChunk> = closed::newest_first(slab, series.closed).collect();
     own.reverse();

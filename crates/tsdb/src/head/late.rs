@@ -61,6 +61,7 @@ impl Head {
             files: &self.chunk_files,
             encodings: self.encodings(),
             corruptions: &self.metrics.wal_corruptions,
+            stop: &self.closed,
         };
         let dir = self.ooo.log_dir();
         let done = replay.run(shards, found).map_err(failed(dir))?;

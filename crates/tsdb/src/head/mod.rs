@@ -271,7 +271,9 @@ impl Head {
         let chunks = self.chunk_files.close();
         let late = self.ooo.close();
         self.wal.close()?;
-        self.snapshot_at_close();
+        if chunks.is_ok() && unwritten.is_ok() {
+            self.snapshot_at_close();
+        }
         late.and(chunks).and(unwritten)
     }
 

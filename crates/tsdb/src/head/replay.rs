@@ -25,6 +25,7 @@ use super::write_chunks::Unwritten;
 use crate::chunk_files::{ChunkFiles, FoundChunk, Scan};
 use crate::closed::{self, ClosedChunk};
 use crate::exemplars::Exemplar;
+use crate::full_disk::is_full;
 use crate::lookup::{Location, Lookup};
 use crate::metrics::Metrics;
 use crate::ooo::replay::Found;
@@ -121,7 +122,7 @@ impl Replay<'_> {
         let first_damaged = scan.first_damaged;
         let last_file = self.chunk_files.last();
         let late = std::mem::take(&mut scan.out_of_order);
-        let late = Found::rescue(late, first_damaged, self.chunk_files)?;
+        let late = Found::rescue(late, first_damaged, self.chunk_files, self.stop)?;
         let found = self.deal_chunks(shards, scan);
         let cores = thread::available_parallelism().map_or(2, usize::from);
         let count = cores.min(shards.len()).max(1);
@@ -136,7 +137,7 @@ impl Replay<'_> {
             .collect();
         for (i, (shard, mut found)) in shards.iter_mut().zip(found).enumerate() {
             let held = held::split_off(&mut found, first_damaged);
-            workers[i % count].shards.push(Own { index: i, data: shard, found, held });
+            workers[i % count].shards.push(Own { index: i, data: shard, found, held, full_disk: false });
         }
         let total = thread::scope(|scope| {
             let (mut doors, mut handles) = (Vec::new(), Vec::new());
@@ -514,6 +515,8 @@ struct Own<'s> {
     found: Vec<FoundChunk>,
     /// See [`held`].
     held: Vec<FoundChunk>,
+    /// Full chunks stay in memory: there is no room for them.
+    full_disk: bool,
 }
 
 struct Worker<'r, 's> {
@@ -539,13 +542,14 @@ impl Worker<'_, '_> {
             }
             self.apply(&work);
             for own in &mut self.shards {
-                if own.data.unwritten.len() >= UNWRITTEN {
+                if own.data.unwritten.len() >= UNWRITTEN && !own.full_disk {
                     write(own, self.replay)?;
                 }
             }
         }
         for own in &mut self.shards {
-            held::use_what_the_log_lacks(own.data, &own.held, self.replay.refs, self.replay.chunk_files)?;
+            let Replay { refs, chunk_files, stop, .. } = *self.replay;
+            held::use_what_the_log_lacks(own.data, &own.held, refs, chunk_files, stop)?;
             write(own, self.replay)?;
         }
         Ok(self.done)
@@ -679,8 +683,12 @@ impl Worker<'_, '_> {
 
 fn write(own: &mut Own<'_>, replay: &Replay<'_>) -> io::Result<()> {
     if let Some(copies) = Unwritten::collect(own.data, own.index, replay.refs) {
-        let places = copies.write(replay.chunk_files)?;
-        copies.install(own.data, places);
+        match copies.write(replay.chunk_files) {
+            Ok(places) => copies.install(own.data, places),
+            // They are in the log; the next batch tries again.
+            Err(error) if is_full(&error) => own.full_disk = true,
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }

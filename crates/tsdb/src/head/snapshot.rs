@@ -67,24 +67,24 @@ impl Head {
         let dir = self.dir.join(format!("{PREFIX}{:06}.{:010}", end.segment, end.offset));
         let temporary = dir.with_extension(format!("{:010}.tmp", end.offset));
         if temporary.exists() {
-            fs::remove_dir_all(&temporary)?;
+            disk::remove_dir_all(&temporary)?;
         }
-        fs::create_dir_all(&temporary)?;
+        disk::create_dir_all(&temporary)?;
         let written = self.fill_snapshot(&temporary).and_then(|series| {
             segments::sync_dir(&temporary)?;
-            fs::rename(&temporary, &dir)?;
+            disk::rename(&temporary, &dir)?;
             segments::sync_dir(&self.dir)?;
             Ok(series)
         });
         let series = match written {
             Ok(series) => series,
             Err(error) => {
-                let _ = fs::remove_dir_all(&temporary);
+                let _ = disk::remove_dir_all(&temporary);
                 return Err(error);
             }
         };
         for old in before {
-            if let Err(error) = fs::remove_dir_all(&old.dir) {
+            if let Err(error) = disk::remove_dir_all(&old.dir) {
                 tracing::error!(err = %error, dir = %old.dir.display(), "delete old chunk snapshots");
             }
         }
@@ -126,8 +126,7 @@ impl Head {
             let next = self.shards[shard].data.read().next_id;
             self.refs.reference(shard, next.saturating_sub(1))
         });
-        fs::write(dir.join(LAST_REFERENCE), format!("{}\n", last.max().unwrap_or(0)))?;
-        fs::File::open(dir.join(LAST_REFERENCE))?.sync_all()?;
+        disk::write_synced(&dir.join(LAST_REFERENCE), format!("{}\n", last.max().unwrap_or(0)).as_bytes())?;
         Ok(series)
     }
 

@@ -23,6 +23,7 @@ use crate::chunk_files::ChunkFiles;
 use crate::dir_lock::DirLock;
 use crate::epochs::Epochs;
 use crate::exemplars::{Exemplar, Exemplars};
+use crate::full_disk::is_full;
 use crate::lookup::{Lookup, MAX_SHARDS};
 use crate::metrics::Metrics;
 use crate::ooo::{self, OutOfOrder};
@@ -89,7 +90,7 @@ impl Head {
             // A log that was lost must not seem to be the one that the snapshot goes on in.
             segment = segment.max(snapshot.end.segment.saturating_add(1));
         }
-        let wal = Wal::create(
+        let wal = Wal::begin(
             &wal_dir,
             segment,
             options.wal_segment_size,
@@ -174,7 +175,16 @@ impl Head {
         self.read_log(segment)?;
         for shard in 0..self.shards.len() {
             let _order = self.shards[shard].order.lock();
-            self.write_closed_chunks(shard).map_err(failed(&chunks_dir))?;
+            match self.write_closed_chunks(shard) {
+                Err(error) if is_full(&error) => {
+                    tracing::error!(
+                        err = %error,
+                        "The disk is full: full chunks stay in memory and in the log until there is room"
+                    );
+                    break;
+                }
+                outcome => outcome.map_err(failed(&chunks_dir))?,
+            }
         }
         let appended = self.join_young(&left_over).map_err(self.stopped())?;
 
@@ -217,7 +227,7 @@ impl Head {
         }
         .run(&mut shards, scan)
         .map_err(self.stopped())?;
-        let indexed = index::index(&mut shards, &self.lookup, self.refs, &self.chunk_files)
+        let indexed = index::index(&mut shards, &self.lookup, self.refs, &self.chunk_files, &self.closed)
             .map_err(failed(&chunks_dir))?;
         let mut aliases = indexed.aliases;
         let late = self.replay_late(&mut shards, &late, &aliases)?;

@@ -26,6 +26,7 @@ use storage::{
 };
 
 use super::Head;
+use crate::full_disk::wait_for_room;
 use crate::wal::frame::{Damage, PAGE, Segment};
 use crate::wal::record::{self, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder};
 use crate::wal::{Compression, Packed, Position, Wal, repair, segments};
@@ -96,9 +97,6 @@ impl Young {
             return Ok(log);
         }
         disk::create_dir_all(&self.dir)?;
-        if let Some(parent) = self.dir.parent() {
-            segments::sync_dir(parent)?;
-        }
         let segment = segments::next(&self.dir)?;
         let log = Wal::create(&self.dir, segment, self.segment_size, self.compression, None)?;
         Ok(&self.log.get_or_init(|| (segment, log)).1)
@@ -408,14 +406,15 @@ impl<'h> Reader<'h> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let result = self.head.append_live(&self.batch, &mut self.outcome);
-        self.samples += self.outcome.appended + self.outcome.appended_histograms;
-        self.batch.clear();
-        match result {
+        let Reader { head, batch, outcome, .. } = self;
+        let result = wait_for_room(&head.closed, || match head.append_live(batch, outcome) {
             Ok(()) => Ok(()),
             Err(AppendError::Log(error)) => Err(error),
             Err(other) => Err(io::Error::other(other)),
-        }
+        });
+        self.samples += self.outcome.appended + self.outcome.appended_histograms;
+        self.batch.clear();
+        result
     }
 }
 

@@ -104,7 +104,7 @@ impl OutOfOrder {
             self.compression.name(),
         );
         let segment = segments::next(&self.dir)?;
-        let log = Wal::create(&self.dir, segment, self.segment_size, self.compression, Some(metrics))?;
+        let log = Wal::begin(&self.dir, segment, self.segment_size, self.compression, Some(metrics))?;
         // Somebody else may have been faster; nothing was written then.
         let _ = self.log.set(log);
         Ok(())

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use super::buffer::{Late, Value};
 use super::encode::{self, Encoded, Encodings};
@@ -35,6 +36,7 @@ impl Found {
         mut chunks: Vec<FoundChunk>,
         first_damaged: Option<u32>,
         files: &ChunkFiles,
+        stop: &AtomicBool,
     ) -> io::Result<Self> {
         let places: HashSet<Place> = chunks.iter().map(place_of).collect();
         for chunk in &mut chunks {
@@ -47,9 +49,7 @@ impl Found {
             };
             let FoundChunk { series, min_time, max_time, .. } = *chunk;
             let new = NewChunk { series, min_time, max_time, encoding, bytes };
-            for (file, offset) in files.write_out_of_order(std::iter::once(new))? {
-                (chunk.file, chunk.offset) = (file, offset);
-            }
+            (chunk.file, chunk.offset) = files.write_patiently(new, true, stop)?;
         }
         // What could not be written anew still has a place in a damaged file.
         chunks.retain(|chunk| {
@@ -73,6 +73,8 @@ pub(crate) struct Replay<'a> {
     pub(crate) files: &'a ChunkFiles,
     pub(crate) encodings: Encodings,
     pub(crate) corruptions: &'a exposition::Counter,
+    /// Set when the replay shall end early.
+    pub(crate) stop: &'a AtomicBool,
 }
 
 /// What replay did.
@@ -276,9 +278,8 @@ impl Replay<'_> {
     fn write(&self, series: &mut table::Series, reference: u64, chunk: &Encoded) -> io::Result<()> {
         let &Encoded { encoding, min_time, max_time, ref bytes, .. } = chunk;
         let new = NewChunk { series: reference, min_time, max_time, encoding, bytes };
-        for (file, offset) in self.files.write_out_of_order(std::iter::once(new))? {
-            series.mapped.push(Mapped { min_time, max_time, place: Place { file, offset } });
-        }
+        let (file, offset) = self.files.write_patiently(new, true, self.stop)?;
+        series.mapped.push(Mapped { min_time, max_time, place: Place { file, offset } });
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::frame::{self, Damage, Segment};
 use super::segments;
+use crate::full_disk::is_full;
 
 /// Ends or undoes what a process that died in the middle of a repair or a checkpoint left behind.
 pub(crate) fn finish(dir: &Path) -> io::Result<()> {
@@ -25,7 +26,8 @@ pub(crate) fn finish(dir: &Path) -> io::Result<()> {
 
 /// Repairs a segment that was read to its end, with `damage` found and the last good record ending at `good_end`: a
 /// torn end (of the `last` segment) is cut off; a segment damaged in the middle is set aside whole, in a directory
-/// beside the log's that is named after it, and replaced by one of its good records.
+/// beside the log's that is named after it, and replaced by one of its good records. On a full disk it stays as it is
+/// until the next start.
 pub(crate) fn repair(path: &Path, last: bool, damage: &[Damage], good_end: u64) -> io::Result<()> {
     let torn = last && damage.iter().all(|d| d.offset >= good_end);
     if torn {
@@ -39,19 +41,32 @@ pub(crate) fn repair(path: &Path, last: bool, damage: &[Damage], good_end: u64) 
         );
         return Ok(());
     }
-    let aside = set_aside_path(path)?;
+    match replace(path) {
+        Ok(aside) => tracing::error!(
+            segment = %path.display(), damage = %describe(damage), set_aside = %aside.display(),
+            "the write-ahead log is damaged; all records that can be read are kept"
+        ),
+        Err(error) if is_full(&error) => tracing::error!(
+            segment = %path.display(), damage = %describe(damage), err = %error,
+            "the write-ahead log is damaged; all records that can be read are used, and it stays as it is"
+        ),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Puts a segment's good records in its place, and it aside.
+fn replace(path: &Path) -> io::Result<PathBuf> {
     let rewritten = path.with_extension("rewritten");
-    rewrite(path, &rewritten)?;
+    let aside = rewrite(path, &rewritten).and_then(|()| set_aside_path(path)).inspect_err(|_| {
+        let _ = disk::remove_file(&rewritten);
+    })?;
     disk::rename(path, &aside)?;
     disk::rename(&rewritten, path)?;
     if let Some(dir) = path.parent() {
         segments::sync_dir(dir)?;
     }
-    tracing::error!(
-        segment = %path.display(), damage = %describe(damage), set_aside = %aside.display(),
-        "the write-ahead log is damaged; all records that can be read are kept"
-    );
-    Ok(())
+    Ok(aside)
 }
 
 fn set_aside_path(segment: &Path) -> io::Result<PathBuf> {

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::frame::{self, Compression, PAGE};
 use super::{LogMetrics, record, segments};
+use crate::full_disk::is_full;
 
 /// More records of series than this do not wait for a commit.
 const SERIES_RECORDS: usize = 4;
@@ -72,7 +73,12 @@ pub(crate) struct Wal {
     /// Series that are not in the log yet, as series records. Locked after `writer`.
     pending: Mutex<Vec<Vec<u8>>>,
     writer: Mutex<Writer>,
+    /// Segments that were ended and may not be on the disk yet. Locked after `writer`.
+    ended: Arc<Ended>,
 }
+
+/// See [`Wal::ended`].
+type Ended = Mutex<Vec<Arc<File>>>;
 
 /// A place in the log: the end of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +88,8 @@ pub(crate) struct Position {
 }
 
 struct Writer {
-    file: Arc<File>,
+    /// `None` until it could be begun.
+    file: Option<Arc<File>>,
     segment: u32,
     /// Length of the segment. Behind a failed write the file may be longer until it is cut back.
     len: u64,
@@ -102,25 +109,55 @@ impl Wal {
         metrics: Option<LogMetrics>,
     ) -> io::Result<Self> {
         let file = new_segment(dir, segment)?;
+        Ok(Self::with(Some(file), dir, segment, segment_size, compression, metrics))
+    }
+
+    /// The same, but on a full disk the segment is begun when something is to be written.
+    pub(crate) fn begin(
+        dir: &Path,
+        segment: u32,
+        segment_size: u64,
+        compression: Compression,
+        metrics: Option<LogMetrics>,
+    ) -> io::Result<Self> {
+        let file = match new_segment(dir, segment) {
+            Err(error) if is_full(&error) => {
+                tracing::error!(err = %error, dir = %dir.display(), "The disk is full: samples are refused until there is room");
+                None
+            }
+            file => Some(file?),
+        };
+        Ok(Self::with(file, dir, segment, segment_size, compression, metrics))
+    }
+
+    fn with(
+        file: Option<File>,
+        dir: &Path,
+        segment: u32,
+        segment_size: u64,
+        compression: Compression,
+        metrics: Option<LogMetrics>,
+    ) -> Self {
         if let Some(m) = &metrics {
             m.segment_current.set(segment.into());
         }
         let writer = Writer {
-            file: Arc::new(file),
+            broken: file.is_none(),
+            file: file.map(Arc::new),
             segment,
             len: 0,
-            broken: false,
             out: Vec::new(),
             packed: Vec::new(),
         };
-        Ok(Wal {
+        Wal {
             dir: dir.to_path_buf(),
             compression,
             segment_size: segment_size.max(PAGE as u64),
             metrics,
             pending: Mutex::default(),
             writer: Mutex::new(writer),
-        })
+            ended: Arc::default(),
+        }
     }
 
     pub(crate) fn compression(&self) -> Compression {
@@ -159,6 +196,9 @@ impl Wal {
     }
 
     fn write(&self, w: &mut Writer, series: &[Vec<u8>], records: &Packed) -> io::Result<()> {
+        if series.is_empty() && records.is_empty() {
+            return Ok(());
+        }
         if w.broken {
             self.cut(w)?;
         }
@@ -213,11 +253,9 @@ impl Wal {
 
     /// Hands the collected bytes to the kernel: all of them or, as the log goes on, none.
     fn flush(&self, w: &mut Writer) -> io::Result<()> {
-        if w.out.is_empty() {
-            return Ok(());
-        }
-        if let Err(error) = w.file.append_all(&w.out) {
-            w.broken = w.file.set_len(w.len).is_err();
+        let (false, Some(file)) = (w.out.is_empty(), &w.file) else { return Ok(()) };
+        if let Err(error) = file.append_all(&w.out) {
+            w.broken = file.set_len(w.len).is_err();
             w.out.clear();
             return Err(error);
         }
@@ -230,23 +268,36 @@ impl Wal {
         Ok(())
     }
 
-    /// Ends the segment and begins the next one.
-    fn cut(&self, w: &mut Writer) -> io::Result<()> {
-        let next = new_segment(&self.dir, w.segment + 1)?;
+    /// Fills the page up with zeros, as the end of a segment has them.
+    fn fill_page(w: &mut Writer) -> io::Result<()> {
         let padding = (PAGE as u64 - w.len % PAGE as u64) % PAGE as u64;
-        if !w.broken && padding > 0 {
-            w.file.append_all(&vec![0; padding as usize])?;
+        let (false, Some(file)) = (w.broken || padding == 0, &w.file) else { return Ok(()) };
+        if let Err(error) = file.append_all(&vec![0; padding as usize]) {
+            w.broken = file.set_len(w.len).is_err();
+            return Err(error);
         }
-        let ended = std::mem::replace(&mut w.file, Arc::new(next));
-        w.segment += 1;
+        w.len += padding;
+        Ok(())
+    }
+
+    /// Ends the segment and begins the next one. If that fails, the segment goes on.
+    fn cut(&self, w: &mut Writer) -> io::Result<()> {
+        Self::fill_page(w)?;
+        let number = w.segment + u32::from(w.file.is_some());
+        let next = new_segment(&self.dir, number)?;
+        let ended = w.file.replace(Arc::new(next));
+        w.segment = number;
         w.len = 0;
         w.broken = false;
         if let Some(m) = &self.metrics {
             m.segment_current.set(w.segment.into());
         }
         // A segment takes long to reach the disk; appending does not wait for it.
-        let metrics = self.metrics.clone();
-        std::thread::spawn(move || sync(&ended, metrics.as_ref()));
+        if let Some(ended) = ended {
+            let (metrics, waiting) = (self.metrics.clone(), Arc::clone(&self.ended));
+            waiting.lock().push(Arc::clone(&ended));
+            std::thread::spawn(move || sync_ended(&ended, &waiting, metrics.as_ref()));
+        }
         Ok(())
     }
 
@@ -289,21 +340,26 @@ impl Wal {
 
     /// Forces what was written so far to the disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        let file = Arc::clone(&self.writer.lock().file);
-        sync(&file, self.metrics.as_ref())
+        let (file, ended) = {
+            let writer = self.writer.lock();
+            (writer.file.clone(), self.ended.lock().clone())
+        };
+        ended.iter().try_for_each(|file| sync_ended(file, &self.ended, self.metrics.as_ref()))?;
+        file.map_or(Ok(()), |file| sync(&file, self.metrics.as_ref()))
     }
 
     /// Writes the series still pending, fills up the page, and forces all to the disk.
     pub(crate) fn close(&self) -> io::Result<()> {
         self.commit(&Packed::default())?;
-        let mut w = self.writer.lock();
-        let padding = (PAGE as u64 - w.len % PAGE as u64) % PAGE as u64;
-        if !w.broken && padding > 0 {
-            w.file.append_all(&vec![0; padding as usize])?;
-            w.len += padding;
-        }
-        sync(&w.file, self.metrics.as_ref())
+        Self::fill_page(&mut self.writer.lock())?;
+        self.sync()
     }
+}
+
+fn sync_ended(file: &Arc<File>, ended: &Ended, metrics: Option<&LogMetrics>) -> io::Result<()> {
+    sync(file, metrics)?;
+    ended.lock().retain(|other| !Arc::ptr_eq(other, file));
+    Ok(())
 }
 
 fn sync(file: &File, metrics: Option<&LogMetrics>) -> io::Result<()> {
@@ -322,6 +378,10 @@ fn new_segment(dir: &Path, segment: u32) -> io::Result<File> {
     // Appending: after a failed write and `set_len` the next bytes go to the new end.
     let path = segments::path(dir, segment);
     let file = disk::File::create_new_for_append(&path)?;
-    segments::sync_dir(dir)?;
+    if let Err(error) = segments::sync_dir(dir) {
+        // It would be in the way of the next attempt.
+        let _ = disk::remove_file(&path);
+        return Err(error);
+    }
     Ok(file)
 }

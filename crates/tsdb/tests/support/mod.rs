@@ -15,6 +15,9 @@ use storage::{
 };
 use tsdb::{Head, HeadOptions};
 
+pub(crate) mod life;
+pub(crate) mod log;
+
 pub(crate) type Dump = BTreeMap<Labels, Vec<(i64, u64)>>;
 
 pub(crate) fn open(dir: &Path) -> Head {
