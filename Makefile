@@ -6,7 +6,7 @@ SHELL := /bin/bash
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 BINNACLE := target/release/binnacle
 
-.PHONY: help run test lint check bench docs ui build e2e clean-data
+.PHONY: help run test crash lint check bench docs ui build e2e clean-data
 
 help: ## Lists the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,11 @@ test: ui ## Runs all tests: Rust, the page's units, and the page in a browser ag
 	cargo test --workspace
 	cd ui && npm test
 	$(MAKE) e2e
+
+# Every operation, many bytes and bits of every file, and 100 kills; other random choices with BINNACLE_CRASH_SEED=n.
+crash: ## Kills, cuts off, fills and damages the storage at all points, not only at some as `test` does (hours)
+	BINNACLE_CRASH=all cargo test --release --package tsdb --test crash_disk -- --nocapture
+	BINNACLE_CRASH=100 cargo test --package binnacle --test program kill:: -- --nocapture
 
 e2e: ui ## Runs the page in a real browser against the real binary
 ifeq ($(CHROMIUM),)

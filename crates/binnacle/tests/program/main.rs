@@ -13,6 +13,7 @@ mod config_errors;
 mod crash;
 mod drop_in;
 mod http;
+mod kill;
 mod metrics_page;
 mod reload;
 mod scraping;

@@ -103,20 +103,21 @@ impl Site {
 
     /// Starts the program and waits until it is ready.
     pub(crate) fn start(&self) -> Program<'_> {
-        let program = self.spawn();
+        let program = self.launch();
         program.wait_for("readiness", |p| p.try_get("/-/ready").filter(|a| a.status == 200).map(drop));
         program
     }
 
     /// As `start`, for a program behind a route prefix.
     pub(crate) fn start_under(&self, prefix: &str) -> Program<'_> {
-        let program = self.spawn();
+        let program = self.launch();
         let ready = format!("{prefix}/-/ready");
         program.wait_for("readiness", |p| p.try_get(&ready).filter(|a| a.status == 200).map(drop));
         program
     }
 
-    fn spawn(&self) -> Program<'_> {
+    /// Starts the program and waits for nothing.
+    pub(crate) fn launch(&self) -> Program<'_> {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
         let log = self.path(&format!("log.{number}"));
         let out = File::create(&log).expect("a log file");
@@ -131,7 +132,7 @@ impl Site {
 
     /// Runs the program to its end; for starts that must fail.
     pub(crate) fn run_to_end(&self) -> (ExitStatus, String) {
-        let mut program = self.spawn();
+        let mut program = self.launch();
         let status = program.wait_for_end();
         (status, program.log())
     }
