@@ -94,3 +94,22 @@ export interface QueryStats {
   timings?: { evalTotalTime?: number; execQueueTime?: number; execTotalTime?: number };
   samples?: { totalQueryableSamples?: number; peakSamples?: number };
 }
+
+/** A node of a query's plan, with those that it works on. */
+export interface PlanNode {
+  node: string;
+  detail: string;
+  steps: number;
+  series: number;
+  /** Values in them. */
+  samples: number;
+  bytes: number;
+  /** The nodes below included. */
+  seconds: number;
+  read?: { detail: string; series: number; samples: number; bytes: number };
+  nodes: PlanNode[];
+}
+
+export interface ExplainAnswer {
+  plan: PlanNode;
+}

@@ -6,6 +6,7 @@ import { ErrorNote } from './error-note';
 import { GraphView } from './graph-view';
 import { HistoryMenu } from './history-menu';
 import { parseErrorOf } from './parse-error';
+import { PlanView } from './plan-view';
 import { ResultFacts } from './result-facts';
 import { ShareMenu } from './share-menu';
 import type { PanelState, Step, Tab, TimeRange } from './state';
@@ -107,6 +108,7 @@ export function Panel(props: Props) {
             options={[
               ['table', 'Table'],
               ['graph', 'Graph'],
+              ['explain', 'Explain'],
             ]}
             onChange={(tab) => props.onChange({ tab })}
           />
@@ -132,6 +134,7 @@ export function Panel(props: Props) {
         </p>
       ))}
       <div class={query.loading ? 'panel-result stale' : 'panel-result'} ref={plot} aria-busy={query.loading}>
+        {panel.tab === 'explain' && panel.expr && <PlanView question={question} onPick={runOther} />}
         {empty && query.question && <EmptyNote question={query.question} onRun={runOther} onTime={props.onTime} />}
         {answer?.shape === 'instant' && !empty && (
           <TableView

@@ -18,7 +18,7 @@ export interface PanelState {
   filter: string;
 }
 
-export type Tab = 'table' | 'graph';
+export type Tab = 'table' | 'graph' | 'explain';
 
 export interface TimeRange {
   /** Milliseconds. */
@@ -65,10 +65,15 @@ function parsePanel(params: URLSearchParams, index: number): PanelState {
   const of = (name: string) => params.get(`g${index}.${name}`) ?? '';
   return {
     expr: of('expr'),
-    tab: of('tab') === 'graph' || of('tab') === '0' ? 'graph' : 'table',
+    tab: parseTab(of('tab')),
     stacked: of('display_mode') === 'stacked' || of('stacked') === '1',
     filter: of('filter'),
   };
+}
+
+function parseTab(text: string): Tab {
+  if (text === 'graph' || text === '0') return 'graph';
+  return text === 'explain' ? 'explain' : 'table';
 }
 
 function parseStep(of: (name: string) => string): Step {

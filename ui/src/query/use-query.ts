@@ -11,7 +11,7 @@ export interface Question {
   tab: Tab;
   evaluation: Evaluation;
   /** Endpoint and parameters, as they are sent and as "copy as curl" shows them. */
-  endpoint: 'query' | 'query_range';
+  endpoint: 'query' | 'query_range' | 'query_explain';
   params: Record<string, string | number>;
 }
 
@@ -33,10 +33,11 @@ export function questionOf(expr: string, tab: Tab, time: TimeRange, step: Step, 
     return { expr, tab, evaluation, endpoint: 'query', params: { query: expr, time: at } };
   }
   const { start, end, step: seconds } = evaluation;
-  return { expr, tab, evaluation, endpoint: 'query_range', params: { query: expr, start, end, step: seconds } };
+  const endpoint = tab === 'explain' ? 'query_explain' : 'query_range';
+  return { expr, tab, evaluation, endpoint, params: { query: expr, start, end, step: seconds } };
 }
 
-/** Runs a question whenever it changes, in a worker of its own. */
+/** Runs a question whenever it changes, in a worker of its own; but not one that asks for a plan. */
 export function useQuery(question: Question): QueryRun {
   const worker = useRef<ResultClient | undefined>(undefined);
   const client = useCallback(() => {
@@ -44,7 +45,8 @@ export function useQuery(question: Question): QueryRun {
     return worker.current;
   }, []);
   const [state, setState] = useState<Omit<QueryRun, 'client' | 'stop'>>({ loading: false });
-  const wanted = question.expr.trim() ? JSON.stringify([question.endpoint, question.params]) : '';
+  const runs = question.expr.trim() !== '' && question.tab !== 'explain';
+  const wanted = runs ? JSON.stringify([question.endpoint, question.params]) : '';
 
   // `wanted` says all that the question says
   useEffect(() => {
