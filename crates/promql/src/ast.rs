@@ -89,6 +89,8 @@ pub struct NumberLiteral {
 pub struct StringLiteral {
     /// Without quotes, escapes resolved (invalid UTF-8 replaced).
     pub value: String,
+    /// What stands there, where it is not UTF-8: no label has such a name, no expression matches it.
+    pub bytes: Option<Vec<u8>>,
     /// Where.
     pub span: Span,
 }

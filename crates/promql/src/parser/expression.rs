@@ -135,8 +135,11 @@ impl Parser<'_> {
     fn literal(&mut self, token: Token) -> Parsed<Tree> {
         self.next()?;
         if token.kind == Kind::String {
-            let value = self.unquote(token);
-            return Ok(Tree::leaf(Expr::String(StringLiteral { value, span: token.span })));
+            let (value, bytes) = match String::from_utf8(self.unquote_bytes(token)) {
+                Ok(value) => (value, None),
+                Err(e) => (String::from_utf8_lossy(e.as_bytes()).into_owned(), Some(e.into_bytes())),
+            };
+            return Ok(Tree::leaf(Expr::String(StringLiteral { value, bytes, span: token.span })));
         }
         Ok(Tree::leaf(Expr::Number(self.number_literal(token)?)))
     }

@@ -140,7 +140,7 @@ fn push_char(out: &mut Vec<u8>, c: char) {
 }
 
 /// Go's `%q` of bytes that need not be UTF-8.
-pub(super) fn quote_bytes(bytes: &[u8]) -> String {
+pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
     let mut out = String::from("\"");
     for chunk in bytes.utf8_chunks() {
         let quoted = quote(chunk.valid());

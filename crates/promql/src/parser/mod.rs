@@ -11,6 +11,7 @@ mod series;
 
 use model::{Labels, Matcher};
 
+pub(crate) use literal::quote_bytes;
 pub use series::{HistogramLiteral, SeriesItem};
 
 use crate::ast::{Expr, Span};

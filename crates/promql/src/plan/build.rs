@@ -184,11 +184,8 @@ impl<'a> Planner<'a> {
         let mut label = String::new();
         let scalar = match (e.op, param) {
             (AggregateOp::CountValues, Some(Expr::String(s))) => {
-                if s.value.is_empty() {
-                    return Err(QueryError::Execution(format!(
-                        "invalid label name {}",
-                        model::number::quote(&s.value)
-                    )));
+                if s.value.is_empty() || s.bytes.is_some() {
+                    return Err(QueryError::Execution(format!("invalid label name {s}")));
                 }
                 label.clone_from(&s.value);
                 None

@@ -30,6 +30,18 @@ fn text(e: &Call, i: usize) -> Result<&str, QueryError> {
     }
 }
 
+/// A text that a label can have for its name.
+fn label_name<'e>(e: &'e Call, i: usize, which: &str) -> Result<&'e str, QueryError> {
+    match arg(e, i)? {
+        Expr::String(s) if !s.value.is_empty() && s.bytes.is_none() => Ok(&s.value),
+        Expr::String(s) => {
+            let why = format!("invalid {which} label name in {}(): {}", e.function.name, s.value);
+            Err(QueryError::Execution(why))
+        }
+        _ => Err(missing(e)),
+    }
+}
+
 impl Planner<'_> {
     fn vector_arg(&mut self, e: &Call, i: usize, grid: Grid) -> Result<Vector, QueryError> {
         self.vector(arg(e, i)?, grid)
@@ -199,14 +211,13 @@ impl Planner<'_> {
 
     fn label_replace(&mut self, e: &Call, grid: Grid) -> Result<Vector, QueryError> {
         let pattern = text(e, 4)?;
-        let regex = Regex::new(pattern).map_err(|_| {
-            QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}"))
-        })?;
-        let target = text(e, 1)?;
-        if target.is_empty() {
-            let text = format!("invalid destination label name in label_replace(): {target}");
-            return Err(QueryError::Execution(text));
+        let invalid =
+            || QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}"));
+        if matches!(arg(e, 4)?, Expr::String(s) if s.bytes.is_some()) {
+            return Err(invalid());
         }
+        let regex = Regex::new(pattern).map_err(|_| invalid())?;
+        let target = label_name(e, 1, "destination")?;
         Ok(Vector::LabelReplace {
             target: target.to_owned(),
             replacement: text(e, 2)?.to_owned(),
@@ -217,21 +228,11 @@ impl Planner<'_> {
     }
 
     fn label_join(&mut self, e: &Call, grid: Grid) -> Result<Vector, QueryError> {
-        let invalid = |which: &str, name: &str| {
-            QueryError::Execution(format!("invalid {which} label name in label_join(): {name}"))
-        };
         let mut sources = Vec::new();
         for i in 3..e.args.len() {
-            let source = text(e, i)?;
-            if source.is_empty() {
-                return Err(invalid("source", source));
-            }
-            sources.push(source.to_owned());
+            sources.push(label_name(e, i, "source")?.to_owned());
         }
-        let target = text(e, 1)?;
-        if target.is_empty() {
-            return Err(invalid("destination", target));
-        }
+        let target = label_name(e, 1, "destination")?;
         Ok(Vector::LabelJoin {
             target: target.to_owned(),
             separator: text(e, 2)?.to_owned(),

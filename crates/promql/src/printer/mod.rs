@@ -14,6 +14,7 @@ use crate::ast::{
     MatrixSelector, NumberLiteral, Paren, RangeMode, StringLiteral, Subquery, Unary, VectorMatching,
     VectorSelector,
 };
+use crate::parser::quote_bytes;
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -45,7 +46,10 @@ impl Display for NumberLiteral {
 
 impl Display for StringLiteral {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&quote(&self.value))
+        match &self.bytes {
+            None => f.write_str(&quote(&self.value)),
+            Some(bytes) => f.write_str(&quote_bytes(bytes)),
+        }
     }
 }
 

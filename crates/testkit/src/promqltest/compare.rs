@@ -83,6 +83,16 @@ pub(super) fn check_result(eval: &Eval, result: &QueryResult) -> Result<(), Stri
     compare(&expected(eval), &points(&result.value), eval.ordered)
 }
 
+/// Compares values with what is expected at another time.
+pub(super) fn check_value(eval: &Eval, result: &QueryResult, at: i64) -> Result<(), String> {
+    let mut want = match eval.scalar {
+        Some(v) => vec![(Labels::empty(), vec![(at, Point::Float(v))])],
+        None => expected(eval),
+    };
+    want.iter_mut().flat_map(|(_, points)| points).for_each(|point| point.0 = at);
+    compare(&want, &points(&result.value), eval.ordered)
+}
+
 /// Compares the step at `t` of a range query with what an instant query should give.
 pub(super) fn check_middle(eval: &Eval, result: &QueryResult, t: i64) -> Result<(), String> {
     let mut got = points(&result.value);

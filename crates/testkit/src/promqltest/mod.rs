@@ -4,6 +4,7 @@
 
 mod compare;
 mod custom_buckets;
+mod pinned;
 mod script;
 mod started;
 
@@ -98,6 +99,18 @@ fn evaluate(engine: &Engine, store: &StartedStore, eval: &Eval) -> Result<(), St
             .range(store, &ctx, &eval.query, t - step, t + step, step, &overrides)
             .map_err(|e| format!("as range query: {e}"))?;
         compare::check_middle(eval, &around, *t).map_err(|e| format!("as range query: {e}"))?;
+    }
+    // With a fixed time it must say the same at any other.
+    if let (EvalTime::Instant(t), None, None) = (&eval.time, eval.range_vector, &eval.string)
+        && let Some(query) = pinned::pinned(&eval.query, *t)
+    {
+        let times = if *t == 0 { vec![-1000, 0, 1000] } else { vec![-10 * t, 0, t / 5, *t, 10 * t] };
+        for at in times {
+            let fail = |e: String| format!("as {query} at {at}: {e}");
+            let moved =
+                engine.instant(store, &ctx, &query, at, &overrides).map_err(|e| fail(e.to_string()))?;
+            compare::check_value(eval, &moved, at).map_err(fail)?;
+        }
     }
     Ok(())
 }
