@@ -42,11 +42,11 @@ pub(crate) fn function(name: &str) -> Option<fn(f64) -> f64> {
     Some(match name {
         "abs" => f64::abs,
         "acos" => f64::acos,
-        "acosh" => f64::acosh,
+        "acosh" => acosh,
         "asin" => f64::asin,
-        "asinh" => f64::asinh,
+        "asinh" => asinh,
         "atan" => f64::atan,
-        "atanh" => f64::atanh,
+        "atanh" => atanh,
         "ceil" => f64::ceil,
         "cos" => f64::cos,
         "cosh" => f64::cosh,
@@ -153,6 +153,54 @@ pub(crate) fn changes_metric(op: BinaryOp) -> bool {
     arithmetic(op, 1.0, 1.0).is_some()
 }
 
+/// From here on the square of a number swallows 1, and below its inverse the square is swallowed.
+const LARGE: f64 = 268_435_456.0;
+
+/// By the formulas of FreeBSD's library, which Go uses: they hold for the largest numbers and near zero.
+fn asinh(v: f64) -> f64 {
+    let x = v.abs();
+    let result = if !x.is_finite() || x < 1.0 / LARGE {
+        x
+    } else if x > LARGE {
+        x.ln() + std::f64::consts::LN_2
+    } else if x > 2.0 {
+        (2.0 * x + 1.0 / ((x * x + 1.0).sqrt() + x)).ln()
+    } else {
+        (x + x * x / (1.0 + (1.0 + x * x).sqrt())).ln_1p()
+    };
+    result.copysign(v)
+}
+
+/// As [`asinh`].
+fn acosh(x: f64) -> f64 {
+    if x.is_nan() || x < 1.0 {
+        f64::NAN
+    } else if x >= LARGE {
+        x.ln() + std::f64::consts::LN_2
+    } else if x > 2.0 {
+        (2.0 * x - 1.0 / (x + (x * x - 1.0).sqrt())).ln()
+    } else {
+        let above = x - 1.0;
+        (above + (2.0 * above + above * above).sqrt()).ln_1p()
+    }
+}
+
+/// As [`asinh`].
+fn atanh(v: f64) -> f64 {
+    let x = v.abs();
+    let result = if x.is_nan() || x > 1.0 {
+        return f64::NAN;
+    } else if x < 1.0 / LARGE {
+        x
+    } else if x < 0.5 {
+        let twice = x + x;
+        0.5 * (twice + twice * x / (1.0 - x)).ln_1p()
+    } else {
+        0.5 * ((x + x) / (1.0 - x)).ln_1p()
+    };
+    result.copysign(v)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +210,25 @@ mod tests {
         for (v, to, want) in [(2.5, 1.0, 3.0), (-2.5, 1.0, -2.0), (1.26, 0.1, 1.3), (7.0, 5.0, 5.0)] {
             assert!((round(v, to) - want).abs() < 1e-12, "{v} {to}");
         }
+    }
+
+    #[test]
+    fn inverse_hyperbolic_functions_hold_at_the_edges() {
+        assert!((asinh(1e308) - 709.889_355_822_726).abs() < 1e-12);
+        assert!((acosh(1e308) - 709.889_355_822_726).abs() < 1e-12);
+        for v in [-1e308, -3.0, -0.3, -1e-9, 1e-9, 0.3, 3.0, 1e9] {
+            assert!((asinh(v) - f64::asinh(v)).abs() <= 1e-12 * v.abs() || v.abs() > 1e300, "{v}");
+            assert!((acosh(v.abs() + 1.0) - f64::acosh(v.abs() + 1.0)).abs() < 1e-7 || v.abs() > 1e300);
+        }
+        for v in [-0.9, -1e-9, 0.2, 0.999] {
+            assert!((atanh(v) - f64::atanh(v)).abs() <= 1e-12 * f64::atanh(v).abs(), "{v}");
+        }
+        assert!(asinh(-0.0).is_sign_negative() && atanh(-0.0).is_sign_negative());
+        assert!(acosh(0.5).is_nan() && atanh(1.5).is_nan() && asinh(f64::NAN).is_nan());
+        assert_eq!(
+            (atanh(1.0), acosh(1.0), asinh(f64::NEG_INFINITY)),
+            (f64::INFINITY, 0.0, f64::NEG_INFINITY)
+        );
     }
 
     #[test]
