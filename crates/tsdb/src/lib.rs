@@ -5,6 +5,8 @@
 mod chunk_files;
 mod closed;
 mod db;
+#[doc(hidden)]
+pub mod decoders;
 mod dir_lock;
 mod epochs;
 mod exemplars;

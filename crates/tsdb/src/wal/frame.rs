@@ -97,6 +97,12 @@ fn checksum(bytes: &[u8]) -> u32 {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
 
+/// Whether a checksum is that of these bytes. To a fuzzer every one is, since it would hardly ever guess one.
+#[allow(unexpected_cfgs, reason = "set by cargo fuzz")]
+fn is_checksum(sum: u32, bytes: &[u8]) -> bool {
+    cfg!(fuzzing) || checksum(bytes) == sum
+}
+
 /// Bytes that a record takes when the segment is `at` bytes long, padding before it included.
 pub(crate) fn framed_len(at: u64, record: usize) -> u64 {
     let mut len = 0;
@@ -275,7 +281,7 @@ impl<R: Read> Segment<R> {
             return Err(if short { "the segment ends within a record" } else { "impossible length" });
         };
         let begin = self.position();
-        if checksum(part) != want {
+        if !is_checksum(want, part) {
             // The length may be wrong too: if nothing sensible follows, that is the next piece of damage.
             self.at += HEADER + len;
             self.started.get_or_insert(begin);

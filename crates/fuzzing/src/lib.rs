@@ -1,0 +1,49 @@
+//! What the fuzz targets do with bytes from outside, as functions: the targets of `fuzz/` hand them what a fuzzer
+//! makes up, the tests of this crate hand them files with small changes. A function takes any bytes; a panic is a
+//! finding.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "a failed unwrap is a finding"
+)]
+
+mod blocks;
+mod chunks;
+mod data_directory;
+mod logs;
+mod pages;
+mod pieces;
+mod seeds;
+
+pub use pieces::{Kind, Piece, join};
+pub use seeds::seeds;
+
+/// What a target does.
+pub type Target = fn(&[u8]);
+
+/// All targets by name.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("block_directory", blocks::directory),
+    ("block_index", blocks::index),
+    ("block_meta", blocks::meta),
+    ("block_tombstones", blocks::tombstones),
+    ("chunk", chunks::chunk),
+    ("chunk_rewrite", chunks::rewrite),
+    ("data_directory", data_directory::open),
+    ("head_chunks", logs::head_chunks),
+    ("log_record", logs::record),
+    ("log_segment", logs::segment),
+    ("page", pages::page),
+    ("snapshot_record", logs::snapshot_record),
+];
+
+/// Runs the target of that name.
+///
+/// # Panics
+/// When there is no such target, or something was found.
+pub fn run(name: &str, data: &[u8]) {
+    let target = TARGETS.iter().find(|(known, _)| *known == name);
+    target.unwrap().1(data);
+}

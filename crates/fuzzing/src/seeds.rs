@@ -1,0 +1,219 @@
+//! Inputs to begin with: files as this program writes them.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use exposition::Registry;
+use model::histogram::{CUSTOM_BUCKETS, FloatHistogram, HistogramValue, IntegerHistogram, Span};
+use model::{Labels, MatchOp, Matcher};
+use storage::{
+    Affinity, Append, Batch, BatchExemplar, BatchHistogram, BatchMetadata, BatchSample, Metadata, Outcome,
+};
+use tsdb::{Compression, Db, DbOptions, FloatEncoding, HeadOptions, decoders};
+
+use crate::pieces::{Kind, Piece, join};
+
+const START: i64 = 1_700_000_000_000;
+const PAGE: &str = "# HELP up Says \\n it.\n# TYPE up gauge\nup{job=\"a\\\"b\"} 1 1700000000000\n\
+                    # TYPE h histogram\n# UNIT h seconds\nh_bucket{le=\"+Inf\"} 4.5e-3 # {trace=\"1\"} 0.5 1.5\n\
+                    {\"näme\",a='b'} NaN\n# EOF\n";
+
+/// Inputs for every target, by its name.
+pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let mut found = vec![("page", PAGE.as_bytes().to_vec())];
+    for (encoding, start_times) in
+        [(FloatEncoding::Xor, false), (FloatEncoding::Xor2, false), (FloatEncoding::Xor2, true)]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let options = options(encoding, start_times);
+        let db = Db::open(dir.path(), options, &Registry::new()).unwrap();
+        fill(&db);
+        db.snapshot("all", false, START).unwrap();
+        db.close().unwrap();
+        add_head(&mut found, dir.path());
+        for block in fs::read_dir(dir.path().join("snapshots/all")).unwrap() {
+            add_block(&mut found, &block.unwrap().path());
+        }
+    }
+    found
+}
+
+fn options(float_encoding: FloatEncoding, start_times: bool) -> DbOptions {
+    let head = HeadOptions {
+        float_encoding,
+        start_times,
+        histogram_start_times: start_times,
+        wal_compression: Compression::None,
+        samples_per_chunk: 20,
+        out_of_order_window: Duration::from_secs(3600),
+        out_of_order_cap: 4,
+        snapshot_on_shutdown: true,
+        exemplars: true,
+        max_exemplars: 10,
+        metadata_wal_records: true,
+        shards: 2,
+        ..HeadOptions::default()
+    };
+    DbOptions { head, ..DbOptions::default() }
+}
+
+fn values(n: u64) -> [HistogramValue; 3] {
+    let spans = vec![Span { offset: 0, length: 2 }, Span { offset: 3, length: 1 }];
+    let integer = IntegerHistogram {
+        schema: 1,
+        zero_threshold: 0.001,
+        zero_count: n,
+        count: 4 * n + 1,
+        sum: n as f64 * 1.5,
+        positive_spans: spans,
+        positive_deltas: vec![n as i64, 1, -1],
+        ..IntegerHistogram::default()
+    };
+    let custom = IntegerHistogram {
+        schema: CUSTOM_BUCKETS,
+        count: 2 * n,
+        sum: n as f64,
+        positive_spans: vec![Span { offset: 0, length: 2 }],
+        positive_deltas: vec![n as i64, 0],
+        custom_values: vec![0.5, 1.0],
+        ..IntegerHistogram::default()
+    };
+    let float = FloatHistogram {
+        count: n as f64 + 0.5,
+        sum: 2.0,
+        positive: vec![(1, n as f64 + 0.25), (7, 0.25)],
+        ..FloatHistogram::default()
+    };
+    [
+        HistogramValue::Integer(Box::new(integer)),
+        HistogramValue::Integer(Box::new(custom)),
+        HistogramValue::Float(Box::new(float)),
+    ]
+}
+
+/// A few series of every kind, some samples late, an exemplar, metadata, a deletion.
+fn fill(db: &Db) {
+    let series = |name: &str| {
+        db.resolve(Affinity(0), &Labels::from_pairs([("__name__", name), ("job", "a")])).unwrap().series
+    };
+    let floats = [series("up"), series("x_total")];
+    let histograms = ["h", "custom", "f"].map(series);
+    let mut outcome = Outcome::default();
+    for round in 0..50i64 {
+        // Every fifth round comes a minute late.
+        let t = START + round * 15_000 - if round % 5 == 4 { 100_000 } else { 0 };
+        let mut batch = Batch::default();
+        for (i, &series) in floats.iter().enumerate() {
+            batch.samples.push(BatchSample { series, t, v: (round * i as i64) as f64 / 3.0 });
+            batch.start_times.push(if i == 1 { START - 1 } else { 0 });
+        }
+        for (&series, value) in histograms.iter().zip(values(round as u64 % 30)) {
+            batch.histograms.push(BatchHistogram { series, t, start_time: START - 1, value });
+        }
+        if round == 7 {
+            let labels = Labels::from_pairs([("trace_id", "17")]);
+            batch.exemplars.push(BatchExemplar { series: floats[1], labels, t, timed: true, v: 0.5 });
+            let metadata =
+                Metadata { kind: "counter".into(), unit: "seconds".into(), help: "It counts.".into() };
+            batch.metadata.push(BatchMetadata { series: floats[1], metadata });
+        }
+        db.append(&batch, &mut outcome).unwrap();
+    }
+    let some = [Matcher::new(MatchOp::Equal, "__name__", "up").unwrap()];
+    db.delete(&some, START, START + 60_000).unwrap();
+}
+
+fn add_head(found: &mut Vec<(&'static str, Vec<u8>)>, dir: &Path) {
+    let mut pieces = Vec::new();
+    let logs =
+        [("wal", Kind::Log), ("wbl", Kind::LateLog), ("wal", Kind::Checkpoint), ("wal", Kind::YoungLog)];
+    for (name, kind) in logs {
+        for segment in files(&dir.join(name)) {
+            let (records, _) = decoders::read_segment(&segment).unwrap();
+            pieces.extend(records.into_iter().map(|bytes| Piece { kind, bytes }));
+            found.push(("log_segment", segment));
+        }
+    }
+    for file in files(&dir.join("chunks_head")) {
+        pieces.extend(head_chunks(&file).map(|bytes| Piece { kind: Kind::Chunk, bytes: bytes.to_vec() }));
+        found.push(("head_chunks", file));
+    }
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("chunk_snapshot.") {
+            let bytes = fs::read(path.join("last_reference")).unwrap();
+            pieces.push(Piece { kind: Kind::LastReference, bytes });
+            for segment in files(&path) {
+                let (records, _) = decoders::read_segment(&segment).unwrap_or_default();
+                pieces.extend(records.into_iter().map(|bytes| Piece { kind: Kind::Snapshot, bytes }));
+            }
+        }
+    }
+    for piece in &pieces {
+        match piece.kind {
+            Kind::Log | Kind::LateLog => found.push(("log_record", piece.bytes.clone())),
+            Kind::Snapshot => found.push(("snapshot_record", piece.bytes.clone())),
+            _ => {}
+        }
+    }
+    // Directories of one kind of files besides the log, and one of everything.
+    for other in [Kind::LateLog, Kind::Chunk, Kind::Snapshot, Kind::Checkpoint, Kind::YoungLog] {
+        let some = pieces.iter().filter(|p| p.kind == other || p.kind == Kind::Log);
+        let few: Vec<Piece> = some.filter(|p| p.bytes.len() < 1000).cloned().collect();
+        found.push(("data_directory", join(&few)));
+    }
+    found.push(("data_directory", join(&pieces)));
+}
+
+fn add_block(found: &mut Vec<(&'static str, Vec<u8>)>, dir: &Path) {
+    let read = |name: &str| fs::read(dir.join(name)).unwrap();
+    let (index, stones, segment) = (read("index"), read("tombstones"), read("chunks/000001"));
+    let mut directory = Vec::new();
+    for file in [&index, &stones] {
+        directory.extend_from_slice(&(file.len() as u16).to_be_bytes());
+        directory.extend_from_slice(file);
+    }
+    directory.extend_from_slice(&segment);
+    found.push(("block_directory", directory));
+    found.push(("block_index", index));
+    found.push(("block_tombstones", stones));
+    found.push(("block_meta", read("meta.json")));
+    // Chunks of a segment: length, encoding, content, checksum.
+    let mut rest = segment.get(8..).unwrap_or_default();
+    while let Some((len, width)) = uvarint(rest).filter(|(len, width)| rest.len() >= width + 1 + len + 4) {
+        let chunk = rest[width..][..1 + len].to_vec();
+        found.push(("chunk", chunk.clone()));
+        found.push(("chunk_rewrite", chunk));
+        rest = &rest[width + 1 + len + 4..];
+    }
+}
+
+/// The chunks of a file, without their checksums.
+fn head_chunks(file: &[u8]) -> impl Iterator<Item = &[u8]> {
+    const HEADER: usize = 25;
+    let mut rest = file.get(8..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (len, width) = uvarint(rest.get(HEADER..)?)?;
+        let chunk = rest.get(..HEADER + width + len).filter(|_| len > 0)?;
+        rest = rest.get(chunk.len() + 4..)?;
+        Some(chunk)
+    })
+}
+
+fn uvarint(bytes: &[u8]) -> Option<(usize, usize)> {
+    let width = bytes.iter().take(5).position(|b| *b < 0x80)? + 1;
+    let number = bytes[..width].iter().rev().fold(0, |number, &b| number << 7 | usize::from(b & 0x7f));
+    Some((number, width))
+}
+
+/// Contents of the files of a directory whose names are numbers.
+fn files(dir: &Path) -> Vec<Vec<u8>> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| {
+        path.is_file() && path.file_name().is_some_and(|n| n.to_string_lossy().parse::<u32>().is_ok())
+    });
+    paths.sort();
+    paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
+}
