@@ -132,7 +132,7 @@ fn provide(
         Peer::Prometheus | Peer::Binnacle => history.write_blocks(&data)?,
         Peer::VictoriaMetrics => {
             let port = free_port()?;
-            let mut process = peer.start(program, folder, port, None)?;
+            let mut process = peer.start(program, folder, port, None, &[])?;
             wait_until_ready(peer, &mut process, port)?;
             history.import(port)?;
             process.end()?;
@@ -151,7 +151,7 @@ fn measure(
     first: &mut Vec<Option<Answer>>,
 ) -> Result<(f64, Vec<Option<Cost>>)> {
     let port = free_port()?;
-    let mut process = peer.start_on(core, program, folder, port, None)?;
+    let mut process = peer.start_on(core, program, folder, port, None, &[])?;
     wait_until_ready(peer, &mut process, port)?;
     http::get(port, NOTHING).context("the simplest query")?;
     let idle = process.usage()?.rss / f64::from(1 << 20);

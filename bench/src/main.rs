@@ -1,5 +1,6 @@
 //! Load generator and side-by-side measurement: see `bench/README.md`.
 
+mod cut;
 mod history;
 mod http;
 mod load;

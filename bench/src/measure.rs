@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::cut::{self, Cutting};
 use crate::http;
 use crate::load::{Announcement, Served};
 use crate::peer::{Load, Peer, Process};
@@ -20,7 +21,7 @@ use crate::run::RunArgs;
 const STEP: u32 = 15;
 
 /// How often memory is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+pub(crate) const LOOK: Duration = Duration::from_millis(500);
 
 /// How long a program may take to become ready, and to scrape everything once.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -41,6 +42,8 @@ pub(crate) struct Measured {
     /// By name, in the order of the list; what failed has no time.
     pub(crate) queries: Vec<(&'static str, Option<Timed>)>,
     pub(crate) restart: Restart,
+    /// Of those that cut blocks as Prometheus does.
+    pub(crate) cutting: Option<Cutting>,
 }
 
 /// The window in which everything is scraped regularly.
@@ -62,17 +65,25 @@ pub(crate) struct Disk {
     pub(crate) bytes_per_sample: f64,
     /// Bytes sent to the disk, those since deleted included.
     pub(crate) written_per_sample: f64,
+    /// Of the write-ahead log; NaN where there is none.
+    pub(crate) log_per_sample: f64,
+    /// Of a block of all samples, index included (a snapshot's); NaN where there are none.
+    pub(crate) block_per_sample: f64,
 }
 
 /// After `kill -9`, without targets.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Restart {
     pub(crate) ready_seconds: f64,
+    /// What reading the log took, as the program itself says; NaN where it does not.
+    pub(crate) replay_seconds: f64,
     pub(crate) full_count_seconds: f64,
     /// Series that the full count found.
     pub(crate) series_found: f64,
     pub(crate) cpu_seconds: f64,
     pub(crate) rss_peak_per_series: f64,
+    /// Its ratio to the highest while scraping, before the kill.
+    pub(crate) rss_peak_ratio: f64,
     /// Samples that were served but are not there any more.
     pub(crate) lost_samples: f64,
     /// The same as seconds of load.
@@ -87,7 +98,7 @@ pub(crate) fn measure(peer: Peer, program: &Path, folder: &Path, args: &RunArgs)
     let load = Load { announcement: &announcement, interval: args.interval };
     let start = unix_seconds();
     let port = free_port()?;
-    let mut process = peer.start(program, folder, port, Some(&load))?;
+    let mut process = peer.start(program, folder, port, Some(&load), &["--web.enable-admin-api"])?;
     let progress = |text: &str| tell(&format!("{}: {text}", peer.name()));
 
     progress("waiting until every target has been scraped");
@@ -101,9 +112,13 @@ pub(crate) fn measure(peer: Peer, program: &Path, folder: &Path, args: &RunArgs)
     let steady = steady(&mut process, &mut generator, series, args.duration)?;
     let end = unix_seconds();
     let served = generator.served()?;
+    let data = folder.join("data");
+    let log = Some(folder_size(&data.join("wal"))).filter(|size| *size > 0.0);
     let disk = Disk {
-        bytes_per_sample: folder_size(&folder.join("data")) / served.samples as f64,
+        bytes_per_sample: folder_size(&data) / served.samples as f64,
         written_per_sample: process.usage()?.written / served.samples as f64,
+        log_per_sample: log.unwrap_or(f64::NAN) / served.samples as f64,
+        block_per_sample: if peer.cuts_blocks() { block_per_sample(port, &data)? } else { f64::NAN },
     };
 
     let range = TimeRange { start, end, step: STEP };
@@ -122,17 +137,46 @@ pub(crate) fn measure(peer: Peer, program: &Path, folder: &Path, args: &RunArgs)
     let killed = unix_seconds();
     let samples = generator.served()?.samples;
     drop(generator);
-    let samples_per_second = steady.samples_per_second;
-    let restart = restart(
-        peer,
-        program,
-        folder,
-        series,
-        TimeRange { start, end: killed, step: STEP },
-        samples,
-        samples_per_second,
-    )?;
-    Ok(Measured { peer: peer.name(), series, samples, steady, disk, queries, restart })
+    let range = TimeRange { start, end: killed, step: STEP };
+    let restart = restart(peer, program, folder, series, range, samples, &steady)?;
+    let cutting = if peer.cuts_blocks() && !args.cutting.is_zero() {
+        progress(&format!("cutting blocks for {} s", args.cutting.as_secs()));
+        Some(cutting(peer, program, folder, args)?)
+    } else {
+        None
+    };
+    Ok(Measured { peer: peer.name(), series, samples, steady, disk, queries, restart, cutting })
+}
+
+/// Starts anew under the load, with short blocks.
+fn cutting(peer: Peer, program: &Path, folder: &Path, args: &RunArgs) -> Result<Cutting> {
+    fs::remove_dir_all(folder.join("data"))?;
+    let mut generator = Generator::start(args)?;
+    let announcement = generator.announcement.take().context("the generator did not announce itself")?;
+    let load = Load { announcement: &announcement, interval: args.interval };
+    let port = free_port()?;
+    let mut process = peer.start(program, folder, port, Some(&load), &cut::FLAGS)?;
+    wait_until_ready(peer, &mut process, port)?;
+    wait_until(|| {
+        process.usage()?;
+        Ok(generator.served()?.fewest >= 2)
+    })?;
+    cut::watch(&mut process, port, args.cutting)
+}
+
+/// Makes a snapshot and looks at its blocks.
+fn block_per_sample(port: u16, data: &Path) -> Result<f64> {
+    http::post(port, "/api/v1/admin/tsdb/snapshot", &[]).context("snapshot")?;
+    let (mut bytes, mut samples) = (0.0, 0.0);
+    for snapshot in fs::read_dir(data.join("snapshots"))? {
+        for block in fs::read_dir(snapshot?.path())? {
+            let block = block?.path();
+            let meta: serde_json::Value = serde_json::from_slice(&fs::read(block.join("meta.json"))?)?;
+            bytes += folder_size(&block);
+            samples += meta.pointer("/stats/numSamples").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
+        }
+    }
+    Ok(bytes / samples)
 }
 
 fn steady(
@@ -176,25 +220,30 @@ fn restart(
     series: usize,
     range: TimeRange,
     served: u64,
-    samples_per_second: f64,
+    steady: &Steady,
 ) -> Result<Restart> {
     let port = free_port()?;
     let start = Instant::now();
-    let mut process = peer.start(program, folder, port, None)?;
+    let mut process = peer.start(program, folder, port, None, &[])?;
     wait_until_ready(peer, &mut process, port)?;
     let ready_seconds = start.elapsed().as_secs_f64();
     let (series_found, full_count_seconds) = full_count(peer, port, series, range.end, start)?;
     let usage = process.usage()?;
 
+    let page = http::get(port, "/metrics")?;
+    let replay = cut::metric(&String::from_utf8_lossy(&page), "prometheus_tsdb_data_replay_duration_seconds");
     let lost_samples = served as f64 - stored_samples(peer, port, range)?;
+    let rss_peak_per_series = usage.rss_peak / series as f64;
     Ok(Restart {
         ready_seconds,
+        replay_seconds: replay.unwrap_or(f64::NAN),
         full_count_seconds,
         series_found,
         cpu_seconds: usage.cpu,
-        rss_peak_per_series: usage.rss_peak / series as f64,
+        rss_peak_per_series,
+        rss_peak_ratio: rss_peak_per_series / steady.rss_peak_per_series,
         lost_samples,
-        lost_seconds: lost_samples / samples_per_second,
+        lost_seconds: lost_samples / steady.samples_per_second,
     })
 }
 
@@ -292,7 +341,7 @@ fn folder_size(folder: &Path) -> f64 {
     entries.flatten().map(size).sum()
 }
 
-fn unix_seconds() -> f64 {
+pub(crate) fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 

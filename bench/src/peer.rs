@@ -40,15 +40,16 @@ impl Peer {
         std::iter::once(beside).chain(on_path).find(|file| file.is_file())
     }
 
-    /// Starts the program on `data`, scraping `load` if there is one.
+    /// Starts the program on `data`, scraping `load` if there is one. `flags` are for those that have Prometheus' own.
     pub(crate) fn start(
         self,
         file: &Path,
         folder: &Path,
         port: u16,
         load: Option<&Load<'_>>,
+        flags: &[&str],
     ) -> Result<Process> {
-        self.start_on(None, file, folder, port, load)
+        self.start_on(None, file, folder, port, load, flags)
     }
 
     /// The same, on one core alone if `core` is given.
@@ -59,6 +60,7 @@ impl Peer {
         folder: &Path,
         port: u16,
         load: Option<&Load<'_>>,
+        flags: &[&str],
     ) -> Result<Process> {
         let name = if load.is_some() { "scraping.yml" } else { "idle.yml" };
         let config = folder.join(name);
@@ -66,11 +68,12 @@ impl Peer {
         let data = folder.join("data");
         let (config, data) = (config.to_string_lossy(), data.to_string_lossy());
         let prometheus = || {
-            vec![
+            let own = [
                 format!("--config.file={config}"),
                 format!("--storage.tsdb.path={data}"),
                 format!("--web.listen-address=127.0.0.1:{port}"),
-            ]
+            ];
+            own.into_iter().chain(flags.iter().map(|&flag| flag.to_owned())).collect::<Vec<_>>()
         };
         let args = match self {
             Peer::Prometheus => prometheus(),
@@ -104,6 +107,11 @@ impl Peer {
             Peer::Prometheus | Peer::Binnacle => "/-/ready",
             Peer::VictoriaMetrics => "/health",
         }
+    }
+
+    /// Whether it has Prometheus' blocks, and flags that say how long they are.
+    pub(crate) fn cuts_blocks(self) -> bool {
+        self != Peer::VictoriaMetrics
     }
 
     /// What is added to each query so that no answer comes from a cache of results.

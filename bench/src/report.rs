@@ -1,11 +1,12 @@
 //! The results as a table: a column a program, with its ratio to the first one.
 
+use crate::cut::Cutting;
 use crate::measure::Measured;
 
 /// One figure of a program, `None` where it could not be had.
 type Figure = fn(&Measured) -> f64;
 
-const FIGURES: [(&str, Figure); 18] = [
+const FIGURES: [(&str, Figure); 27] = [
     ("active series", |m| m.series as f64),
     ("samples served, million", |m| m.samples as f64 / 1e6),
     ("samples/s", |m| m.steady.samples_per_second),
@@ -16,15 +17,28 @@ const FIGURES: [(&str, Figure); 18] = [
     ("RssAnon B/series, mean", |m| m.steady.rss_anon_per_series),
     ("disk B/sample", |m| m.disk.bytes_per_sample),
     ("written B/sample", |m| m.disk.written_per_sample),
+    ("log B/sample", |m| m.disk.log_per_sample),
+    ("block B/sample", |m| m.disk.block_per_sample),
     ("restart: ready s", |m| m.restart.ready_seconds),
+    ("restart: replay s", |m| m.restart.replay_seconds),
     ("restart: full count s", |m| m.restart.full_count_seconds),
     ("restart: series found", |m| m.restart.series_found),
     ("restart: CPU s", |m| m.restart.cpu_seconds),
     ("restart: RSS B/series, peak", |m| m.restart.rss_peak_per_series),
+    ("restart: RSS peak / peak before", |m| m.restart.rss_peak_ratio),
     ("restart: samples lost", |m| m.restart.lost_samples),
     ("restart: lost, s of load", |m| m.restart.lost_seconds),
+    ("cutting: blocks made", |m| of_cutting(m, |c| c.compactions)),
+    ("cutting: s in all", |m| of_cutting(m, |c| c.busy_seconds)),
+    ("cutting: scrape p99 ms, meanwhile", |m| of_cutting(m, |c| c.scrape_p99_busy_ms)),
+    ("cutting: scrape p99 ms, otherwise", |m| of_cutting(m, |c| c.scrape_p99_ms)),
+    ("cutting: RSS peak / mean otherwise", |m| of_cutting(m, |c| c.rss_peak_ratio)),
     ("queries, geometric mean ms", geometric_mean),
 ];
+
+fn of_cutting(measured: &Measured, figure: fn(&Cutting) -> f64) -> f64 {
+    measured.cutting.as_ref().map_or(f64::NAN, figure)
+}
 
 fn geometric_mean(measured: &Measured) -> f64 {
     let times = || measured.queries.iter().filter_map(|(_, timed)| timed.as_ref()).map(|timed| timed.millis);
@@ -72,6 +86,7 @@ pub(crate) fn with_ratio(value: f64, first: f64, place: usize) -> String {
 
 pub(crate) fn short(value: f64) -> String {
     match value.abs() {
+        _ if value.is_nan() => "-".to_owned(),
         _ if value.fract() == 0.0 => format!("{value}"),
         1000.0.. => format!("{value:.0}"),
         10.0.. => format!("{value:.1}"),
@@ -116,17 +131,25 @@ mod tests {
                 rss_anon_per_series: 1800.0 * scale,
                 rss_peak_per_series: 2500.0 * scale,
             },
-            disk: Disk { bytes_per_sample: 4.0, written_per_sample: 8.0 },
+            disk: Disk {
+                bytes_per_sample: 4.0,
+                written_per_sample: 8.0,
+                log_per_sample: 7.0,
+                block_per_sample: f64::NAN,
+            },
             queries: vec![("a", Some(Timed { millis: 10.0 * scale, results })), ("b", None)],
             restart: Restart {
                 ready_seconds: 1.0,
+                replay_seconds: 1.0,
                 full_count_seconds: 2.0,
                 series_found: 1000.0,
                 cpu_seconds: 3.0,
                 rss_peak_per_series: 2600.0,
+                rss_peak_ratio: 1.04,
                 lost_samples: 0.0,
                 lost_seconds: 0.0,
             },
+            cutting: None,
         }
     }
 

@@ -22,6 +22,9 @@ pub(crate) struct RunArgs {
     /// How long the steady state is measured.
     #[arg(long, default_value = "3m", value_parser = crate::parse_duration)]
     pub(crate) duration: Duration,
+    /// How long cuts and compactions are watched, with blocks of a minute; 0 leaves that out.
+    #[arg(long, default_value = "4m", value_parser = crate::parse_duration)]
+    pub(crate) cutting: Duration,
     /// Share of the pods that are replaced by new ones each hour.
     #[arg(long, default_value_t = 0.0)]
     pub(crate) churn: f64,
