@@ -220,3 +220,19 @@ fn a_lost_log_or_lost_chunk_files_leave_the_rest() {
     program.wait_for_value("sum(up)", TARGETS as f64);
     assert_eq!(std::fs::read_to_string(data.join("README")).unwrap(), "mine");
 }
+
+#[test]
+fn a_clean_end_leaves_a_snapshot_where_that_is_wanted_and_the_next_start_begins_with_it() {
+    let (_stub, site) = loaded_site("200ms");
+    let site = site.flag("--enable-feature=memory-snapshot-on-shutdown");
+    let program = site.start();
+    program.wait_for("samples", |p| (!p.samples("load_value{t=\"0\"}[10m]", None).is_empty()).then_some(()));
+    let before = program.samples("{job=\"load\"}[10m]", None);
+    program.interrupt();
+    let mut names = std::fs::read_dir(site.path("data")).unwrap().map(|e| e.unwrap().file_name());
+    assert!(names.any(|name| name.to_string_lossy().starts_with("chunk_snapshot.")));
+    let program = site.start();
+    assert!(program.log().contains("chunk snapshot loaded"), "{}", program.log());
+    let lost = lost(&before, &program.samples("{job=\"load\"}[10m]", None));
+    assert!(lost.is_empty(), "{} scrapes: {lost:?}", lost.len());
+}
