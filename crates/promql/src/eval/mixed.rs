@@ -529,18 +529,18 @@ pub(super) fn smoothed(
     }
 }
 
-/// Count and sum of the samples, with what is known of resets found out where it is not; of gauges it is not asked,
+/// Schema, count and sum of the samples, with what is known of resets found out where it is not; of gauges it is not asked,
 /// and without their buckets only a count that falls is one.
 pub(super) fn find_resets(samples: &[HistogramSample], out: &mut Vec<HistogramSample>) {
     out.clear();
     let mut previous: Option<&HistogramSample> = None;
     for sample in samples {
-        let FloatHistogram { count, sum, mut reset, .. } = *sample.histogram;
+        let FloatHistogram { schema, count, sum, mut reset, .. } = *sample.histogram;
         if let Some(previous) = previous.filter(|_| reset == CounterReset::Unknown) {
             let fell = sample.histogram.is_reset_from(&previous.histogram);
             reset = if fell { CounterReset::Reset } else { CounterReset::NotReset };
         }
-        let histogram = FloatHistogram { count, sum, reset, ..FloatHistogram::default() };
+        let histogram = FloatHistogram { schema, count, sum, reset, ..FloatHistogram::default() };
         out.push(HistogramSample { t: sample.t, histogram: Arc::new(histogram) });
         previous = Some(sample);
     }
