@@ -12,6 +12,7 @@ mod metrics;
 mod page;
 mod query;
 mod query_log;
+mod raw_targets;
 mod reply;
 mod request;
 mod routes;

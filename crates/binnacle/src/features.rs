@@ -81,6 +81,16 @@ mod tests {
     fn features_are_read_from_lists_and_unsupported_ones_refused() {
         let on = Features::parse(&["promql-experimental-functions,promql-per-step-stats".into(), "x".into()]);
         assert!(on.is_ok_and(|f| f.experimental_functions && f.per_step_stats && !f.delayed_name_removal));
+        // Each name does something.
+        for (name, on) in [
+            ("memory-snapshot-on-shutdown", (|f| f.snapshot_on_shutdown) as fn(&Features) -> bool),
+            ("exemplar-storage", |f| f.exemplar_storage),
+            ("metadata-wal-records", |f| f.metadata_wal_records),
+            ("delayed-compaction", |f| f.delayed_compaction),
+            ("use-start-timestamps", |f| f.use_start_timestamps),
+        ] {
+            assert!(Features::parse(&[name.into()]).is_ok_and(|f| on(&f)), "{name}");
+        }
         let refused = Features::parse(&["search-api".into()]);
         assert!(refused.is_err_and(|e| e.to_string().contains("search-api is not supported yet")));
     }

@@ -128,7 +128,7 @@ pub(crate) struct CommonFlags {
 pub(crate) fn run(flags: &ServerFlags) -> anyhow::Result<()> {
     let mut options = flags.common.resolve()?;
     options.flags.push(("config.file".to_owned(), flags.config_file.display().to_string()));
-    wiring::run(&options, ConfigSource::File(flags.config_file.clone()))
+    wiring::run(options, ConfigSource::File(flags.config_file.clone()))
 }
 
 impl CommonFlags {

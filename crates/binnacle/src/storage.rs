@@ -5,7 +5,8 @@ use model::number::format_g;
 use model::{duration, size};
 use tsdb::FloatEncoding;
 
-use crate::storage_flags::StorageOptions;
+use crate::storage_flags::{StorageOptions, longest_block};
+use crate::wiring::Options;
 
 /// Exemplars that are kept where the file does not say.
 const DEFAULT_EXEMPLARS: usize = 100_000;
@@ -18,13 +19,21 @@ pub(crate) fn flagged_retention(options: &StorageOptions) -> Retention {
     Retention { time: Millis(millis), size: Bytes(bytes), ..Retention::default() }
 }
 
-/// What of the configuration must be known before the storage is opened.
-pub(crate) fn complete(options: &mut StorageOptions, config: &Config) {
+/// What of the configuration must be known before the storage is opened, and holds until it is closed.
+pub(crate) fn complete(options: &mut Options, config: &Config) {
     let tsdb = config.document().storage.tsdb.clone().unwrap_or_default();
-    let head = &mut options.db.head;
+    let storage = &mut options.storage;
+    let head = &mut storage.db.head;
     head.out_of_order_window = tsdb.out_of_order_time_window.into();
-    head.float_encoding = float_encoding(options.xor2, &tsdb.chunk_encoding.floats);
+    head.float_encoding = float_encoding(storage.xor2, &tsdb.chunk_encoding.floats);
     head.max_exemplars = max_exemplars(config);
+    let longest = storage.max_block.unwrap_or_else(|| longest_block(config.retention_time()));
+    storage.db.max_block = longest;
+    for (name, value) in &mut options.flags {
+        if name == "storage.tsdb.max-block-duration" {
+            *value = duration::format(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX));
+        }
+    }
 }
 
 /// What the file says goes before the feature flag.

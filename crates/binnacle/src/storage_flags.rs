@@ -116,6 +116,8 @@ enum WalCompression {
 pub(crate) struct StorageOptions {
     pub(crate) path: PathBuf,
     pub(crate) db: tsdb::DbOptions,
+    /// The longest blocks, where the flag says so; otherwise the retention does.
+    pub(crate) max_block: Option<Duration>,
     /// Whether chunks of floats are XOR2 where the file does not say.
     pub(crate) xor2: bool,
 }
@@ -152,12 +154,11 @@ impl StorageFlags {
             metadata_wal_records: features.metadata_wal_records,
             start_times: features.start_times,
             histogram_start_times: features.histogram_start_times,
-            ..defaults.head
+            ..defaults.head.clone()
         };
         let (time, bytes) = self.retention();
         let db = tsdb::DbOptions {
             head,
-            max_block: self.max_block(),
             block_segment_size: self.block_segment_size.unwrap_or(defaults.block_segment_size),
             compact_overlapping: self.allow_overlapping_compaction,
             reload_interval: self.block_reload_interval.max(Duration::from_secs(1)),
@@ -168,8 +169,10 @@ impl StorageFlags {
             },
             upload_list: (!self.delay_compact_file.is_empty())
                 .then(|| self.delay_compact_file.clone().into()),
+            ..defaults
         };
-        Ok(StorageOptions { path: self.path.clone(), db, xor2: features.xor2 })
+        let max_block = self.max_block_duration.filter(|longest| !longest.is_zero());
+        Ok(StorageOptions { path: self.path.clone(), db, max_block, xor2: features.xor2 })
     }
 
     /// How long and how much is kept where the file does not say.
@@ -184,14 +187,6 @@ impl StorageFlags {
             time => time,
         };
         (time, bytes)
-    }
-
-    fn max_block(&self) -> Duration {
-        let tenth = match self.retention().0 / 10 {
-            Duration::ZERO => LONGEST_BLOCK,
-            tenth => tenth.min(LONGEST_BLOCK),
-        };
-        self.max_block_duration.filter(|longest| !longest.is_zero()).unwrap_or(tenth)
     }
 
     /// Every flag with its value, for `/api/v1/status/flags`.
@@ -209,7 +204,7 @@ impl StorageFlags {
             ("delayed-compaction.max-percent", self.delayed_compaction_max_percent.to_string()),
             ("head-chunks-write-queue-size", self.write_queue_size.to_string()),
             ("max-block-chunk-segment-size", bytes(self.block_segment_size)),
-            ("max-block-duration", time(self.max_block())),
+            ("max-block-duration", time(self.max_block_duration.unwrap_or_default())),
             ("max-series", self.max_series.to_string()),
             ("min-block-duration", time(self.min_block_duration)),
             ("no-lockfile", self.no_lockfile.to_string()),
@@ -222,6 +217,14 @@ impl StorageFlags {
             ("wal-segment-size", bytes(self.wal_segment_size)),
         ];
         values.map(|(name, value)| (format!("storage.tsdb.{name}"), value)).into()
+    }
+}
+
+/// How long blocks may become for this retention; zero is for ever.
+pub(crate) fn longest_block(retention: Duration) -> Duration {
+    match retention / 10 {
+        Duration::ZERO => LONGEST_BLOCK,
+        tenth => tenth.min(LONGEST_BLOCK),
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn run(flags: &UpFlags) -> anyhow::Result<()> {
     if flags.print_config {
         return Ok(std::io::stdout().write_all(text.as_bytes())?);
     }
-    wiring::run(&options, ConfigSource::Embedded { text, name: "up.yml" })
+    wiring::run(options, ConfigSource::Embedded { text, name: "up.yml" })
 }
 
 /// The embedded configuration for a server that listens on `listen`.

@@ -38,7 +38,7 @@ pub(crate) struct Options {
 }
 
 /// Runs until a signal or `/-/quit` ends it.
-pub(crate) fn run(options: &Options, source: ConfigSource) -> anyhow::Result<()> {
+pub(crate) fn run(mut options: Options, source: ConfigSource) -> anyhow::Result<()> {
     let registry = Registry::new();
     exposition::process_metrics(&registry);
     let info = build::info();
@@ -58,12 +58,13 @@ pub(crate) fn run(options: &Options, source: ConfigSource) -> anyhow::Result<()>
     // A wrong configuration is refused before anything is touched.
     let first = load(&source, &storage::flagged_retention(&options.storage))
         .map_err(|e| anyhow::anyhow!("the configuration is refused\n{}", e.report))?;
+    storage::complete(&mut options, &first.config);
     let tokio = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("binnacle-io")
         .build()
         .context("cannot start the runtime")?;
-    let outcome = tokio.block_on(serve(options, source, first, registry));
+    let outcome = tokio.block_on(serve(&options, source, first, registry));
     // Threads that are stuck in a system call must not keep the process from ending.
     tokio.shutdown_timeout(Duration::from_secs(1));
     outcome
@@ -87,7 +88,7 @@ async fn serve(
         waiting.push(tokio::spawn(async move { api::serve_starting(listener, &prefix, opened).await }));
     }
 
-    let db = open_storage(options, &first, &registry).await?;
+    let db = open_storage(options, &registry).await?;
     // From here on requests wait the moment until they can be answered in full.
     opened.cancel();
     let mut listeners = Vec::new();
@@ -158,14 +159,8 @@ async fn serve(
     Ok(())
 }
 
-async fn open_storage(
-    options: &Options,
-    first: &Loaded,
-    registry: &Registry,
-) -> anyhow::Result<Arc<tsdb::Db>> {
-    let mut storage = options.storage.clone();
-    storage::complete(&mut storage, &first.config);
-    let StorageOptions { path, db, .. } = storage;
+async fn open_storage(options: &Options, registry: &Registry) -> anyhow::Result<Arc<tsdb::Db>> {
+    let StorageOptions { path, db, .. } = options.storage.clone();
     let registry = registry.clone();
     let shown = path.display().to_string();
     let opened = tokio::task::spawn_blocking(move || tsdb::Db::open_replaying(&path, db, &registry)).await?;

@@ -22,12 +22,12 @@ pub fn block_ranges(shortest: i64, longest: i64) -> Vec<i64> {
 /// The blocks (by their places in `metas`) that are to be made into one next; none when all is as it should be. One
 /// block alone is to be made anew without what was deleted from it.
 ///
-/// First come blocks that overlap. Then, the newest being left alone so that it can be copied away first: the blocks
+/// First come blocks that overlap, unless `merge_overlapping` is off. Then, the newest being left alone so that it can be copied away first: the blocks
 /// that together fill a range, or lie in one that is past; last, blocks much of which was deleted. Ranges with a block
 /// that could not be compacted before are left as they are. Blocks of stale or selected series are only ever put
 /// together with their like, after the others.
 #[must_use]
-pub fn plan(metas: &[&Meta], ranges: &[i64]) -> Vec<usize> {
+pub fn plan(metas: &[&Meta], ranges: &[i64], merge_overlapping: bool) -> Vec<usize> {
     let class = |meta: &Meta| {
         let of = |hint| meta.compaction.has_hint(hint);
         if of(FROM_STALE_SERIES) {
@@ -42,7 +42,7 @@ pub fn plan(metas: &[&Meta], ranges: &[i64]) -> Vec<usize> {
         let blocks = metas.iter().enumerate().filter(|(_, meta)| class(meta) == wanted);
         let mut blocks: Vec<Placed<'_>> = blocks.map(|(at, meta)| (at, *meta)).collect();
         blocks.sort_by_key(|(_, meta)| meta.min_time);
-        let planned = plan_class(&blocks, ranges);
+        let planned = plan_class(&blocks, ranges, merge_overlapping);
         if !planned.is_empty() {
             return planned.iter().map(|(at, _)| *at).collect();
         }
@@ -52,8 +52,8 @@ pub fn plan(metas: &[&Meta], ranges: &[i64]) -> Vec<usize> {
 
 type Placed<'a> = (usize, &'a Meta);
 
-fn plan_class<'b, 'a>(blocks: &'b [Placed<'a>], ranges: &[i64]) -> &'b [Placed<'a>] {
-    let overlapping = overlapping(blocks);
+fn plan_class<'b, 'a>(blocks: &'b [Placed<'a>], ranges: &[i64], merge_overlapping: bool) -> &'b [Placed<'a>] {
+    let overlapping = if merge_overlapping { overlapping(blocks) } else { &[] };
     if !overlapping.is_empty() {
         return overlapping;
     }
@@ -303,9 +303,11 @@ mod tests {
         ];
         for (name, metas, want) in cases {
             let metas: Vec<&Meta> = metas.iter().collect();
-            assert_eq!(plan(&metas, &RANGES), want, "{name}");
+            assert_eq!(plan(&metas, &RANGES, true), want, "{name}");
         }
-        assert_eq!(plan(&[&block(0, 20), &block(20, 40), &block(60, 80)], &[20]), Vec::<usize>::new());
-        assert_eq!(plan(&[&block(0, 20)], &[]), Vec::<usize>::new());
+        let overlapping = [&block(0, 20), &block(0, 20), &block(20, 40)];
+        assert_eq!(plan(&overlapping, &RANGES, false), Vec::<usize>::new(), "overlaps are to be left");
+        assert_eq!(plan(&[&block(0, 20), &block(20, 40), &block(60, 80)], &[20], true), Vec::<usize>::new());
+        assert_eq!(plan(&[&block(0, 20)], &[], true), Vec::<usize>::new());
     }
 }

@@ -17,7 +17,7 @@ fn the_same_blocks_are_planned_as_by_prometheus() {
         let ranges: Vec<i64> = serde_json::from_value(row["ranges"].clone()).unwrap();
         let want: Vec<usize> = serde_json::from_value(row["plan"].clone()).unwrap();
         let metas: Vec<&Meta> = metas.iter().collect();
-        assert_eq!(plan(&metas, &ranges), want, "{row}");
+        assert_eq!(plan(&metas, &ranges, true), want, "{row}");
         rows += 1;
         planned += usize::from(!want.is_empty());
     }

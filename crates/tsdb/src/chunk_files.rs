@@ -21,7 +21,7 @@ pub(crate) const FILE_HEADER: usize = 8;
 /// Series, oldest and newest time, encoding.
 pub(crate) const CHUNK_HEADER: usize = 8 + 8 + 8 + 1;
 pub(crate) const CHECKSUM: usize = 4;
-/// Files end at this length. They are created sparse with it, so that one map serves them while they grow.
+/// Files end at this length. A map of it serves them while they grow; they are as long as what is written.
 const MAX_FILE: u64 = 128 * 1024 * 1024;
 /// Marks chunks of out-of-order samples in the encoding byte.
 const OUT_OF_ORDER: u8 = 0x80;
@@ -159,13 +159,13 @@ impl ChunkFiles {
             let len = (CHUNK_HEADER + 5 + chunk.bytes.len() + CHECKSUM) as u64;
             let end = current.len + current.buf.len() as u64;
             if current.file.is_none() || end + len > MAX_FILE {
-                flush(&mut current)?;
+                self.flush(&mut current)?;
                 self.cut(&mut current)?;
             }
             places.push((current.number, (current.len + current.buf.len() as u64) as u32));
             frame(&mut current.buf, &chunk, mark);
         }
-        flush(&mut current)?;
+        self.flush(&mut current)?;
         Ok(places)
     }
 
@@ -193,22 +193,37 @@ impl ChunkFiles {
 
     fn begin_file(&self, path: &Path, number: u32) -> io::Result<disk::File> {
         let file = disk::File::create_new(path)?;
-        file.set_len(MAX_FILE)?;
         let mut header = [0; FILE_HEADER];
         header[..4].copy_from_slice(&MAGIC.to_be_bytes());
         header[4] = VERSION;
         file.write_all_at(&header, 0)?;
         sync_dir(&self.dir)?;
-        self.files.write().insert(number, Arc::new(MappedFile::open(file.as_std())?));
+        let mapped = MappedFile::growing(file.as_std(), MAX_FILE as usize)?;
+        mapped.grown(FILE_HEADER);
+        self.files.write().insert(number, Arc::new(mapped));
         Ok(file)
     }
 
-    /// Cuts off the zeros behind the last chunk, and the map with them: a damaged length must not lead past the end.
+    /// Ends the file that is being written.
     fn finish(&self, current: &mut Current) -> io::Result<()> {
-        if let Some(file) = current.file.take() {
+        match current.file.take() {
+            Some(file) => file.sync_data(),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what is framed to the file.
+    fn flush(&self, current: &mut Current) -> io::Result<()> {
+        let (Some(file), false) = (&current.file, current.buf.is_empty()) else { return Ok(()) };
+        if let Err(error) = file.write_all_at(&current.buf, current.len) {
+            // A part of a chunk would be damage to whoever reads the file before the next one covers it.
             file.set_len(current.len)?;
-            file.sync_data()?;
-            self.files.write().insert(current.number, Arc::new(MappedFile::open(file.as_std())?));
+            return Err(error);
+        }
+        current.len += current.buf.len() as u64;
+        current.buf.clear();
+        if let Some(mapped) = self.files.read().get(&current.number) {
+            mapped.grown(current.len as usize);
         }
         Ok(())
     }
@@ -265,17 +280,10 @@ impl ChunkFiles {
         Ok(())
     }
 
-    /// Bytes of data in the directory.
+    /// Bytes of the files in the directory.
     pub(crate) fn size(&self) -> u64 {
-        let current = self.current.lock();
         let Ok(files) = list(&self.dir) else { return 0 };
-        let sizes = files.into_iter().map(|(number, path)| {
-            if current.file.is_some() && number == current.number {
-                return current.len;
-            }
-            fs::metadata(path).map_or(0, |m| m.len())
-        });
-        sizes.sum()
+        files.into_iter().map(|(_, path)| fs::metadata(path).map_or(0, |m| m.len())).sum()
     }
 }
 
@@ -294,20 +302,6 @@ fn frame(buf: &mut Vec<u8>, chunk: &NewChunk<'_>, mark: u8) {
     buf.extend_from_slice(chunk.bytes);
     let sum = checksum(&buf[start..]);
     buf.extend_from_slice(&sum.to_be_bytes());
-}
-
-fn flush(current: &mut Current) -> io::Result<()> {
-    if let (Some(file), false) = (&current.file, current.buf.is_empty()) {
-        if let Err(error) = file.write_all_at(&current.buf, current.len) {
-            // A part of a chunk would be damage to whoever reads the file before the next one covers it.
-            file.set_len(current.len)?;
-            file.set_len(MAX_FILE)?;
-            return Err(error);
-        }
-        current.len += current.buf.len() as u64;
-    }
-    current.buf.clear();
-    Ok(())
 }
 
 fn uvarint(bytes: &[u8]) -> Option<(usize, usize)> {

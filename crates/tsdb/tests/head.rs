@@ -44,6 +44,19 @@ fn what_was_appended_is_read_back() {
 }
 
 #[test]
+fn mapped_chunks_take_no_more_of_the_disk_than_they_are_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = open_with(dir.path(), HeadOptions { samples_per_chunk: 8, ..HeadOptions::default() });
+    for round in 0..200 {
+        write(&head, &[(named("m", 1), START + round * 1_000, round as f64)]);
+    }
+    // As a killed process leaves it: a copy must not grow, and retention by size must not count what is not there.
+    let length = std::fs::metadata(dir.path().join("chunks_head/000001")).unwrap().len();
+    assert!((500..100_000).contains(&length), "{length}");
+    assert_eq!(support::everything(&head).len(), 1);
+}
+
+#[test]
 fn refusals_name_their_reason_and_keep_nothing_else_out() {
     let dir = tempfile::tempdir().unwrap();
     let head = open(dir.path());

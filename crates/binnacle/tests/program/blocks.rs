@@ -60,3 +60,42 @@ fn a_damaged_block_is_set_aside_and_the_rest_is_served() {
     assert_eq!(log.lines().filter(|l| l.contains(SMALL) && l.contains("set aside")).count(), 1, "{log}");
     assert!(index.exists(), "nothing is deleted");
 }
+
+#[test]
+fn the_retention_of_the_file_says_how_long_blocks_become() {
+    for (retention, flag, longest) in [
+        ("{time: 10d}", "--storage.tsdb.retention.time=15d", "1d"),
+        ("{size: 1GB}", "--storage.tsdb.retention.time=15d", "31d"),
+        ("{time: 10d}", "--storage.tsdb.max-block-duration=6h", "6h"),
+    ] {
+        let config = format!("storage: {{tsdb: {{retention: {retention}}}}}\n");
+        let site = Site::server(&config).flag(flag);
+        let program = site.start();
+        let flags = program.data("/api/v1/status/flags");
+        assert_eq!(flags["storage.tsdb.max-block-duration"], longest, "{retention} {flag}");
+    }
+}
+
+#[test]
+fn a_snapshot_of_the_memory_is_left_at_shutdown_when_asked_for() {
+    let target = "static_configs: [{targets: ['localhost:@PORT@']}]";
+    let config = format!("scrape_configs: [{{job_name: self, scrape_interval: 1s, {target}}}]\n");
+    let site = Site::server(&config).flag("--enable-feature=memory-snapshot-on-shutdown");
+    let program = site.start();
+    program.wait_for_value("up", 1.0);
+    program.interrupt();
+    let left = std::fs::read_dir(site.path("data")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().any(|name| name.to_string_lossy().starts_with("chunk_snapshot.")));
+    let program = site.start();
+    program.wait_for_value("count(count_over_time(up[1h])) > 0", 1.0);
+}
+
+#[test]
+fn quotes_in_a_url_are_taken_as_people_type_them() {
+    let site = Site::server(CONFIG);
+    let program = site.start();
+    for expression in ["vector(1)<2", "count({a=\"b\"})>1", "\"text\""] {
+        let answer = program.get(&format!("/api/v1/query?query={expression}"));
+        assert_eq!(answer.status, 200, "{expression}: {}", answer.text());
+    }
+}

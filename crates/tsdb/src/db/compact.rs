@@ -30,25 +30,28 @@ impl Db {
     /// The blocks that are to be made into one next.
     fn plan(&self) -> Vec<Arc<Block>> {
         let current = self.blocks.current();
-        let mut metas: Vec<&Meta> = current.iter().map(|block| block.meta()).collect();
+        let mut blocks: Vec<&Arc<Block>> = current.iter().collect();
         // A block with samples that came in order says that there are none before its end in the head any more. Those out
         // of order may be newer: merged with others, they would make it say so too soon.
-        let cut = metas.iter().filter(|meta| !super::beside_the_head(meta)).map(|meta| meta.max_time).max();
-        metas
-            .retain(|meta| !meta.compaction.is_out_of_order() || cut.is_some_and(|end| meta.max_time <= end));
+        let cut = blocks.iter().map(|block| block.meta()).filter(|meta| !super::beside_the_head(meta));
+        let cut = cut.map(|meta| meta.max_time).max();
+        blocks.retain(|block| {
+            let meta = block.meta();
+            !meta.compaction.is_out_of_order() || cut.is_some_and(|end| meta.max_time <= end)
+        });
         if let Some(list) = self.options.upload_list.clone().map(UploadList) {
             // As Prometheus: nothing that comes after a block that waits for its upload either.
-            metas.sort_by(|a, b| a.ulid.cmp(&b.ulid));
+            blocks.sort_by(|a, b| a.meta().ulid.cmp(&b.meta().ulid));
             let pending = list.pending();
-            let waiting = metas.iter().position(|meta| pending(meta)).unwrap_or(metas.len());
-            metas.truncate(waiting);
+            let waiting = blocks.iter().position(|block| pending(block.meta())).unwrap_or(blocks.len());
+            blocks.truncate(waiting);
         }
         let range = self.head.block_range();
         let longest = super::retention::millis(self.options.max_block);
         let ranges = block::block_ranges(range, longest);
-        let planned = block::plan(&metas, &ranges);
-        let named = planned.iter().filter_map(|&i| metas.get(i)).map(|meta| meta.ulid.as_str());
-        named.filter_map(|ulid| current.iter().find(|block| block.meta().ulid == ulid).cloned()).collect()
+        let metas: Vec<&Meta> = blocks.iter().map(|block| block.meta()).collect();
+        let planned = block::plan(&metas, &ranges, self.options.compact_overlapping);
+        planned.iter().filter_map(|&i| blocks.get(i)).map(|block| Arc::clone(block)).collect()
     }
 
     fn compact(&self, blocks: &[Arc<Block>], now: i64) -> Result<(), DbError> {

@@ -24,7 +24,7 @@ pub struct HeadStats {
     pub series_by_metric: Vec<(String, u64)>,
     /// Label names with the most values.
     pub values_by_label: Vec<(String, u64)>,
-    /// Label names whose values are longest in total, in bytes, counted once a series.
+    /// Label names that take most bytes with their values: each series counts both, and two bytes of lengths.
     pub bytes_by_label: Vec<(String, u64)>,
     /// Label pairs, as `name=value`, with the most series.
     pub series_by_pair: Vec<(String, u64)>,
@@ -52,7 +52,7 @@ impl Head {
         }
         let mut bytes: HashMap<&str, u64> = HashMap::new();
         for ((name, value), count) in &series {
-            *bytes.entry(name).or_default() += value.len() as u64 * count;
+            *bytes.entry(name).or_default() += (name.len() + value.len() + 2) as u64 * count;
         }
         let metrics = series.iter().filter(|((name, _), _)| name == METRIC_NAME);
         HeadStats {
