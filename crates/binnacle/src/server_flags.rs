@@ -10,7 +10,7 @@ use model::{Regex, duration};
 use crate::features::Features;
 use crate::load::ConfigSource;
 use crate::logging;
-use crate::storage_flags::StorageFlags;
+use crate::storage_flags::{StorageFlags, parse_size};
 use crate::wiring::{self, Options};
 
 /// Flags that take no value; kingpin, and so Prometheus, also knows each as `--no-NAME`.
@@ -90,6 +90,10 @@ pub(crate) struct CommonFlags {
     #[arg(long = "query.max-samples", value_name = "N", default_value_t = 50_000_000)]
     query_max_samples: u64,
 
+    /// Memory that a single query may take for the samples that it holds, like 1GiB; 0 for any
+    #[arg(long = "query.max-memory", value_name = "SIZE", default_value = "0", value_parser = parse_size)]
+    query_max_memory: u64,
+
     /// Features to switch on, separated by commas; may be repeated
     #[arg(long = "enable-feature", value_name = "NAMES")]
     enable_feature: Vec<String>,
@@ -159,6 +163,7 @@ impl CommonFlags {
             query_timeout: self.query_timeout,
             query_max_concurrency: self.query_max_concurrency,
             query_max_samples: self.query_max_samples,
+            query_max_memory: self.query_max_memory,
             features,
             timestamp_tolerance: if self.adjust_timestamps {
                 self.timestamp_tolerance
@@ -183,6 +188,7 @@ impl CommonFlags {
             ("log.level", format!("{:?}", self.log_level).to_lowercase()),
             ("query.lookback-delta", time(self.lookback_delta)),
             ("query.max-concurrency", self.query_max_concurrency.to_string()),
+            ("query.max-memory", self.query_max_memory.to_string()),
             ("query.max-samples", self.query_max_samples.to_string()),
             ("query.timeout", time(self.query_timeout)),
             ("scrape.adjust-timestamps", self.adjust_timestamps.to_string()),

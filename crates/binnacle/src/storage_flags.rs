@@ -228,7 +228,7 @@ pub(crate) fn longest_block(retention: Duration) -> Duration {
     }
 }
 
-fn parse_size(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let bytes = size::parse(text).map_err(|e| format!("{e} (write it like 512MB or 10GB)"))?;
     u64::try_from(bytes).map_err(|_| "must not be negative".to_owned())
 }

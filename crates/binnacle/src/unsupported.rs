@@ -23,8 +23,13 @@ const NOT_YET: &[(&str, &str)] = &[
 ];
 
 /// Flags under a prefix above that do work.
-const WORKING: &[&str] =
-    &["query.lookback-delta", "query.timeout", "query.max-concurrency", "query.max-samples"];
+const WORKING: &[&str] = &[
+    "query.lookback-delta",
+    "query.timeout",
+    "query.max-concurrency",
+    "query.max-memory",
+    "query.max-samples",
+];
 
 /// The message for the first argument that names a flag which is not there yet.
 pub(crate) fn refused_flag(args: &[String]) -> Option<String> {

@@ -31,6 +31,7 @@ pub(crate) struct Options {
     pub(crate) query_timeout: Duration,
     pub(crate) query_max_concurrency: usize,
     pub(crate) query_max_samples: u64,
+    pub(crate) query_max_memory: u64,
     pub(crate) features: Features,
     pub(crate) timestamp_tolerance: Duration,
     pub(crate) discovery_interval: Duration,
@@ -200,6 +201,7 @@ fn build_api(
     let engine = Arc::new(promql::Engine::new(promql::EngineOptions {
         lookback_delta_ms: millis(options.lookback_delta),
         max_samples: options.query_max_samples,
+        max_bytes: options.query_max_memory,
         parse: promql::ParseOptions {
             experimental_functions: features.experimental_functions,
             extended_range_selectors: features.extended_range_selectors,

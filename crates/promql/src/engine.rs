@@ -21,6 +21,8 @@ pub struct EngineOptions {
     pub lookback_delta_ms: i64,
     /// Samples that a query may hold in memory at once; 0 for any number.
     pub max_samples: u64,
+    /// Bytes that a query may take for what it holds; 0 for any number.
+    pub max_bytes: u64,
     /// Step of subqueries that name none, in milliseconds.
     pub default_eval_interval_ms: i64,
     /// Which parts of the language are on.
@@ -40,6 +42,7 @@ impl Default for EngineOptions {
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             lookback_delta_ms: 5 * 60 * 1000,
             max_samples: 50_000_000,
+            max_bytes: 0,
             default_eval_interval_ms: 60 * 1000,
             parse: ParseOptions::default(),
             delayed_name_removal: false,

@@ -187,3 +187,24 @@ fn a_plan_says_what_each_node_read_and_gave() {
     let plain = engine.range(&store, &ctx, query, 600_000, 720_000, 60_000, &Overrides::default()).unwrap();
     assert_eq!((plain.plan, plain.value), (None, result.value));
 }
+
+#[test]
+fn a_query_that_needs_too_much_memory_ends_and_names_the_selector() {
+    let store = store(200);
+    let options = EngineOptions { max_bytes: 100 * 1024, ..EngineOptions::default() };
+    let engine = Engine::new(options);
+    let error = range(
+        &engine,
+        &store,
+        &QueryContext::unlimited(),
+        "sum(m_total{i=\"7\"}) + on () group_left topk(500, m_total{i!=\"3\"})",
+    )
+    .unwrap_err();
+    assert_eq!(error.error_type(), "execution");
+    let text = error.to_string();
+    let (what, blame) = text.split_once("; ").unwrap();
+    assert_eq!(what, "query would need more than 100KiB of memory (--query.max-memory)");
+    assert!(blame.starts_with("most of it is for m_total{i!=\"3\"}, of which it holds "), "{blame}");
+    // What streams by is not held.
+    assert!(range(&engine, &store, &QueryContext::unlimited(), "sum by (mod) (m_total)").is_ok());
+}

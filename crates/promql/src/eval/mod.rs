@@ -61,6 +61,9 @@ use crate::plan::{Plan, Scalar, Stage, Vector};
 /// it takes the machine's memory.
 const CELLS_PER_SAMPLE: u64 = 8;
 
+/// What a sample takes that is held: time and value.
+const BYTES_PER_SAMPLE: u64 = 16;
+
 /// What is read once for several scans.
 type Shared = Option<Arc<Vec<RawSeries>>>;
 
@@ -74,9 +77,12 @@ pub(crate) struct Evaluator<'q> {
     /// Whether functions of counters look at start times.
     start_times: bool,
     max_samples: u64,
+    max_bytes: u64,
     workers: Workers<'q>,
     notes: Mutex<Annotations>,
     shared: Vec<Mutex<Shared>>,
+    /// Of each read, what was kept of it: series, and the weight of their samples.
+    kept: Vec<(AtomicU64, AtomicU64)>,
     held: AtomicU64,
     cells: AtomicU64,
     peak: AtomicU64,
@@ -114,9 +120,11 @@ impl<'q> Evaluator<'q> {
             delayed_names: options.delayed_name_removal,
             start_times: options.use_start_timestamps,
             max_samples: options.max_samples,
+            max_bytes: options.max_bytes,
             workers,
             notes: Mutex::default(),
             shared: plan.reads.iter().map(|_| Mutex::default()).collect(),
+            kept: plan.reads.iter().map(|_| Default::default()).collect(),
             held: AtomicU64::new(0),
             cells: AtomicU64::new(0),
             peak: AtomicU64::new(0),
@@ -196,7 +204,34 @@ impl<'q> Evaluator<'q> {
         if self.max_samples > 0 && too_many {
             return Err(Interrupted::TooManySamples.into());
         }
+        let bytes = now.max(cells_now / 2).saturating_mul(BYTES_PER_SAMPLE);
+        if self.max_bytes > 0 && bytes > self.max_bytes {
+            return Err(self.too_large());
+        }
         Ok(hold)
+    }
+
+    /// Notes that a series of a read is kept.
+    fn note_kept(&self, read: usize, samples: u64) {
+        if let Some((series, weight)) = self.kept.get(read) {
+            series.fetch_add(1, Ordering::Relaxed);
+            weight.fetch_add(samples, Ordering::Relaxed);
+        }
+    }
+
+    /// More memory than a query may have would be needed; says which selector is to blame.
+    fn too_large(&self) -> QueryError {
+        let limit = model::size::format(i64::try_from(self.max_bytes).unwrap_or(i64::MAX));
+        let mut text = format!("query would need more than {limit} of memory (--query.max-memory)");
+        let kept = |(series, weight): &(AtomicU64, AtomicU64)| {
+            (weight.load(Ordering::Relaxed), series.load(Ordering::Relaxed))
+        };
+        let most = self.kept.iter().map(kept).zip(&self.plan.reads).max_by_key(|(kept, _)| *kept);
+        if let Some(((samples, series), read)) = most.filter(|((samples, _), _)| *samples > 0) {
+            let selector = crate::explain::selector(read);
+            text.push_str(&format!("; most of it is for {selector}, of which it holds {samples} samples of {series} series so far"));
+        }
+        QueryError::Execution(text)
     }
 
     fn release(&self, samples: u64, cells: u64) {
@@ -214,7 +249,7 @@ impl<'q> Evaluator<'q> {
     }
 
     fn rows(&self, series: Vec<Series>) -> Result<Rows<'_>, QueryError> {
-        let samples = series.iter().map(|s| s.floats.count() as u64).sum();
+        let samples = series.iter().map(|s| stats::weight_of(&s.floats)).sum();
         let cells = series.iter().map(|s| s.floats.len() as u64).sum();
         Ok(Rows { series, hold: self.hold_columns(samples, cells)? })
     }

@@ -55,6 +55,11 @@ impl Samples {
         self.floats.len() + self.histograms.len()
     }
 
+    /// What the samples weigh against the limits.
+    fn weight(&self) -> u64 {
+        self.floats.len() as u64 + self.histograms.iter().map(|s| stats::weight(&s.histogram)).sum::<u64>()
+    }
+
     /// A series ends in the same way whatever it held: staleness markers are kept among the floats.
     fn gather_stale(&mut self) {
         let stale = |sample: &HistogramSample| is_stale(sample.histogram.sum);
@@ -571,7 +576,9 @@ impl Evaluator<'_> {
                 let mut samples = Samples::default();
                 while let Some(labels) = decode(&mut *part, read, self.start_times, &mut samples)? {
                     self.ctx.check()?;
-                    std::mem::forget(self.hold(samples.len() as u64)?);
+                    let weight = samples.weight();
+                    self.note_kept(at, weight);
+                    std::mem::forget(self.hold(weight)?);
                     all.push(RawSeries { labels, samples: std::mem::take(&mut samples) });
                 }
             }
@@ -609,7 +616,9 @@ impl Evaluator<'_> {
             grid,
             || (Vec::new(), Vec::new()),
             |(series, holds), found| {
-                holds.push(self.hold_columns(found.column.count() as u64, found.column.len() as u64)?);
+                let weight = stats::weight_of(found.column);
+                self.note_kept(scan.read, weight);
+                holds.push(self.hold_columns(weight, found.column.len() as u64)?);
                 series.push(Series {
                     labels: found.labels,
                     drop_name: found.drop_name,
@@ -665,11 +674,11 @@ impl Evaluator<'_> {
                 let (Some(times), Some(values)) = (times.get(from..to), values.get(from..to)) else {
                     continue;
                 };
-                let count = (times.len() + histograms.len()) as u64;
-                self.samples.fetch_add(count, Ordering::Relaxed);
+                self.samples.fetch_add((times.len() + histograms.len()) as u64, Ordering::Relaxed);
                 self.series.fetch_add(1, Ordering::Relaxed);
-                std::mem::forget(self.hold(count)?);
                 let weight: u64 = histograms.iter().map(|s| stats::weight(&s.histogram)).sum();
+                self.note_kept(scan.read, times.len() as u64 + weight);
+                std::mem::forget(self.hold(times.len() as u64 + weight)?);
                 let count = |floats: usize| {
                     let looked_at = floats as u64 + weight;
                     let step = StepStats { queryable: looked_at, read: looked_at };

@@ -3,7 +3,7 @@
 use model::FloatHistogram;
 use model::is_stale;
 
-use super::column::Grid;
+use super::column::{Column, Grid};
 use super::scan::Samples;
 use super::window::Windows;
 use crate::engine::{QueryError, StepStats};
@@ -111,6 +111,12 @@ pub(super) fn weight(h: &FloatHistogram) -> u64 {
     };
     let words = spans(&h.positive) + spans(&h.negative) + h.positive.len() + h.negative.len();
     ((FIXED + 8 * (words + h.custom_values.len()) + 8) / 16) as u64
+}
+
+/// What the samples of a column weigh.
+pub(super) fn weight_of(column: &Column) -> u64 {
+    let of_histograms: u64 = column.histograms().map(|(_, h)| weight(h) - 1).sum();
+    column.count() as u64 + of_histograms
 }
 
 /// Counts what a selector looks at of one series.
