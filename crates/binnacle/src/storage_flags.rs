@@ -154,7 +154,7 @@ impl StorageFlags {
             metadata_wal_records: features.metadata_wal_records,
             start_times: features.start_times,
             histogram_start_times: features.histogram_start_times,
-            ..defaults.head.clone()
+            ..defaults.head
         };
         let (time, bytes) = self.retention();
         let db = tsdb::DbOptions {
