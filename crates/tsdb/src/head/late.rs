@@ -12,6 +12,7 @@ use storage::AppendError;
 use super::maintain::millis;
 use super::start::failed;
 use super::{FloatEncoding, Head, NO_MAX, OpenError};
+use crate::full_disk::wait_for_room;
 use crate::ooo::cut::Cut;
 use crate::ooo::replay::{Found, Replay, Replayed};
 use crate::ooo::stage::Staged;
@@ -65,7 +66,7 @@ impl Head {
         };
         let dir = self.ooo.log_dir();
         let done = replay.run(shards, found).map_err(failed(dir))?;
-        self.ooo.open_log().map_err(failed(dir))?;
+        wait_for_room(&self.closed, || self.ooo.open_log()).map_err(failed(dir))?;
         Ok(done)
     }
 

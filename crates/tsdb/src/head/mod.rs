@@ -35,6 +35,7 @@ use crate::chunk_files::ChunkFiles;
 use crate::dir_lock::DirLock;
 use crate::epochs::Epochs;
 use crate::exemplars::Exemplars;
+use crate::full_disk::is_full;
 use crate::lookup::Lookup;
 use crate::metrics::Metrics;
 use crate::ooo::OutOfOrder;
@@ -43,7 +44,7 @@ use crate::shard::{RefMap, Shard};
 use crate::wal::{Compression, Wal};
 use append::Scratch;
 use start::Unread;
-use young::YoungGate;
+use young::{Young, YoungGate};
 
 pub use delete::DeleteError;
 pub(crate) use ordered::Samples;
@@ -252,7 +253,8 @@ impl Head {
         self.wal.sync()
     }
 
-    /// Refuses further batches and forces everything to the disk.
+    /// Refuses further batches and forces everything to the disk. That the disk is full is no error: what was acknowledged
+    /// is in the log.
     ///
     /// # Errors
     /// When the disk refuses; the head is closed all the same.
@@ -262,19 +264,23 @@ impl Head {
         }
         // Batches that were let in before are waited for, and the replay, which writes to the log.
         drop(self.unread.lock());
-        let young = self.young.write();
-        if let Some(young) = &*young {
-            young.close()?;
-        }
+        let gate = self.young.write();
+        let young = gate.as_ref().map_or(Ok(()), Young::close);
         let _order: Vec<_> = self.shards.iter().map(|shard| shard.order.lock()).collect();
         let unwritten = (0..self.shards.len()).try_for_each(|shard| self.write_closed_chunks(shard));
         let chunks = self.chunk_files.close();
         let late = self.ooo.close();
-        self.wal.close()?;
-        if chunks.is_ok() && unwritten.is_ok() {
+        let closed = [self.wal.close(), young, late, chunks, unwritten];
+        if closed.iter().all(Result::is_ok) {
             self.snapshot_at_close();
         }
-        late.and(chunks).and(unwritten)
+        closed.into_iter().try_for_each(|outcome| match outcome {
+            Err(error) if is_full(&error) => {
+                tracing::error!(err = %error, "The disk is full: the next start reads from the log what could not be written");
+                Ok(())
+            }
+            outcome => outcome,
+        })
     }
 
     fn is_closed(&self) -> bool {

@@ -26,7 +26,7 @@ use storage::{
 };
 
 use super::Head;
-use crate::full_disk::wait_for_room;
+use crate::full_disk::{is_full, wait_for_room};
 use crate::wal::frame::{Damage, PAGE, Segment};
 use crate::wal::record::{self, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder};
 use crate::wal::{Compression, Packed, Position, Wal, repair, segments};
@@ -281,8 +281,8 @@ impl<'h> Reader<'h> {
     /// Reads what was written since the last time, and says how many bytes that were.
     pub(super) fn catch_up(&mut self, young: &Young) -> io::Result<u64> {
         let Some((first, log)) = young.log.get() else { return Ok(0) };
-        // Also series that have no samples yet.
-        log.commit(&Packed::default())?;
+        // Also series that have no samples yet; they can do without, where the disk is full.
+        log.commit(&Packed::default()).or_else(|error| if is_full(&error) { Ok(()) } else { Err(error) })?;
         let to = log.position();
         let from = *self.at.get_or_insert(Position { segment: *first, offset: 0 });
         let mut bytes = 0;

@@ -350,9 +350,9 @@ impl Wal {
 
     /// Writes the series still pending, fills up the page, and forces all to the disk.
     pub(crate) fn close(&self) -> io::Result<()> {
-        self.commit(&Packed::default())?;
-        Self::fill_page(&mut self.writer.lock())?;
-        self.sync()
+        let filled = self.commit(&Packed::default()).and_then(|()| Self::fill_page(&mut self.writer.lock()));
+        self.sync()?;
+        filled
     }
 }
 

@@ -136,6 +136,8 @@ pub(crate) struct Life<'a> {
     /// How many operations there were.
     clock: &'a dyn Fn() -> usize,
     t: i64,
+    /// Whether samples come while the log is replayed.
+    scrapes_early: bool,
     /// Failures are to be expected, but not when opening.
     pub(crate) errors: usize,
     pub(crate) last_error: Option<String>,
@@ -157,13 +159,14 @@ fn histogram(n: i64) -> HistogramValue {
 }
 
 impl<'a> Life<'a> {
-    pub(crate) fn new(dir: &Path, clock: &'a dyn Fn() -> usize) -> Self {
+    pub(crate) fn new(dir: &Path, scrapes_early: bool, clock: &'a dyn Fn() -> usize) -> Self {
         let mut life = Life {
             dir: dir.to_owned(),
             db: None,
             journal: Journal::default(),
             clock,
             t: START,
+            scrapes_early,
             errors: 0,
             last_error: None,
             not_opened: Vec::new(),
@@ -177,9 +180,15 @@ impl<'a> Life<'a> {
     }
 
     fn open(&mut self) {
-        match Db::open(&self.dir, options(), &Registry::new()) {
+        match Db::open_replaying(&self.dir, options(), &Registry::new()) {
             Ok(db) => self.db = Some(db),
-            Err(error) => self.not_opened.push(error.to_string()),
+            Err(error) => return self.not_opened.push(error.to_string()),
+        }
+        if self.scrapes_early {
+            self.scrapes(3);
+        }
+        if let Some(Err(error)) = self.db.as_ref().map(Db::replay) {
+            self.not_opened.push(error.to_string());
         }
     }
 
