@@ -88,13 +88,17 @@ impl Watch for Recorder {
     }
 }
 
-/// A disk that is full from one point on until somebody makes room.
+/// A disk that is full, or fails, from one point on until somebody makes room, or mends it.
 #[derive(Debug)]
 pub struct Full {
     room: Room,
+    /// Every operation fails, not only what needs room.
+    broken: bool,
     /// Set when somebody made room.
     free: AtomicBool,
     refused: AtomicU64,
+    /// After so many refusals there is room again by itself.
+    mends_after: u64,
 }
 
 #[derive(Debug)]
@@ -118,8 +122,26 @@ impl Full {
         Self::with(Room::Operations(AtomicU64::new(count)))
     }
 
+    /// Every operation after so many fails, as a disk does that is broken; a half of a write gets through.
+    #[must_use]
+    pub fn broken_after_operations(count: u64) -> Self {
+        Full { broken: true, ..Self::after_operations(count) }
+    }
+
     fn with(room: Room) -> Self {
-        Full { room, free: AtomicBool::new(false), refused: AtomicU64::new(0) }
+        Full {
+            room,
+            broken: false,
+            free: AtomicBool::new(false),
+            refused: AtomicU64::new(0),
+            mends_after: u64::MAX,
+        }
+    }
+
+    /// The same, but only so many operations are refused.
+    #[must_use]
+    pub fn mending_after(self, refusals: u64) -> Self {
+        Full { mends_after: refusals, ..self }
     }
 
     /// Somebody made room: nothing is refused any more.
@@ -155,15 +177,16 @@ impl Watch for Full {
             Op::Create { .. } | Op::CreateDir { .. } | Op::Link { .. } => 0,
             // A directory may need a block more for a new name.
             Op::Rename { .. } if matches!(self.room, Room::Operations(_)) => 0,
+            _ if self.broken => 0,
             _ => return Allowed { bytes: 0, outcome: Ok(()) },
         };
-        let free = self.free.load(Ordering::SeqCst);
+        let free = self.free.load(Ordering::SeqCst) || self.refused() >= self.mends_after;
         let taken = if free { wanted.max(1) } else { self.take(wanted) };
         let outcome = if taken >= wanted.max(1) {
             Ok(())
         } else {
             self.refused.fetch_add(1, Ordering::SeqCst);
-            Err(io::Error::from(ErrorKind::StorageFull))
+            Err(if self.broken { io::Error::other("broken") } else { ErrorKind::StorageFull.into() })
         };
         Allowed { bytes: taken as usize, outcome }
     }

@@ -58,13 +58,13 @@ impl Head {
         if upto <= first {
             return Ok(());
         }
-        self.truncate_log_upto(upto, self.min_valid_time.load(Ordering::Relaxed))
+        self.truncate_log_upto(upto, self.let_go_before.load(Ordering::Relaxed))
     }
 
     /// What has to be done now and then, whether a block was cut or not: drops series that never got a sample, shortens
     /// a log that has grown far beyond what is needed of it, forces the log to the disk, measures.
     pub(crate) fn tidy(&self) -> io::Result<()> {
-        let before = self.min_valid_time.load(Ordering::Relaxed);
+        let before = self.let_go_before.load(Ordering::Relaxed);
         self.truncate(before)?;
         {
             let _one = self.maintaining.lock();

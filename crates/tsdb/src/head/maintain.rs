@@ -99,6 +99,7 @@ impl Head {
         let start = Instant::now();
         self.metrics.truncations.inc();
         self.min_valid_time.fetch_max(before, Ordering::Relaxed);
+        self.let_go_before.fetch_max(before, Ordering::Relaxed);
         let mut left = Left::default();
         for shard in 0..self.shards.len() {
             self.truncate_shard(shard, before, &mut left);
@@ -255,7 +256,7 @@ impl Head {
         }
         let _one = self.maintaining.lock();
         let last = self.wal.end_segment()?;
-        self.truncate_log_upto(last, self.min_valid_time.load(Ordering::Relaxed))
+        self.truncate_log_upto(last, self.let_go_before.load(Ordering::Relaxed))
     }
 
     /// Measures what is too dear to be kept up to date with every batch.

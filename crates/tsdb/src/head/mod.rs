@@ -198,6 +198,9 @@ pub struct Head {
     max_time: AtomicI64,
     /// Nothing older is accepted.
     min_valid_time: AtomicI64,
+    /// What is older was let go of: blocks have it, or it is past the retention. Not later than `min_valid_time`, which
+    /// also holds for what is to be cut into a block, but is not yet.
+    let_go_before: AtomicI64,
     /// How long samples are kept; 0 is for ever.
     retention_ms: AtomicI64,
     series: AtomicUsize,

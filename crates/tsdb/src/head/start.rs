@@ -140,6 +140,7 @@ impl Head {
             min_time: AtomicI64::new(NO_MIN),
             max_time: AtomicI64::new(NO_MAX),
             min_valid_time: AtomicI64::new(NO_MAX),
+            let_go_before: AtomicI64::new(NO_MAX),
             retention_ms: AtomicI64::new(maintain::millis(options.retention)),
             series: AtomicUsize::new(0),
             chunks: AtomicUsize::new(0),
