@@ -31,6 +31,7 @@ mod start_times;
 mod stats;
 mod subquery;
 mod trace;
+mod variance;
 mod window;
 mod workers;
 

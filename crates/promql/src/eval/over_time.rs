@@ -186,29 +186,6 @@ impl Mean {
     }
 }
 
-/// `stdvar_over_time` and `stddev_over_time`: Welford's recurrence, compensated.
-pub(crate) fn variance(
-    finish: impl Fn(f64) -> f64,
-    windows: &Windows,
-    times: &[i64],
-    values: &[f64],
-    out: &mut Column,
-) -> Result<u64, QueryError> {
-    windows.slide(times, |w| {
-        let mut count = 0.0;
-        let (mut mean, mut mean_c) = (0.0, 0.0);
-        let (mut squares, mut squares_c) = (0.0, 0.0);
-        for &v in values.get(w.lo..w.hi).unwrap_or_default() {
-            count += 1.0;
-            let delta = v - (mean + mean_c);
-            add_compensated(delta / count, &mut mean, &mut mean_c);
-            add_compensated(delta * (v - (mean + mean_c)), &mut squares, &mut squares_c);
-        }
-        out.set(w.step, finish((squares + squares_c) / count));
-        Ok(())
-    })
-}
-
 /// `ts_of_max_over_time` and `ts_of_min_over_time`: of equal values the newest.
 pub(crate) fn time_of_extreme(
     max: bool,

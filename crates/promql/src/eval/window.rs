@@ -3,6 +3,7 @@
 use super::column::{Column, Grid, Scalars};
 use super::order::OrderScratch;
 use super::start_times::Started;
+use super::variance::{Moments, variance};
 use super::{over_time, rate, regression};
 use crate::ast::RangeMode;
 use crate::engine::QueryError;
@@ -169,6 +170,8 @@ pub(crate) struct WindowScratch {
     pub(crate) marks: Vec<u32>,
     /// Running sums.
     pub(crate) sums: Vec<f64>,
+    /// Moments of the ends of windows.
+    pub(crate) moments: Vec<Moments>,
     /// Sum over steps of the samples in each window.
     pub(crate) samples: u64,
     /// Windows in which a sample was counted from before the one that precedes it.
@@ -204,8 +207,8 @@ pub(crate) fn apply(
         ),
         WindowFn::Sum => over_time::sum(windows, times, values, &mut scratch.sums, out),
         WindowFn::Avg => over_time::avg(windows, times, values, &mut scratch.sums, out),
-        WindowFn::Stddev => over_time::variance(f64::sqrt, windows, times, values, out),
-        WindowFn::Stdvar => over_time::variance(|v| v, windows, times, values, out),
+        WindowFn::Stddev => variance(f64::sqrt, windows, times, values, &mut scratch.moments, out),
+        WindowFn::Stdvar => variance(|v| v, windows, times, values, &mut scratch.moments, out),
         WindowFn::Count => windows.slide(times, |w| {
             out.set(w.step, (w.hi - w.lo) as f64);
             Ok(())
