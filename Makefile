@@ -34,7 +34,7 @@ test: ui ## Runs all tests: Rust, the page's units, and the page in a browser ag
 	$(MAKE) e2e
 
 # Every operation, many bytes and bits of every file, and 100 kills; other random choices with BINNACLE_CRASH_SEED=n.
-crash: ## Kills, cuts off, fills and damages the storage at all points, not only at some as `test` does (hours)
+crash: ## Kills, cuts off, fills and damages the storage at all points, not only at some as `test` does (an hour or two)
 	BINNACLE_CRASH=all cargo test --release --package tsdb --test crash_disk -- --nocapture
 	BINNACLE_CRASH=100 cargo test --package binnacle --test program kill:: -- --nocapture
 

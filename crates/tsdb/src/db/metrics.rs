@@ -141,7 +141,7 @@ impl Metrics {
             ),
             disk_full: r.gauge(
                 "binnacle_tsdb_disk_full",
-                "1 while blocks cannot be written because the disk is full, else 0.",
+                "1 while blocks or checkpoints cannot be written because the disk is full, else 0.",
             ),
         }
     }

@@ -113,17 +113,17 @@ impl Db {
         }
         // First what makes room.
         self.apply_retention(now)?;
-        if thorough {
-            self.head.tidy().map_err(|e| DbError::io(&self.dir, e))?;
-        }
+        // Where it fails, for want of room perhaps, what is due is to be cut and compacted all the same.
+        let tidied = if thorough { self.head.tidy().map_err(|e| DbError::io(&self.dir, e)) } else { Ok(()) };
         self.metrics.triggered.inc();
         let compacted = self.cut_and_compact(&mut turn, now);
         if !matches!(compacted, Ok(()) | Err(DbError::Stopped)) {
             self.metrics.failed.inc();
         }
-        let full = compacted.as_ref().is_err_and(DbError::is_disk_full);
+        let outcome = compacted.and(tidied);
+        let full = outcome.as_ref().is_err_and(DbError::is_disk_full);
         self.metrics.disk_full.set(f64::from(u8::from(full)));
-        compacted
+        outcome
     }
 
     fn cut_and_compact(&self, turn: &mut Turn, now: i64) -> Result<(), DbError> {
@@ -137,7 +137,7 @@ impl Db {
         if error.is_disk_full() {
             tracing::error!(
                 err,
-                "The disk is full: blocks cannot be written. Nothing is deleted for that; samples stay in the head"
+                "The disk is full: blocks and checkpoints cannot be written. Nothing is deleted for that; samples stay in the head"
             );
         } else {
             tracing::error!(err, "compaction failed");
