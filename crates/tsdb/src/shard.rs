@@ -81,6 +81,8 @@ struct Extent {
 }
 
 const NO_SLOT: u32 = u32::MAX;
+/// An id beyond this is damage: ids of new series must still fit behind it.
+pub(crate) const MAX_ID: u32 = u32::MAX - (1 << 20);
 
 /// The memory of a shard.
 pub(crate) struct ShardData {
@@ -89,6 +91,8 @@ pub(crate) struct ShardData {
     pub(crate) symbols: Symbols,
     /// All live series.
     pub(crate) all: Postings,
+    /// Label pairs of the series created last, and of those before it where they had more. None was forgotten since.
+    previous: Vec<u32>,
     pages: Vec<Box<[Series]>>,
     slots: u32,
     free: Vec<u32>,
@@ -113,6 +117,7 @@ impl ShardData {
             open: OpenChunks::default(),
             symbols: Symbols::new(seed),
             all: Postings::default(),
+            previous: Vec::new(),
             pages: Vec::new(),
             slots: 0,
             free: Vec::new(),
@@ -187,8 +192,16 @@ impl ShardData {
     pub(crate) fn create(&mut self, id: u32, labels: &Labels) -> Option<u32> {
         let mut encoded = [0u8; 5 * 255];
         let (mut len, mut count) = (0, 0u8);
-        for (name, value) in labels {
-            let pair = self.symbols.intern(name, value);
+        for (i, (name, value)) in labels.iter().enumerate() {
+            // Series that come one after the other have most pairs in common.
+            let pair = match self.previous.get(i) {
+                Some(&pair) if self.symbols.pair(pair) == (name, value) => pair,
+                _ => self.symbols.intern(name, value),
+            };
+            match self.previous.get_mut(i) {
+                Some(previous) => *previous = pair,
+                None => self.previous.push(pair),
+            }
             if count == u8::MAX {
                 return None;
             }
@@ -278,7 +291,16 @@ impl ShardData {
         let mut unwritten = std::mem::take(&mut self.unwritten);
         unwritten.retain(|&slot| self.series(slot).state != State::Free);
         self.unwritten = unwritten;
+        self.previous.clear();
         self.symbols.sweep();
+    }
+
+    /// Something refers to a series of that id that is not known: it must not be given to another.
+    #[cold]
+    pub(crate) fn pass_over(&mut self, id: u32) {
+        if id < MAX_ID {
+            self.next_id = self.next_id.max(id + 1);
+        }
     }
 
     /// The label pairs of a series, in order of name.

@@ -30,7 +30,7 @@ use crate::lookup::{Location, Lookup};
 use crate::metrics::Metrics;
 use crate::ooo::replay::Found;
 use crate::series::CutRules;
-use crate::shard::{RefMap, ShardData};
+use crate::shard::{MAX_ID, RefMap, ShardData};
 use crate::wal::frame::{self, Damage, Segment};
 use crate::wal::record::{BadRecord, HistogramEntry};
 use crate::wal::{Position, record, repair, segments};
@@ -112,8 +112,6 @@ const WAITING: usize = 4;
 const UNKNOWN_IDS: u32 = 1 << 16;
 /// Full chunks of a shard are written when there are this many.
 const UNWRITTEN: usize = 512;
-/// An id beyond this is damage: ids of new series must still fit behind it.
-const MAX_ID: u32 = u32::MAX - (1 << 20);
 
 impl Replay<'_> {
     /// Fills the shards; they are not indexed yet. Chunks of samples out of order are handed back.
@@ -606,7 +604,10 @@ impl Worker<'_, '_> {
         let position = self.position(reference);
         let id = self.replay.refs.id_of(reference)?;
         let data = &mut *self.shards.get_mut(position)?.data;
-        let slot = data.slot_of(id)?;
+        let Some(slot) = data.slot_of(id) else {
+            data.pass_over(id);
+            return None;
+        };
         Some((data, slot))
     }
 
@@ -665,9 +666,12 @@ impl Worker<'_, '_> {
                 let data = &*self.shards[position as usize].data;
                 self.touched ^= data.series(slot).open_end(&data.slab);
             }
-            for (i, (&(_, t, v), &(position, slot))) in samples.iter().zip(slots).enumerate() {
+            for (i, (&(reference, t, v), &(position, slot))) in samples.iter().zip(slots).enumerate() {
                 if slot == NONE {
                     self.done.unknown.samples += 1;
+                    if let Some(id) = self.replay.refs.id_of(reference) {
+                        self.shards[position as usize].data.pass_over(id);
+                    }
                     continue;
                 }
                 let data = &mut *self.shards[position as usize].data;

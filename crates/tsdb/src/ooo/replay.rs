@@ -260,7 +260,13 @@ impl Replay<'_> {
     /// Says whether the series is known.
     fn insert(&self, shards: &mut [ShardData], reference: u64, sample: Late) -> io::Result<bool> {
         let current = (self.own)(reference);
-        let Some(series) = self.series(shards, reference) else { return Ok(false) };
+        let Some(series) = self.series(shards, reference) else {
+            let shard = shards.get_mut(self.refs.shard_of(current));
+            if let (Some(data), Some(id)) = (shard, self.refs.id_of(current)) {
+                data.pass_over(id);
+            }
+            return Ok(false);
+        };
         if series.open.len() >= self.ooo.cap {
             let mut chunks = Vec::new();
             encode::encode(series.open.samples(), self.encodings, self.ooo.cap, &mut chunks);
