@@ -1,5 +1,5 @@
 //! What a series costs: creates many with ten labels as a cluster has them, appends scrapes, and prints resident
-//! memory, time a sample, time a series, and the time of a restart.
+//! memory, time a sample, time a series, and the time of restarts.
 //!
 //! `cargo run --release -p tsdb --example head_bytes -- [series] [scrapes] [directory]`
 
@@ -160,17 +160,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // As a killed process would: nothing is closed.
     std::mem::forget(head);
     let _ = std::fs::remove_file(path.join("lock"));
-    let before = resident("VmRSS:");
-    let (start, cpu) = (Instant::now(), all_busy());
-    let head = Head::open(path, HeadOptions::default(), &Registry::new())?;
-    println!(
-        "restart: {:.2} s ({:.2} s of CPU), {:.1} B resident a series, {} series",
-        start.elapsed().as_secs_f64(),
-        all_busy() - cpu,
-        (resident("VmRSS:") - before) / count as f64,
-        head.series_count()
-    );
-    drop(head);
+    // The log alone; with a checkpoint in its place; with a snapshot of what is in memory.
+    let options = HeadOptions { snapshot_on_shutdown: true, ..HeadOptions::default() };
+    for from in ["log", "checkpoint", "snapshot"] {
+        let (before, start, cpu) = (resident("VmRSS:"), Instant::now(), all_busy());
+        let head = Head::open(path, options.clone(), &Registry::new())?;
+        println!(
+            "restart from the {from}: {:.2} s ({:.2} s of CPU), {:.1} B resident a series more, {} series",
+            start.elapsed().as_secs_f64(),
+            all_busy() - cpu,
+            (resident("VmRSS:") - before) / count as f64,
+            head.series_count()
+        );
+        match from {
+            "log" => {
+                head.checkpoint_now()?;
+                std::mem::forget(head);
+                let _ = std::fs::remove_file(path.join("lock"));
+            }
+            _ => head.close()?,
+        }
+    }
     std::fs::remove_dir_all(&dir)?;
     Ok(())
 }
