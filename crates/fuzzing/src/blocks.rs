@@ -96,7 +96,7 @@ pub(crate) fn meta(data: &[u8]) {
         let mut again = meta.to_json().into_bytes();
         again.push(b'\n');
         assert_eq!(Meta::parse(&again, Path::new("meta.json")).ok(), Some(meta.clone()));
-        let _ = block::plan(&[&meta, &meta], &block::block_ranges(7_200_000, 259_200_000));
+        let _ = block::plan(&[&meta, &meta], &block::block_ranges(7_200_000, 259_200_000), true);
     }
 }
 
