@@ -49,6 +49,7 @@ fn start(image: &Image, must: &Found, may: &Found, whole: bool, work: bool) -> R
     let db = Db::open(dir.path(), life::options(), &registry).map_err(|e| format!("does not start: {e}"))?;
     let found = life::found(&db);
     check("first start", &found, must, may)?;
+    life::check_exemplars(&db, must, may, whole)?;
     let damage = life::damage(&registry);
     if whole && !damage.is_empty() {
         return Err(format!("says that something is damaged: {damage:?}"));

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses some of it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,6 +62,25 @@ pub(crate) fn found(db: &Db) -> Found {
         found.extend(samples.into_iter().map(|(t, value)| ((labels.clone(), t), value.to_string())));
     }
     found
+}
+
+/// What is wrong with the exemplars: each scrape brings one, of the time of its histogram. The newest must be there; older
+/// ones may have gone with their part of the log. None must be there that no scrape brought.
+pub(crate) fn check_exemplars(db: &Db, must: &Found, may: &Found, whole: bool) -> Result<(), String> {
+    const KEPT: i64 = 10_000;
+    let native = named("native", 0).to_string();
+    let all = [vec![Matcher::new(MatchOp::Regex, "__name__", ".+").unwrap()]];
+    let found = db.head().exemplars(&all, i64::MIN, i64::MAX);
+    let found: BTreeSet<i64> = found.iter().flat_map(|series| &series.exemplars).map(|e| e.t).collect();
+    if let Some(t) = found.iter().find(|t| !may.contains_key(&(native.clone(), **t))) {
+        return Err(format!("an exemplar at {t} never was"));
+    }
+    let wanted: Vec<i64> = must.keys().filter(|key| key.0 == native).map(|key| key.1).collect();
+    let newest = wanted.iter().copied().max().unwrap_or(0);
+    match wanted.iter().find(|t| whole && **t > newest - KEPT && !found.contains(t)) {
+        Some(t) => Err(format!("the exemplar at {t} is lost; newest {newest}")),
+        None => Ok(()),
+    }
 }
 
 /// Something that happened between two numbers of operations.
