@@ -122,3 +122,19 @@ test('query, graph, targets and status by keyboard alone, over a slow network', 
   expect(await focused(page)).toEqual({ text: 'Filter', visible: true });
   await page.context().close();
 });
+
+test('while the server starts the page says how far it is, and goes on by itself', async () => {
+  held = ['up'];
+  const page = await browser.newPage();
+  let ready = false;
+  await page.route('**/-/ready', (route) => route.fulfill({ status: ready ? 200 : 503, body: '' }));
+  await page.route('**/status/walreplay', (route) =>
+    route.fulfill({ json: { status: 'success', data: { min: 2, max: 6, current: 3 } } }),
+  );
+  await page.goto(`${server.url}query`);
+  await page.getByRole('heading', { name: 'Starting' }).waitFor();
+  await page.getByText('1 of 4 segments').waitFor();
+  ready = true;
+  await page.getByRole('button', { name: 'Which targets answer' }).waitFor();
+  await page.context().close();
+});

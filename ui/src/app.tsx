@@ -5,6 +5,7 @@ import { Header } from './shell/header';
 import { useGlobalKeys } from './shell/keys';
 import { KeysHelp } from './shell/keys-help';
 import { PAGES } from './shell/pages';
+import { Starting, useStart } from './shell/starting';
 
 const Query = lazy(() => import('./query/page'));
 const Alerts = lazy(() => import('./pages/alerts'));
@@ -39,6 +40,7 @@ function Shell() {
   const { path } = useLocation();
   const main = useRef<HTMLElement>(null);
   const shownPath = useRef(path);
+  const start = useStart();
   useGlobalKeys();
   // Tab goes on from the new page's start, not from where something of the old one was. Before the pages' own effects,
   // so that a field that asks for the focus gets it.
@@ -66,20 +68,24 @@ function Shell() {
       </a>
       <Header />
       <main id="main" ref={main} tabIndex={-1}>
-        <Router>
-          <Route path={pageUrl('query')} component={Query} />
-          <Route path={pageUrl('alerts')} component={Alerts} />
-          <Route path={pageUrl('rules')} component={Rules} />
-          <Route path={pageUrl('targets')} component={Targets} />
-          <Route path={pageUrl('service-discovery')} component={Discovery} />
-          <Route path={pageUrl('config')} component={Config} />
-          <Route path={pageUrl('tsdb-status')} component={Tsdb} />
-          <Route path={pageUrl('status')} component={Status} />
-          <Route path={pageUrl('flags')} component={Flags} />
-          <Route path={pageUrl('graph')} component={ToQuery} />
-          <Route path={basePath} component={ToQuery} />
-          <Route default component={NotFound} />
-        </Router>
+        {start ? (
+          <Starting replay={start} />
+        ) : (
+          <Router>
+            <Route path={pageUrl('query')} component={Query} />
+            <Route path={pageUrl('alerts')} component={Alerts} />
+            <Route path={pageUrl('rules')} component={Rules} />
+            <Route path={pageUrl('targets')} component={Targets} />
+            <Route path={pageUrl('service-discovery')} component={Discovery} />
+            <Route path={pageUrl('config')} component={Config} />
+            <Route path={pageUrl('tsdb-status')} component={Tsdb} />
+            <Route path={pageUrl('status')} component={Status} />
+            <Route path={pageUrl('flags')} component={Flags} />
+            <Route path={pageUrl('graph')} component={ToQuery} />
+            <Route path={basePath} component={ToQuery} />
+            <Route default component={NotFound} />
+          </Router>
+        )}
       </main>
       <KeysHelp />
     </>
