@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use config::{Config, Job, LoadOptions, Retention};
+use config::{Config, Job, LoadOptions};
 use model::number::quote;
+
+use crate::storage;
+use crate::storage_flags::StorageOptions;
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone)]
@@ -33,7 +36,7 @@ pub(crate) struct LoadError {
 }
 
 /// Reads and checks; what the file asks for and is not there yet is refused by name.
-pub(crate) fn load(source: &ConfigSource, retention: &Retention) -> Result<Loaded, LoadError> {
+pub(crate) fn load(source: &ConfigSource, options: &StorageOptions) -> Result<Loaded, LoadError> {
     let (file, text) = match source {
         ConfigSource::File(path) => (path.display().to_string(), std::fs::read_to_string(path)),
         ConfigSource::Embedded { text, name } => ((*name).to_owned(), Ok(text.clone())),
@@ -42,9 +45,10 @@ pub(crate) fn load(source: &ConfigSource, retention: &Retention) -> Result<Loade
     let text = text.map_err(|e| refused(e.to_string(), format!("error: cannot read {file}: {e}\n")))?;
     let directory = Path::new(&file).parent().unwrap_or(Path::new(""));
     let environment = |name: &str| std::env::var(name).ok();
-    let options = LoadOptions { environment: &environment, directory, default_retention: retention.clone() };
+    let default_retention = storage::flagged_retention(options);
+    let load_options = LoadOptions { environment: &environment, directory, default_retention };
     let in_file = |e: config::ConfigError| refused(format!("parsing YAML file {file}: {e}"), e.report(&file));
-    let config = config::load(&text, &options).map_err(in_file)?;
+    let config = config::load(&text, &load_options).map_err(in_file)?;
     for name in config.unset_variables() {
         tracing::warn!(name = name.as_str(), "Empty environment variable");
     }
@@ -52,6 +56,7 @@ pub(crate) fn load(source: &ConfigSource, retention: &Retention) -> Result<Loade
     if let Some(missing) = config.unsupported(&configs) {
         return Err(refused(missing.to_string(), missing.report(&file)));
     }
+    storage::check(options, &config).map_err(|e| refused(e.to_owned(), format!("error: {file}: {e}\n")))?;
     let jobs = configs
         .iter()
         .map(|job| job.to_job().map_err(|e| format!("job_name {}: {e}", quote(&job.job_name))))

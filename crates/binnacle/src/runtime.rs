@@ -175,7 +175,7 @@ impl api::Runtime for Runtime {
     fn reload(&self) -> Result<(), String> {
         let began = std::time::Instant::now();
         let mut report = String::new();
-        let reloaded = load(&self.source, &storage::flagged_retention(&self.options.storage))
+        let reloaded = load(&self.source, &self.options.storage)
             .map_err(|e| {
                 report.clone_from(&e.report);
                 e.to_string()

@@ -19,6 +19,20 @@ pub(crate) fn flagged_retention(options: &StorageOptions) -> Retention {
     Retention { time: Millis(millis), size: Bytes(bytes), ..Retention::default() }
 }
 
+/// Whether what the file says about encodings goes with the features that are on, in Prometheus' words.
+pub(crate) fn check(options: &StorageOptions, config: &Config) -> Result<(), &'static str> {
+    let tsdb = config.document().storage.tsdb.as_ref();
+    match tsdb.map_or("", |tsdb| tsdb.chunk_encoding.floats.as_str()) {
+        "xor2" if !options.xor2 => Err(
+            "'storage.tsdb.chunk_encoding.floats: xor2' requires the xor2-encoding feature flag to be enabled at startup",
+        ),
+        "xor" if options.db.head.start_times => Err(
+            "'storage.tsdb.chunk_encoding.floats: xor' is incompatible with st-storage; XOR chunks do not store start timestamps",
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// What of the configuration must be known before the storage is opened, and holds until it is closed.
 pub(crate) fn complete(options: &mut Options, config: &Config) {
     let tsdb = config.document().storage.tsdb.clone().unwrap_or_default();
@@ -39,8 +53,8 @@ pub(crate) fn complete(options: &mut Options, config: &Config) {
 /// What the file says goes before the feature flag.
 fn float_encoding(xor2: bool, floats: &str) -> FloatEncoding {
     match floats {
-        "xor2" => FloatEncoding::Xor2,
-        "" if xor2 => FloatEncoding::Xor2,
+        "xor" => FloatEncoding::Xor,
+        _ if xor2 => FloatEncoding::Xor2,
         _ => FloatEncoding::Xor,
     }
 }

@@ -136,6 +136,12 @@ impl StorageFlags {
         if self.min_block_duration.is_zero() {
             bail!("--storage.tsdb.min-block-duration must be more than 0");
         }
+        if features.start_times && !features.xor2 {
+            bail!(
+                "float chunk encoding \"xor\" is incompatible with start-timestamp storage; XOR chunks do not store start \
+                 timestamps, use \"xor2\": --enable-feature=st-storage needs --enable-feature=xor2-encoding"
+            );
+        }
         let defaults = tsdb::DbOptions::default();
         let compression = match (self.wal_compression, self.wal_compression_type) {
             (false, _) => tsdb::Compression::None,

@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use exposition::Registry;
 use model::Matcher;
@@ -32,8 +30,6 @@ pub struct Blocks {
     damaged: Mutex<BTreeMap<PathBuf, String>>,
     /// One reload at a time.
     reloading: Mutex<()>,
-    /// In milliseconds; 0 keeps blocks for ever.
-    retention: AtomicI64,
 }
 
 impl Blocks {
@@ -48,7 +44,6 @@ impl Blocks {
             current: RwLock::new(Arc::new([])),
             damaged: Mutex::default(),
             reloading: Mutex::default(),
-            retention: AtomicI64::new(0),
         };
         blocks.reload()?;
         Ok(blocks)
@@ -127,61 +122,6 @@ impl Blocks {
             }
         }
         self.reload()?;
-        outcome
-    }
-
-    /// How long samples are kept; zero keeps them for ever.
-    pub fn set_retention(&self, retention: Duration) {
-        let millis = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-        self.retention.store(millis, Ordering::Relaxed);
-    }
-
-    /// Does what has to be done now and then: finds blocks that came or went, and deletes those past the retention.
-    ///
-    /// The retention counts from `newest`, the time of the newest sample in the head (in milliseconds), or from the
-    /// end of the newest block where that is later, so a directory that nobody adds to keeps what it has.
-    ///
-    /// # Errors
-    /// When the directory cannot be listed or files not be deleted; everything else is still served.
-    pub fn maintain(&self, newest: Option<i64>) -> Result<(), BlockError> {
-        self.reload()?;
-        let retention = self.retention.load(Ordering::Relaxed);
-        let ends = self.current().iter().map(|block| block.meta().max_time).max();
-        match newest.max(ends) {
-            Some(newest) if retention > 0 => self.delete_before(newest.saturating_sub(retention)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Deletes the blocks all of whose samples are older than `before` (in milliseconds).
-    ///
-    /// A block first loses its name, so that a deletion that is interrupted leaves nothing that looks like a block.
-    ///
-    /// # Errors
-    /// When files cannot be deleted; blocks that still have their name are still served.
-    pub fn delete_before(&self, before: i64) -> Result<(), BlockError> {
-        let _one = self.reloading.lock();
-        let (old, kept): (Vec<_>, Vec<_>) =
-            self.current().iter().cloned().partition(|block| block.meta().max_time <= before);
-        if old.is_empty() {
-            return Ok(());
-        }
-        self.metrics.time_retentions.inc();
-        let mut kept = kept;
-        let mut outcome = Ok(());
-        for block in old {
-            let doomed = block.dir().with_extension("tmp-for-deletion");
-            if let Err(e) = disk::rename(block.dir(), &doomed) {
-                outcome = Err(BlockError::io(block.dir(), e));
-                kept.push(block);
-                continue;
-            }
-            tracing::info!(ulid = block.meta().ulid, "Deleting a block that is past its retention");
-            if let Err(e) = disk::remove_dir_all(&doomed) {
-                outcome = Err(BlockError::io(&doomed, e));
-            }
-        }
-        self.put_in_force(kept);
         outcome
     }
 

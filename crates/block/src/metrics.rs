@@ -10,7 +10,6 @@ pub struct Metrics {
     pub(crate) symbol_bytes: Gauge,
     pub(crate) reloads: Counter,
     pub(crate) reload_failures: Counter,
-    pub(crate) time_retentions: Counter,
     pub(crate) set_aside: Gauge,
     pub(crate) damaged_reads: Counter,
     pub(crate) chunks_skipped: Counter,
@@ -37,10 +36,6 @@ impl Metrics {
             reload_failures: r.counter(
                 "prometheus_tsdb_reloads_failures_total",
                 "Number of times the database failed to reloadBlocks block data from disk.",
-            ),
-            time_retentions: r.counter(
-                "prometheus_tsdb_time_retentions_total",
-                "The number of times that blocks were deleted because the maximum time limit was exceeded.",
             ),
             set_aside: r.gauge(
                 "binnacle_tsdb_blocks_set_aside",

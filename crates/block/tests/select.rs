@@ -6,7 +6,6 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use exposition::Registry;
 use model::{FloatHistogram, Labels, MatchOp, Matcher, Sample};
@@ -192,35 +191,14 @@ fn a_merge_with_other_samples_of_the_same_series_gives_both() {
 }
 
 #[test]
-fn blocks_past_their_retention_are_deleted_and_others_stay() {
+fn blocks_that_went_are_no_longer_served_but_to_those_who_began_to_read_them() {
     let dir = tempfile::tempdir().unwrap();
     copy_dir(&testdata(), dir.path());
     let blocks = open(dir.path());
-    assert_eq!(blocks.current().len(), 2);
-    blocks.delete_before(TO - 1).unwrap();
-    assert_eq!(blocks.current().len(), 2);
     let reader_keeps = blocks.current();
-    blocks.delete_before(TO).unwrap();
-    assert_eq!(blocks.current().len(), 1);
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-    assert_eq!(reader_keeps.len(), 2);
+    std::fs::remove_dir_all(reader_keeps[1].dir()).unwrap();
     blocks.reload().unwrap();
-    assert_eq!(blocks.current().len(), 1);
-}
-
-#[test]
-fn retention_counts_from_the_newest_sample() {
-    let dir = tempfile::tempdir().unwrap();
-    copy_dir(&testdata(), dir.path());
-    let blocks = open(dir.path());
-    let left = |newest| {
-        blocks.maintain(newest).unwrap();
-        blocks.current().len()
-    };
-    assert_eq!(left(Some(i64::MAX)), 2);
-    blocks.set_retention(Duration::from_hours(48));
-    assert_eq!((left(None), left(Some(0)), left(Some(TO + 48 * 3_600_000 - 1))), (2, 2, 2));
-    assert_eq!(left(Some(TO + 48 * 3_600_000)), 1);
+    assert_eq!((blocks.current().len(), reader_keeps.len()), (1, 2));
 }
 
 #[test]

@@ -343,6 +343,7 @@ impl TakeIn {
                 Rejection::OutOfOrder => metrics.out_of_order.inc(),
                 Rejection::Duplicate => metrics.duplicates.inc(),
                 Rejection::TooOld | Rejection::OutOfBounds => metrics.out_of_bounds.inc(),
+                Rejection::Invalid => {}
             }
         }
         unknown.sort_unstable();

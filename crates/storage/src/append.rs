@@ -133,6 +133,8 @@ pub enum Rejection {
     TooOld,
     /// Outside of the time range that the store accepts.
     OutOfBounds,
+    /// A histogram that cannot be: see [`HistogramValue::validate`].
+    Invalid,
 }
 
 /// What became of a batch. Reused by its owner.

@@ -27,7 +27,7 @@ mod symbols;
 mod wal;
 mod without;
 
-pub use db::{Db, DbError, DbOptions, Retention, RetentionRule, snapshot_name};
+pub use db::{Db, DbError, DbOptions, Retention, RetentionRule, cut_up_to, snapshot_name};
 pub use exemplars::{Exemplar, SeriesExemplars};
 pub use head::{
     DeleteError, FloatEncoding, Head, HeadOptions, HeadStats, OpenError, SeriesInOrder, WalReplay,

@@ -22,7 +22,6 @@ pub(crate) struct Metrics {
     pub(crate) chunks_created: Counter,
     pub(crate) chunks_removed: Counter,
     pub(crate) chunks_mapped: Counter,
-    pub(crate) chunks_storage: Gauge,
     pub(crate) chunk_corruptions: Counter,
     pub(crate) samples_appended: ByType,
     pub(crate) out_of_order: ByType,
@@ -40,9 +39,6 @@ pub(crate) struct Metrics {
     pub(crate) min_time_seconds: Gauge,
     pub(crate) max_time: Gauge,
     pub(crate) max_time_seconds: Gauge,
-    pub(crate) lowest_timestamp: Gauge,
-    pub(crate) lowest_timestamp_seconds: Gauge,
-    pub(crate) retention_seconds: Gauge,
     pub(crate) gc: Summary,
     pub(crate) truncations: Counter,
     pub(crate) truncations_failed: Counter,
@@ -131,8 +127,6 @@ impl Metrics {
                 .counter("prometheus_tsdb_head_chunks_removed_total", "Total number of chunks removed in the head"),
             chunks_mapped: r
                 .counter("prometheus_tsdb_mmap_chunks_total", "Total number of chunks that were memory-mapped."),
-            chunks_storage: r
-                .gauge("prometheus_tsdb_head_chunks_storage_size_bytes", "Size of the chunks_head directory."),
             chunk_corruptions: r.counter(
                 "prometheus_tsdb_mmap_chunk_corruptions_total",
                 "Total number of memory-mapped chunk corruptions.",
@@ -199,16 +193,6 @@ impl Metrics {
             ),
             max_time_seconds: r
                 .gauge("prometheus_tsdb_head_max_time_seconds", "Maximum timestamp of the head block."),
-            lowest_timestamp: r.gauge(
-                "prometheus_tsdb_lowest_timestamp",
-                "Lowest timestamp value stored in the database. The unit is decided by the library consumer.",
-            ),
-            lowest_timestamp_seconds: r.gauge(
-                "prometheus_tsdb_lowest_timestamp_seconds",
-                "Lowest timestamp value stored in the database.",
-            ),
-            retention_seconds: r
-                .gauge("prometheus_tsdb_retention_limit_seconds", "How long to retain samples in storage."),
             gc: r.summary(
                 "prometheus_tsdb_head_gc_duration_seconds",
                 "Runtime of garbage collection in the head block.",

@@ -4,15 +4,13 @@
 
 mod support;
 
-use std::time::Duration;
-
 use model::{MatchOp, Matcher};
 use storage::{
     Affinity, Append, AppendError, Batch, BatchSample, Outcome, QueryContext, Rejection, Request, Select,
     SeriesRef,
 };
 use support::{Dump, everything, labels, named, open, open_with, read, try_write, write};
-use tsdb::HeadOptions;
+use tsdb::{Head, HeadOptions};
 
 const START: i64 = 1_700_000_000_000;
 
@@ -199,12 +197,8 @@ fn only_chunks_in_range_and_only_the_newest_sample_come() {
 #[test]
 fn retention_drops_samples_series_and_files_and_a_restart_keeps_the_rest() {
     let dir = tempfile::tempdir().unwrap();
-    let options = || HeadOptions {
-        retention: Duration::from_secs(3600),
-        wal_segment_size: 32 * 1024,
-        samples_per_chunk: 20,
-        ..HeadOptions::default()
-    };
+    let options =
+        || HeadOptions { wal_segment_size: 32 * 1024, samples_per_chunk: 20, ..HeadOptions::default() };
     let head = open_with(dir.path(), options());
     let old = named("old", 1);
     for round in 0..40 {
@@ -217,11 +211,11 @@ fn retention_drops_samples_series_and_files_and_a_restart_keeps_the_rest() {
             (0..30).map(|i| (named("m", i), now, (round * 31 + i as i64) as f64 / 7.0)).collect();
         write(&head, &samples);
         if round % 50 == 0 {
-            head.maintain(now).unwrap();
+            keep_an_hour(&head, now);
         }
     }
-    head.maintain(now).unwrap();
-    head.maintain(now).unwrap();
+    keep_an_hour(&head, now);
+    keep_an_hour(&head, now);
     let before = everything(&head);
     assert_eq!(before.len(), 30);
     for samples in before.values() {
@@ -250,8 +244,13 @@ fn retention_drops_samples_series_and_files_and_a_restart_keeps_the_rest() {
     assert_eq!(outcome.appended, 1);
     drop(head);
     let head = open_with(dir.path(), options());
-    head.maintain(now + 2).unwrap();
+    keep_an_hour(&head, now + 2);
     assert_eq!(everything(&head)[&old].last(), Some(&(now + 1, 1f64.to_bits())));
+}
+
+fn keep_an_hour(head: &Head, now: i64) {
+    head.truncate(now - 3_600_000).unwrap();
+    head.checkpoint_now().unwrap();
 }
 
 /// A series that was dropped and comes back has two references in the log: after a restart it is one again.

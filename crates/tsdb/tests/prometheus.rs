@@ -159,29 +159,7 @@ fn directories_of_prometheus_answer_as_its_server_does() {
         let want = want.as_array().unwrap().iter().map(|series| labels_of(series).to_string());
         assert_eq!(series.collect::<BTreeSet<_>>(), want.collect::<BTreeSet<_>>(), "{case}");
 
-        let exemplars: Vec<serde_json::Value> = head
-            .exemplars(&[all.to_vec()], from, to)
-            .into_iter()
-            .map(|series| {
-                let exemplars = series.exemplars.iter().map(|e| {
-                    let timestamp = serde_json::json!(e.t as f64 / 1000.0);
-                    serde_json::json!({
-                        "labels": json_of(&e.labels), "value": model::number::format_g(e.v), "timestamp": timestamp,
-                    })
-                });
-                let exemplars: Vec<_> = exemplars.collect();
-                serde_json::json!({ "seriesLabels": json_of(&series.labels), "exemplars": exemplars })
-            })
-            .collect();
-        let mut want = api(&recorded, "exemplars");
-        as_floats(&mut want);
-        assert_eq!(serde_json::Value::Array(exemplars), want, "{case}");
-
-        let status = &api(&recorded, "status_tsdb")["headStats"];
-        let stats = head.stats(10);
-        assert_eq!(stats.num_series, status["numSeries"], "{case}");
-        assert_eq!(stats.num_label_pairs, status["numLabelPairs"], "{case}");
-        assert_eq!((stats.min_time, stats.max_time), times(status), "{case}");
+        assert_stats_and_exemplars(&head, &recorded);
 
         let metadata = head.metadata(&ctx, &all).unwrap();
         println!("{case}: {} series with metadata", metadata.len());
@@ -194,8 +172,64 @@ fn directories_of_prometheus_answer_as_its_server_does() {
     }
 }
 
-fn times(status: &serde_json::Value) -> (i64, i64) {
-    (status["minTime"].as_i64().unwrap(), status["maxTime"].as_i64().unwrap())
+#[test]
+fn heads_beside_blocks_and_snapshots_answer_as_their_server_does() {
+    for recorded in recorded(&["blocks", "chunk-snapshot", "st-block", "xor2-block"]) {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(&recorded.join("data"), dir.path());
+        let snapshot_on_shutdown = recorded.ends_with("chunk-snapshot");
+        let options =
+            DbOptions { head: HeadOptions { snapshot_on_shutdown, ..options() }, ..DbOptions::default() };
+        let db = Db::open(dir.path(), options, &Registry::new()).unwrap();
+        assert_stats_and_exemplars(db.head(), &recorded);
+    }
+}
+
+/// What `/api/v1/status/tsdb` and `/api/v1/query_exemplars` say.
+fn assert_stats_and_exemplars(head: &Head, recorded: &Path) {
+    let case = recorded.display();
+    let all = [Matcher::new(MatchOp::NotEqual, "__name__", "").unwrap()];
+    let exemplars: Vec<serde_json::Value> = head
+        .exemplars(&[all.to_vec()], 0, 9_999_999_999_000)
+        .into_iter()
+        .map(|series| {
+            let exemplars = series.exemplars.iter().map(|e| {
+                let timestamp = serde_json::json!(e.t as f64 / 1000.0);
+                serde_json::json!({
+                    "labels": json_of(&e.labels), "value": model::number::format_g(e.v), "timestamp": timestamp,
+                })
+            });
+            let exemplars: Vec<_> = exemplars.collect();
+            serde_json::json!({ "seriesLabels": json_of(&series.labels), "exemplars": exemplars })
+        })
+        .collect();
+    let mut want = api(recorded, "exemplars");
+    as_floats(&mut want);
+    assert_eq!(serde_json::Value::Array(exemplars), want, "{case}");
+
+    let status = api(recorded, "status_tsdb");
+    let stats = head.stats(1000);
+    let head = &status["headStats"];
+    assert_eq!(stats.num_series, head["numSeries"], "{case}");
+    assert_eq!(stats.num_label_pairs, head["numLabelPairs"], "{case}");
+    let times = (head["minTime"].as_i64().unwrap(), head["maxTime"].as_i64().unwrap());
+    assert_eq!((stats.min_time, stats.max_time), times, "{case}");
+    // Prometheus does not count chunks that come from a snapshot.
+    if !recorded.ends_with("chunk-snapshot") {
+        assert_eq!(stats.chunk_count, head["chunkCount"], "{case}");
+    }
+    for (name, ours) in [
+        ("seriesCountByMetricName", stats.series_by_metric),
+        ("labelValueCountByLabelName", stats.values_by_label),
+        ("memoryInBytesByLabelName", stats.bytes_by_label),
+        ("seriesCountByLabelValuePair", stats.series_by_pair),
+    ] {
+        // At most ten of them, of equal ones any.
+        for entry in status[name].as_array().unwrap() {
+            let of_name = ours.iter().find(|(name, _)| name == entry["name"].as_str().unwrap());
+            assert_eq!(of_name.unwrap().1, entry["value"], "{case}: {name} {entry}");
+        }
+    }
 }
 
 fn labels_of(series: &serde_json::Value) -> Labels {

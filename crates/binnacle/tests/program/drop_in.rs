@@ -1,22 +1,7 @@
 //! A team can go over to binnacle, and back: each program opens the data directory that the other one left.
 
-use crate::site::{Samples, Site, is_peer};
+use crate::site::{Samples, Site, is_peer, prometheus};
 use crate::stub::{Answer, Stub};
-
-/// Prometheus, if it is installed.
-fn prometheus() -> Option<String> {
-    let named = std::env::var("BINNACLE_PEER_PROMETHEUS").ok().filter(|p| !p.is_empty());
-    let on_path = || {
-        let paths = std::env::var_os("PATH")?;
-        let found = std::env::split_paths(&paths).map(|p| p.join("prometheus")).find(|p| p.is_file())?;
-        found.to_str().map(str::to_owned)
-    };
-    let found = named.or_else(on_path);
-    if found.is_none() {
-        println!("skipped: no prometheus on PATH or in BINNACLE_PEER_PROMETHEUS");
-    }
-    found
-}
 
 fn assert_kept(before: &Samples, after: &Samples, what: &str) {
     for (labels, points) in before {

@@ -13,11 +13,13 @@ mod logarithm;
 mod quantile;
 mod reset;
 mod trim;
+mod validate;
 
 pub use accumulate::HistogramSum;
 pub use arithmetic::{Combined, IncompatibleSchemas};
 pub use buckets::Bucket;
 pub use quantile::QuantileNote;
+pub use validate::InvalidHistogram;
 
 use std::sync::Arc;
 

@@ -1,6 +1,11 @@
 //! Metrics about cutting, compacting and keeping, under Prometheus' names.
 
+use std::sync::Arc;
+
+use block::Blocks;
 use exposition::{Counter, Gauge, Histogram, Registry};
+
+use crate::Head;
 
 /// Handles of them all.
 #[derive(Clone)]
@@ -36,7 +41,31 @@ fn exponential(start: f64, factor: f64, count: i32) -> Vec<f64> {
 }
 
 impl Metrics {
-    pub(crate) fn register(r: &Registry) -> Self {
+    pub(crate) fn register(r: &Registry, head: &Arc<Head>, blocks: &Arc<Blocks>) -> Self {
+        let lowest = {
+            let (head, blocks) = (Arc::downgrade(head), Arc::downgrade(blocks));
+            move || {
+                let first = blocks.upgrade().and_then(|b| b.current().first().map(|b| b.meta().min_time));
+                first.or_else(|| head.upgrade().map(|head| head.time_bounds().0)).unwrap_or_default()
+            }
+        };
+        let seconds = lowest.clone();
+        r.gauge_fn(
+            "prometheus_tsdb_lowest_timestamp",
+            "Lowest timestamp value stored in the database. The unit is decided by the library consumer.",
+            move || lowest() as f64,
+        );
+        r.gauge_fn(
+            "prometheus_tsdb_lowest_timestamp_seconds",
+            "Lowest timestamp value stored in the database.",
+            move || (seconds() / 1000) as f64,
+        );
+        let head = Arc::downgrade(head);
+        r.gauge_fn(
+            "prometheus_tsdb_head_chunks_storage_size_bytes",
+            "Size of the chunks_head directory.",
+            move || head.upgrade().map_or(0.0, |head| head.chunks_size() as f64),
+        );
         let seconds = exponential(1.0, 2.0, 14);
         // Never counted: compactions are never switched off, and only what is stale is compacted by series.
         let _shown_as_zero = (

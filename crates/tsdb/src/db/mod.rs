@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use block::{Blocks, MergeOptions, Meta, WriteOptions};
+use block::{Block, Blocks, MergeOptions, Meta, WriteOptions};
 use exposition::Registry;
 use model::{Labels, Matcher};
 use parking_lot::{Mutex, RwLock};
@@ -98,6 +98,12 @@ fn beside_the_head(meta: &Meta) -> bool {
     !meta.compaction.hints.is_empty() || meta.compaction.is_out_of_order()
 }
 
+/// Up to where the head was cut into these blocks, in milliseconds; the log may still have what is older. `None`: none of
+/// them was cut from it.
+pub fn cut_up_to<'a>(blocks: impl IntoIterator<Item = &'a Block>) -> Option<i64> {
+    blocks.into_iter().filter(|block| !beside_the_head(block.meta())).map(Block::covered_until).max()
+}
+
 impl Db {
     /// Opens the directory, creating it if need be: replays the log, removes what an interrupted process has left, opens
     /// the blocks.
@@ -130,7 +136,7 @@ impl Db {
         let delay = CutDelay::new(options.head.chunk_range, options.cut_delay_percent, random);
         let db = Db {
             dir: dir.to_owned(),
-            metrics: Metrics::register(registry),
+            metrics: Metrics::register(registry, &head, &blocks),
             head,
             blocks,
             store,
@@ -151,18 +157,10 @@ impl Db {
     /// When files cannot be read or written, or the database was closed meanwhile; nothing is lost then.
     pub fn replay(&self) -> Result<(), OpenError> {
         let _turn = self.turn.lock();
-        self.head.replay()?;
-        self.forget_what_blocks_have().map_err(|source| OpenError::Io { path: self.dir.clone(), source })
-    }
-
-    /// The log may still have samples that were cut into a block before.
-    fn forget_what_blocks_have(&self) -> std::io::Result<()> {
-        let current = self.blocks.current();
-        let cut = current.iter().filter(|block| !beside_the_head(block.meta()));
-        match cut.map(|block| block.covered_until()).max() {
-            Some(end) => self.head.forget_before(end),
-            None => Ok(()),
+        if let Some(end) = cut_up_to(self.blocks.current().iter().map(|block| &**block)) {
+            self.head.begin_at(end);
         }
+        self.head.replay()
     }
 
     /// Recent samples.

@@ -347,6 +347,10 @@ impl Head {
                 continue;
             };
             let BatchHistogram { series, t, start_time, value } = histogram;
+            if value.validate().is_err() {
+                outcome.rejected_histograms.push((i, Rejection::Invalid));
+                continue;
+            }
             let in_order = if *t < limits.min_valid {
                 Err(Rejection::OutOfBounds)
             } else {
@@ -508,7 +512,8 @@ impl Head {
                     self.metrics.series_not_found.inc();
                     continue;
                 }
-                Rejection::Duplicate => continue,
+                // As in Prometheus, there is no counter for them.
+                Rejection::Duplicate | Rejection::Invalid => continue,
             };
             if histogram { counters.histogram().inc() } else { counters.float.inc() }
         }

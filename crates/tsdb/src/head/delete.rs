@@ -25,7 +25,8 @@ pub enum DeleteError {
 
 impl Head {
     /// Deletes the samples from `min_time` to `max_time` (both inclusive, in milliseconds) of the series that match,
-    /// and says of how many series that was. Samples that are appended later are there, whatever their time.
+    /// and says of how many series that was. Samples that
+    /// are newer than all that the series has now are there; those that come late, into the range, are deleted with it.
     ///
     /// # Errors
     /// When the query has to stop or the log cannot be written: some series may have lost their samples by then.

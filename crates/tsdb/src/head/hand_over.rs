@@ -4,6 +4,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use super::Head;
+use super::maintain::Grace;
 use crate::wal::segments;
 
 impl Head {
@@ -36,14 +37,33 @@ impl Head {
         }
     }
 
+    /// What is older than this (in milliseconds) is in blocks: [`replay`](Self::replay) passes over it, since it may have
+    /// been deleted from them, and no more of it is taken. To be called before that.
+    pub fn begin_at(&self, time: i64) {
+        self.min_valid_time.fetch_max(time, Ordering::Relaxed);
+        self.let_go_before.fetch_max(time, Ordering::Relaxed);
+    }
+
+    pub(super) fn forget_at_start(&self, before: i64) -> io::Result<()> {
+        let dropped = self.drop_before(before, Grace::None);
+        self.raise_min_time(before);
+        dropped
+    }
+
     /// Drops what ends before `before`, because a block has it.
     pub(crate) fn forget_before(&self, before: i64) -> io::Result<()> {
         let dropped = self.truncate(before);
-        // A chunk may reach over the border; the block has what is before it.
-        if self.min_time.load(Ordering::Relaxed) < before {
-            self.min_time.store(before.min(self.max_time.load(Ordering::Relaxed)), Ordering::Relaxed);
+        self.raise_min_time(before);
+        // What comes now is needed longer than what is in this file.
+        dropped.and(self.chunk_files.close())
+    }
+
+    /// A chunk may reach over the border; the block has what is before it.
+    fn raise_min_time(&self, to: i64) {
+        if self.min_time.load(Ordering::Relaxed) < to {
+            self.min_time.store(to.min(self.max_time.load(Ordering::Relaxed)), Ordering::Relaxed);
         }
-        dropped
+        self.note_times();
     }
 
     /// Ends the segment of the log and makes a checkpoint of the older two thirds of the whole ones, as Prometheus does
@@ -72,6 +92,11 @@ impl Head {
         }
         self.note_sizes();
         self.sync()
+    }
+
+    /// Bytes of mapped chunks on disk.
+    pub(crate) fn chunks_size(&self) -> u64 {
+        self.chunk_files.size()
     }
 
     /// Bytes of the log and of mapped chunks on disk.

@@ -9,7 +9,7 @@ use chunk::Encoding;
 use parking_lot::RwLockReadGuard;
 use storage::AppendError;
 
-use super::maintain::millis;
+use super::maintain::{Grace, millis};
 use super::start::failed;
 use super::{FloatEncoding, Head, NO_MAX, OpenError};
 use crate::full_disk::wait_for_room;
@@ -117,6 +117,8 @@ impl Head {
         let dropped = self.ooo.end_cut(&self.shards, cut, newest)?;
         self.chunks.fetch_sub(dropped, Ordering::Relaxed);
         self.metrics.chunks_removed.add(dropped as f64);
-        Ok(())
+        // The files of what was cut.
+        self.chunk_files.close()?;
+        self.drop_before(self.let_go_before.load(Ordering::Relaxed), Grace::ForNew)
     }
 }

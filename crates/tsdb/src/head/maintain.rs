@@ -23,6 +23,15 @@ pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// What happens to series without samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Grace {
+    /// Those that were not without them last time stay: a series that was only just created gets time for its first one.
+    ForNew,
+    /// They go.
+    None,
+}
+
 /// What a truncation leaves.
 struct Left {
     /// The first chunk file that is needed.
@@ -58,34 +67,6 @@ impl Left {
 }
 
 impl Head {
-    /// Changes how long samples are kept, from the next [`maintain`](Self::maintain) on; zero keeps them for ever.
-    pub fn set_retention(&self, retention: Duration) {
-        self.retention_ms.store(millis(retention), Ordering::Relaxed);
-        self.metrics.retention_seconds.set(retention.as_secs_f64());
-    }
-
-    /// Does what has to be done now and then; to be called every minute or so. `now` is in milliseconds.
-    ///
-    /// Drops what is older than the retention, series without samples, and the part of the log that is no longer
-    /// needed; forces the log to the disk.
-    ///
-    /// # Errors
-    /// When files cannot be written; nothing that is needed was deleted then.
-    pub fn maintain(&self, now: i64) -> io::Result<()> {
-        if !self.is_live() {
-            return Ok(());
-        }
-        let retention = self.retention_ms.load(Ordering::Relaxed);
-        let before = if retention == 0 { i64::MIN } else { now.saturating_sub(retention) };
-        self.truncate(before)?;
-        {
-            let _one = self.maintaining.lock();
-            self.truncate_log(before)?;
-        }
-        self.note_sizes();
-        self.sync()
-    }
-
     /// Drops chunks that end before `before` (in milliseconds), and series that have no samples left or never got
     /// any. Samples older than `before` are refused from now on.
     ///
@@ -95,14 +76,19 @@ impl Head {
         if !self.is_live() {
             return Ok(());
         }
+        self.metrics.truncations.inc();
+        self.drop_before(before, Grace::ForNew)
+    }
+
+    /// As [`truncate`](Self::truncate), whether the head is live or not.
+    pub(super) fn drop_before(&self, before: i64, grace: Grace) -> io::Result<()> {
         let _one = self.maintaining.lock();
         let start = Instant::now();
-        self.metrics.truncations.inc();
         self.min_valid_time.fetch_max(before, Ordering::Relaxed);
         self.let_go_before.fetch_max(before, Ordering::Relaxed);
         let mut left = Left::default();
         for shard in 0..self.shards.len() {
-            self.truncate_shard(shard, before, &mut left);
+            self.truncate_shard(shard, before, grace, &mut left);
         }
         let Left { first_file, oldest, .. } = left;
         self.metrics.stale_series.set(left.stale as f64);
@@ -135,7 +121,7 @@ impl Head {
         result
     }
 
-    fn truncate_shard(&self, index: usize, before: i64, left: &mut Left) {
+    fn truncate_shard(&self, index: usize, before: i64, grace: Grace, left: &mut Left) {
         let shard = &self.shards[index];
         let mut dead: Vec<(u32, u64)> = Vec::new();
         let mut at = 0;
@@ -159,9 +145,10 @@ impl Head {
                     left.note_newest(&data, slot);
                     let (series, slab) = data.series_and_slab(slot);
                     match first {
-                        // A series that was only just created gets time for its first sample.
                         None if late => continue,
-                        None if !std::mem::replace(&mut series.idle, true) => continue,
+                        None if grace == Grace::ForNew && !std::mem::replace(&mut series.idle, true) => {
+                            continue;
+                        }
                         None => {}
                         Some(first) => {
                             series.idle = false;
@@ -256,12 +243,14 @@ impl Head {
         }
         let _one = self.maintaining.lock();
         let last = self.wal.end_segment()?;
+        if !segments::list(&self.wal_dir)?.iter().any(|(n, _)| *n <= last) {
+            return Ok(()); // nothing came since the last one
+        }
         self.truncate_log_upto(last, self.let_go_before.load(Ordering::Relaxed))
     }
 
     /// Measures what is too dear to be kept up to date with every batch.
     pub(super) fn note_sizes(&self) {
-        self.metrics.chunks_storage.set(self.chunk_files.size() as f64);
         self.metrics.wal.storage.set(segments::total_size(&self.wal_dir) as f64);
         self.ooo.note_log_size();
         self.metrics.memory.set(self.memory() as f64);

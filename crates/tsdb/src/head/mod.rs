@@ -62,8 +62,6 @@ pub struct HeadOptions {
     pub chunk_range: Duration,
     /// Samples of a chunk that are aimed at.
     pub samples_per_chunk: u16,
-    /// How long samples are kept; zero keeps them for ever.
-    pub retention: Duration,
     /// Most series in memory; 0 means any number. Series beyond it are refused.
     pub max_series: usize,
     /// How much older than the newest sample of the head a sample may be that is older than the newest of its series;
@@ -120,7 +118,6 @@ impl Default for HeadOptions {
             wal_segment_size: 128 * 1024 * 1024,
             chunk_range: Duration::from_secs(2 * 3600),
             samples_per_chunk: 120,
-            retention: Duration::from_secs(15 * 24 * 3600),
             max_series: 0,
             out_of_order_window: Duration::ZERO,
             out_of_order_cap: 32,
@@ -201,8 +198,6 @@ pub struct Head {
     /// What is older was let go of: blocks have it, or it is past the retention. Not later than `min_valid_time`, which
     /// also holds for what is to be cut into a block, but is not yet.
     let_go_before: AtomicI64,
-    /// How long samples are kept; 0 is for ever.
-    retention_ms: AtomicI64,
     series: AtomicUsize,
     chunks: AtomicUsize,
     /// References that are gone, and the last segment of the log that may have samples of them.
@@ -236,6 +231,18 @@ impl Head {
     pub fn time_range(&self) -> Option<(i64, i64)> {
         let (min, max) = (self.min_time.load(Ordering::Relaxed), self.max_time.load(Ordering::Relaxed));
         (min <= max).then_some((min, max))
+    }
+
+    /// Times of the oldest and newest sample, in milliseconds, as Prometheus tells them: not before what blocks have, and
+    /// without samples or blocks `i64::MAX` and `i64::MIN`.
+    #[must_use]
+    pub fn time_bounds(&self) -> (i64, i64) {
+        let (min, max) = (self.min_time.load(Ordering::Relaxed), self.max_time.load(Ordering::Relaxed));
+        match self.let_go_before.load(Ordering::Relaxed) {
+            NO_MAX => (min, max),
+            start if min > max => (start, start),
+            start => (min.max(start), max.max(start)),
+        }
     }
 
     /// Number of series.
@@ -298,13 +305,11 @@ impl Head {
     }
 
     fn note_times(&self) {
-        let Some((min, max)) = self.time_range() else { return };
+        let (min, max) = self.time_bounds();
         self.metrics.min_time.set(min as f64);
-        self.metrics.min_time_seconds.set(min as f64 / 1000.0);
+        self.metrics.min_time_seconds.set((min / 1000) as f64);
         self.metrics.max_time.set(max as f64);
-        self.metrics.max_time_seconds.set(max as f64 / 1000.0);
-        self.metrics.lowest_timestamp.set(min as f64);
-        self.metrics.lowest_timestamp_seconds.set(min as f64 / 1000.0);
+        self.metrics.max_time_seconds.set((max / 1000) as f64);
         self.metrics.chunks.set(self.chunks.load(Ordering::Relaxed) as f64);
         self.metrics.series.set(self.series.load(Ordering::Relaxed) as f64);
     }

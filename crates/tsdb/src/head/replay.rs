@@ -52,6 +52,8 @@ pub(super) struct Replay<'a> {
     /// The log that is being written begins here.
     pub(super) end: u32,
     /// Set when the replay shall end early.
+    /// What is older is in blocks, from which it may have been deleted since.
+    pub(super) start: i64,
     pub(super) stop: &'a AtomicBool,
 }
 
@@ -612,13 +614,16 @@ impl Worker<'_, '_> {
     }
 
     fn apply_other(&mut self, other: &Other) {
-        let rules = self.replay.rules;
+        let (rules, start) = (self.replay.rules, self.replay.start);
         match other {
             Other::Histogram(HistogramEntry { reference, start_time, t, value }) => {
                 let Some((data, slot)) = self.find(*reference) else {
                     self.done.unknown.histograms += 1;
                     return;
                 };
+                if *t < start {
+                    return;
+                }
                 let point = HistogramPoint { t: *t, start_time: *start_time, value: value.clone() };
                 if data.append_histogram(slot, rules, &point).is_ok() {
                     self.done.samples += 1;
@@ -672,6 +677,9 @@ impl Worker<'_, '_> {
                     if let Some(id) = self.replay.refs.id_of(reference) {
                         self.shards[position as usize].data.pass_over(id);
                     }
+                    continue;
+                }
+                if t < self.replay.start {
                     continue;
                 }
                 let data = &mut *self.shards[position as usize].data;

@@ -114,7 +114,6 @@ impl Head {
             floats: options.float_encoding.chunk(options.start_times),
             histogram_start_times: options.histogram_start_times,
         };
-        metrics.retention_seconds.set(options.retention.as_secs_f64());
         metrics.series_limit.set(options.max_series as f64);
         let late = ooo::Options { window: options.out_of_order_window, cap: options.out_of_order_cap };
         let (segment_size, compression) = (options.wal_segment_size, options.wal_compression);
@@ -141,7 +140,6 @@ impl Head {
             max_time: AtomicI64::new(NO_MAX),
             min_valid_time: AtomicI64::new(NO_MAX),
             let_go_before: AtomicI64::new(NO_MAX),
-            retention_ms: AtomicI64::new(maintain::millis(options.retention)),
             series: AtomicUsize::new(0),
             chunks: AtomicUsize::new(0),
             gone: Mutex::default(),
@@ -187,6 +185,10 @@ impl Head {
                 outcome => outcome.map_err(failed(&chunks_dir))?,
             }
         }
+        let start = self.let_go_before.load(Ordering::Relaxed);
+        if start > NO_MAX {
+            self.forget_at_start(start).map_err(failed(&chunks_dir))?;
+        }
         let appended = self.join_young(&left_over).map_err(self.stopped())?;
 
         self.metrics.replay_seconds.set(opened.elapsed().as_secs_f64());
@@ -223,6 +225,7 @@ impl Head {
             hasher: &self.hasher,
             snapshot,
             end: segment,
+            start: self.let_go_before.load(Ordering::Relaxed),
             stop: &self.closed,
             max_exemplars: if self.options.exemplars { self.options.max_exemplars } else { 0 },
         }
@@ -256,7 +259,8 @@ impl Head {
     /// Exemplars need their series' labels, so they wait until the series are there.
     fn store_exemplars(&self, replayed: VecDeque<(u64, Exemplar)>) {
         let mut exemplars = self.exemplars.write();
-        for (reference, exemplar) in replayed {
+        let start = self.let_go_before.load(Ordering::Relaxed);
+        for (reference, exemplar) in replayed.into_iter().filter(|(_, exemplar)| exemplar.t >= start) {
             let current = self.aliases.read().get(&reference).copied().unwrap_or(reference);
             let data = self.shards[self.refs.shard_of(current)].data.read();
             if let Some(slot) = self.refs.id_of(current).and_then(|id| data.slot_of(id)) {

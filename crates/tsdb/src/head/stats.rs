@@ -16,15 +16,15 @@ pub struct HeadStats {
     pub num_label_pairs: usize,
     /// Chunks, mapped ones included.
     pub chunk_count: usize,
-    /// Time of the oldest sample in milliseconds; `i64::MAX` while there are none, as in Prometheus.
+    /// Time of the oldest sample in milliseconds, as [`Head::time_bounds`] tells it.
     pub min_time: i64,
-    /// Time of the newest sample in milliseconds; `i64::MIN` while there are none.
+    /// Time of the newest sample in milliseconds, as [`Head::time_bounds`] tells it.
     pub max_time: i64,
     /// Metric names with the most series.
     pub series_by_metric: Vec<(String, u64)>,
     /// Label names with the most values.
     pub values_by_label: Vec<(String, u64)>,
-    /// Label names that take most bytes with their values: each series counts both, and two bytes of lengths.
+    /// Label names that take the most bytes in total: name and value of each series, each text behind its length.
     pub bytes_by_label: Vec<(String, u64)>,
     /// Label pairs, as `name=value`, with the most series.
     pub series_by_pair: Vec<(String, u64)>,
@@ -52,21 +52,28 @@ impl Head {
         }
         let mut bytes: HashMap<&str, u64> = HashMap::new();
         for ((name, value), count) in &series {
-            *bytes.entry(name).or_default() += (name.len() + value.len() + 2) as u64 * count;
+            *bytes.entry(name).or_default() += (encoded_len(name) + encoded_len(value)) * count;
         }
+        let (min_time, max_time) = self.time_bounds();
         let metrics = series.iter().filter(|((name, _), _)| name == METRIC_NAME);
         HeadStats {
             num_series: self.series.load(Ordering::Relaxed),
             num_label_pairs: series.len(),
             chunk_count: self.chunks.load(Ordering::Relaxed),
-            min_time: self.min_time.load(Ordering::Relaxed),
-            max_time: self.max_time.load(Ordering::Relaxed),
+            min_time,
+            max_time,
             series_by_metric: top(limit, metrics.map(|((_, value), count)| (value.clone(), *count))),
             values_by_label: top(limit, values.iter().map(|(name, set)| (name.clone(), set.len() as u64))),
             bytes_by_label: top(limit, bytes.into_iter().map(|(name, count)| (name.to_owned(), count))),
             series_by_pair: top(limit, series.iter().map(|((n, v), count)| (format!("{n}={v}"), *count))),
         }
     }
+}
+
+/// Bytes of a text in a set of labels as Prometheus keeps it in memory: short lengths take one byte, others four.
+fn encoded_len(text: &str) -> u64 {
+    let length = if text.len() < 255 { 1 } else { 4 };
+    text.len() as u64 + length
 }
 
 /// The greatest, then by name.

@@ -40,7 +40,7 @@ fn dump(
     let blocks = directory::blocks(&what.path)?;
     let selectors: Vec<Vec<Matcher>> =
         what.matchers.iter().map(|text| promql::parse_metric_selector(text)).collect::<Result<_, _>>()?;
-    let sandbox = Sandbox::open(&what.path, what.sandbox_dir_root.as_deref())?;
+    let sandbox = Sandbox::open(&what.path, what.sandbox_dir_root.as_deref(), &blocks.sound)?;
     let head = sandbox.as_ref().map(|sandbox| &sandbox.head);
     let wanted = Wanted { selectors, min_time: what.min_time, max_time: what.max_time, samples };
     let mut series = InOrder::new(head, &blocks.sound, &wanted)?;

@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use block::Block;
 use exposition::Registry;
 use tsdb::{Head, HeadOptions};
 
@@ -26,15 +27,22 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
-    /// `None` when the directory has no log and no chunks of a head.
-    pub(super) fn open(data: &Path, root: Option<&Path>) -> Result<Option<Sandbox>, Failure> {
+    /// `None` when the directory has no log and no chunks of a head. `blocks` are those of the directory.
+    pub(super) fn open(
+        data: &Path,
+        root: Option<&Path>,
+        blocks: &[Block],
+    ) -> Result<Option<Sandbox>, Failure> {
         let dir = OwnDirectory::create(data, root)?;
         if !link_head(data, &dir.0)? {
             return Ok(None);
         }
-        let options =
-            HeadOptions { lock_file: false, retention: std::time::Duration::ZERO, ..HeadOptions::default() };
-        let head = Head::open(&dir.0, options, &Registry::new())?;
+        let options = HeadOptions { lock_file: false, ..HeadOptions::default() };
+        let head = Head::open_replaying(&dir.0, options, &Registry::new())?;
+        if let Some(end) = tsdb::cut_up_to(blocks) {
+            head.begin_at(end);
+        }
+        head.replay()?;
         Ok(Some(Sandbox { head, _dir: dir }))
     }
 }
