@@ -98,7 +98,7 @@ fn histograms(n: i64, t: i64) -> Vec<Point> {
         schema: 3,
         zero_threshold: 1e-128,
         zero_count: k / 7,
-        count: k / 7 + 3 * k + 1 + if k > 40 { k - 40 } else { 0 },
+        count: k / 7 + 3 * k + 1 + k.saturating_sub(40),
         sum: k as f64 * 1.5,
         positive_spans: if k > 40 {
             vec![Span { offset: -2, length: 2 }, Span { offset: 3, length: 1 }]
@@ -159,7 +159,7 @@ fn histograms(n: i64, t: i64) -> Vec<Point> {
     // A histogram that stops and goes on.
     match n % (20 * MINUTE) {
         phase if phase == 15 * MINUTE => {
-            points.push(Point::float("latency", &[("kind", "stops")], t, STALE_NAN))
+            points.push(Point::float("latency", &[("kind", "stops")], t, STALE_NAN));
         }
         phase if phase > 15 * MINUTE => {}
         _ => points.push(Point::integer("latency", &[("kind", "stops")], t, growing)),
@@ -177,7 +177,7 @@ fn with_company(mut points: Vec<Point>, n: i64, t: i64) -> Vec<Point> {
         let name = point.labels.value("__name__").to_owned();
         let number = point.labels.value("i").to_owned();
         match (name.as_str(), &point.value) {
-            ("requests_total", _) if n % 5 == 0 && number < "4".to_owned() => {
+            ("requests_total", _) if n % 5 == 0 && number.as_str() < "4" => {
                 describe(point, "counter", "", &format!("Requests, as of {}.", n / (40 * MINUTE)));
                 let trace = Labels::from_pairs([("trace_id", format!("{number}-{n}").as_str())]);
                 point.exemplars.push((trace, t - 3, n as f64 / 7.0));
