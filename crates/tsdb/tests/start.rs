@@ -74,6 +74,23 @@ fn what_comes_while_the_log_is_replayed_is_there_when_it_was() {
 }
 
 #[test]
+fn what_was_seen_during_the_replay_only_is_ended_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = replaying(dir.path(), 2);
+    let goes = head.resolve(Affinity(0), &named("goes", 1)).unwrap().series;
+    let sample = |t, v| BatchSample { series: goes, t, v };
+    let mut outcome = Outcome::default();
+    head.append(&Batch { samples: vec![sample(START, 1.0)], ..Batch::default() }, &mut outcome).unwrap();
+    head.replay().unwrap();
+    // Nobody has its labels any more: the scrape that would look them up does not name it.
+    let samples = vec![sample(START + STEP, model::STALE_NAN), sample(START + 2 * STEP, 1.0)];
+    head.append(&Batch { samples, ..Batch::default() }, &mut outcome).unwrap();
+    assert_eq!((outcome.appended, outcome.rejected), (1, vec![(1, Rejection::UnknownSeries)]));
+    let last = everything(&head)[&named("goes", 1)].last().copied();
+    assert_eq!(last, Some((START + STEP, model::STALE_NAN.to_bits())));
+}
+
+#[test]
 fn handles_from_before_the_end_of_the_replay_are_looked_up_anew() {
     let dir = tempfile::tempdir().unwrap();
     let head = replaying(dir.path(), 2);

@@ -100,7 +100,10 @@ impl Append for Head {
             self.count_rejected(outcome);
             return appended;
         }
-        self.append_live(batch, outcome)
+        match self.with_own_markers(batch) {
+            Some(batch) => self.append_live(&batch, outcome),
+            None => self.append_live(batch, outcome),
+        }
     }
 }
 

@@ -44,7 +44,7 @@ use crate::shard::{RefMap, Shard};
 use crate::wal::{Compression, Wal};
 use append::Scratch;
 use start::Unread;
-use young::{Young, YoungGate};
+use young::{Joined, Young, YoungGate};
 
 pub use delete::DeleteError;
 pub(crate) use ordered::Samples;
@@ -212,6 +212,8 @@ pub struct Head {
     unread: Mutex<Option<Unread>>,
     /// Takes appends until the log was replayed.
     young: YoungGate,
+    /// What became of the series that it named.
+    joined: RwLock<Option<Joined>>,
     live: AtomicBool,
     replay: Arc<WalReplay>,
     metrics: Metrics,

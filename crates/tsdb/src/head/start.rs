@@ -17,7 +17,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::replay::Replay;
 use super::snapshot;
-use super::young::{self, Young};
+use super::young::{self, Joined, Young};
 use super::{Head, HeadOptions, NO_MAX, NO_MIN, OpenError, index, maintain, random_seed};
 use crate::chunk_files::ChunkFiles;
 use crate::dir_lock::DirLock;
@@ -149,6 +149,7 @@ impl Head {
             exemplars: RwLock::new(exemplars),
             unread: Mutex::new(Some(Unread { opened, segment, left_over })),
             young: RwLock::new(Some(young)),
+            joined: RwLock::default(),
             live: AtomicBool::new(false),
             replay: Arc::default(),
             metrics,
@@ -290,6 +291,8 @@ impl Head {
             reader.catch_up(young)?;
         }
         *gate = None;
+        *self.joined.write() =
+            Some(Joined { series: std::mem::take(&mut reader.series), since: Instant::now() });
         self.live.store(true, Ordering::Release);
         drop(gate);
         tracing::debug!(

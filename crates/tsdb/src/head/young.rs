@@ -16,6 +16,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use hashbrown::HashTable;
 use model::Labels;
@@ -254,13 +255,59 @@ pub(super) fn delete(data_dir: &Path) -> io::Result<()> {
     }
 }
 
+/// The head's own references of the series that had temporary ones, by number.
+///
+/// Whoever holds a temporary reference looks its labels up again, but no longer has them if the series has ended
+/// meanwhile: then it can still say so.
+pub(super) struct Joined {
+    pub(super) series: Vec<u64>,
+    pub(super) since: Instant,
+}
+
+/// How long temporary references may still be ended.
+const REMEMBERED: Duration = Duration::from_secs(5 * 60);
+
+impl Joined {
+    fn own(&self, reference: SeriesRef) -> Option<SeriesRef> {
+        if reference.0 & TEMPORARY == 0 {
+            return None;
+        }
+        let own = self.series.get(number(reference.0) as usize).copied().filter(|&own| own != 0)?;
+        Some(SeriesRef(own))
+    }
+}
+
+impl Head {
+    /// The batch with the head's own references for staleness markers of series that had temporary ones; `None` when there
+    /// are no such markers.
+    pub(super) fn with_own_markers(&self, batch: &Batch) -> Option<Batch> {
+        let joined = self.joined.read();
+        let joined = joined.as_ref()?;
+        let own = |sample: &BatchSample| joined.own(sample.series).filter(|_| model::is_stale(sample.v));
+        batch.samples.iter().find_map(own)?;
+        let mut batch = batch.clone();
+        for sample in &mut batch.samples {
+            sample.series = own(sample).unwrap_or(sample.series);
+        }
+        Some(batch)
+    }
+
+    /// To be called now and then.
+    pub(super) fn forget_temporary_references(&self) {
+        let mut joined = self.joined.write();
+        if joined.as_ref().is_some_and(|joined| joined.since.elapsed() >= REMEMBERED) {
+            *joined = None;
+        }
+    }
+}
+
 /// Appends what is in young logs.
 pub(super) struct Reader<'h> {
     head: &'h Head,
     /// What is to be read next of this process' young log.
     at: Option<Position>,
     /// The head's own reference by number.
-    series: Vec<u64>,
+    pub(super) series: Vec<u64>,
     batch: Batch,
     outcome: Outcome,
     pub(super) samples: usize,
