@@ -321,7 +321,9 @@ impl<'q> Evaluator<'q> {
                     drop_name: s.drop_name,
                     floats: s.floats.broadcast(grid.len()),
                 });
-                self.rows(series.collect())
+                let series = series.collect();
+                drop(rows);
+                self.rows(series)
             }
         }
     }

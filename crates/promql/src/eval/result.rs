@@ -20,6 +20,7 @@ impl Evaluator<'_> {
             Root::Scalar(scalar) => {
                 let scalars = self.scalar(scalar, grid)?;
                 if instant {
+                    let _hold = self.hold(1)?;
                     return Ok(Value::Scalar { t, v: scalars.get(0) });
                 }
                 let _hold = self.hold(grid.len() as u64)?;

@@ -15,7 +15,7 @@ use super::mixed::Histograms;
 use super::native_rate::Remarks;
 use super::rows::{Rows, has_equal, merge_equal};
 use super::start_times::Started;
-use super::stats::{self, Looks};
+use super::stats::{self, Held, Looks};
 use super::trace::ReadTotals;
 use super::window::{self, WindowFn, WindowScratch, Windows};
 use super::{Evaluator, mixed, rate, same_labelset};
@@ -114,6 +114,8 @@ struct Worker<'w> {
     counts: Vec<StepStats>,
     /// Samples decoded, and bytes of the chunks that they were in.
     decoded: (u64, u64),
+    /// Where samples are counted, of each series.
+    held: Vec<Held>,
 }
 
 /// Decodes the next series of a part; without `start_times` those are forgotten.
@@ -176,10 +178,11 @@ impl Worker<'_> {
         samples: &Samples,
     ) -> Result<bool, QueryError> {
         self.column.clear();
+        let mut held = Held::default();
         if let Some((looks, of_histogram)) =
             Looks::of(self.source, self.counts_only).filter(|_| !self.counts.is_empty())
         {
-            stats::count(looks, of_histogram, &self.windows, samples, &mut self.counts)?;
+            held = stats::count(looks, of_histogram, &self.windows, samples, &mut self.counts)?;
         }
         if matches!(self.source, Source::StartTime) {
             if evaluator.start_times {
@@ -192,6 +195,9 @@ impl Worker<'_> {
         }
         for stage in self.stages {
             stage.apply(&mut self.column, &evaluator.notes);
+        }
+        if !self.counts.is_empty() {
+            self.held.push(Held { gave: stats::weight_of(&self.column), ..held });
         }
         Ok(!self.column.is_absent())
     }
@@ -424,6 +430,7 @@ impl Evaluator<'_> {
         totals: &ReadTotals,
     ) -> Result<Vec<S>, QueryError> {
         let Some(read) = self.plan.reads.get(scan.read) else { return Ok(Vec::new()) };
+        let before = self.held.load(Ordering::Relaxed);
         let (args, range, mode) = match &scan.source {
             Source::Window(call) => (self.scalars(&call.args, grid)?, call.range, call.mode),
             _ => (Vec::new(), 0, None),
@@ -447,6 +454,7 @@ impl Evaluator<'_> {
             resets_known: Vec::new(),
             counts: self.uncounted(grid),
             decoded: (0, 0),
+            held: Vec::new(),
         };
         let one = |worker: &mut Worker<'_>, state: &mut S, labels: Cow<'_, Labels>, samples: &Samples| {
             if !worker.compute(self, &labels, samples)? {
@@ -473,9 +481,9 @@ impl Evaluator<'_> {
                     one(&mut worker, &mut state, Cow::Borrowed(&raw.labels), &raw.samples)?;
                 }
                 finish(&worker, 0);
-                Ok(state)
+                Ok((state, worker.held))
             });
-            return results.into_iter().collect();
+            return self.note_peak(before, results);
         }
         let parts = self.select(read)?;
         // Series of very many steps take long each.
@@ -497,9 +505,28 @@ impl Evaluator<'_> {
                 }
             }
             finish(&worker, series);
-            Ok(state)
+            Ok((state, worker.held))
         });
-        results.into_iter().collect()
+        self.note_peak(before, results)
+    }
+
+    /// Notes what Prometheus would hold at most during the scan, besides what was `held` before: what the series gave so
+    /// far, and a window of the one that it goes through.
+    fn note_peak<S>(
+        &self,
+        mut held: u64,
+        results: Vec<Result<(S, Vec<Held>), QueryError>>,
+    ) -> Result<Vec<S>, QueryError> {
+        let mut states = Vec::with_capacity(results.len());
+        for result in results {
+            let (state, series) = result?;
+            for Held { gave, largest, last } in series {
+                self.peak.fetch_max(held + largest.max(gave + last), Ordering::Relaxed);
+                held += gave;
+            }
+            states.push(state);
+        }
+        Ok(states)
     }
 
     /// The float series of a read that is not in the plan, with each scan's labels as they are stored.

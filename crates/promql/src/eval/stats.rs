@@ -119,14 +119,25 @@ pub(super) fn weight_of(column: &Column) -> u64 {
     column.count() as u64 + of_histograms
 }
 
-/// Counts what a selector looks at of one series.
+/// What Prometheus holds while it goes through a series.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Held {
+    /// The series' result.
+    pub(super) gave: u64,
+    /// The heaviest window.
+    pub(super) largest: u64,
+    /// The last window, which it still holds when it takes the result.
+    pub(super) last: u64,
+}
+
+/// Counts what a selector looks at of one series, and says what the windows weigh.
 pub(super) fn count(
     looks: Looks,
     of_histogram: Option<u64>,
     windows: &Windows,
     samples: &Samples,
     steps: &mut [StepStats],
-) -> Result<(), QueryError> {
+) -> Result<Held, QueryError> {
     // Time and weight; staleness markers end what is seen at an instant, and are not in windows at all.
     let floats = samples.floats.times.iter().zip(&samples.floats.values);
     let floats = floats.map(|(&t, &v)| (t, if is_stale(v) { 0 } else { 1 }));
@@ -149,7 +160,7 @@ pub(super) fn count(
                 step.read += if windows.at.is_some() && i > 0 { 0 } else { weight };
             }
         }
-        return Ok(());
+        return Ok(Held::default());
     }
     all.retain(|(_, weight)| *weight > 0);
     let times: Vec<i64> = all.iter().map(|(t, _)| *t).collect();
@@ -164,16 +175,21 @@ pub(super) fn count(
         (Some(from), Some(to)) => to - from,
         _ => 0,
     };
-    let mut seen = 0;
+    let (mut seen, mut held) = (0, Held::default());
+    let last_step = steps.len().saturating_sub(1);
     windows.slide(&times, |w| {
         if let Some(step) = steps.get_mut(w.step) {
             step.queryable += between(w.lo, w.hi);
             step.read += between(w.lo.max(seen), w.hi.max(seen));
         }
         seen = seen.max(w.hi);
+        held.largest = held.largest.max(between(w.lo, w.hi));
+        if w.step == last_step {
+            held.last = between(w.lo, w.hi);
+        }
         Ok(())
     })?;
-    Ok(())
+    Ok(held)
 }
 
 #[cfg(test)]
