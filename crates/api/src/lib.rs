@@ -58,6 +58,8 @@ pub struct Options {
     pub query_timeout: Duration,
     /// Samples that a query may hold in memory; 0 for any number.
     pub max_samples: u64,
+    /// What queries account their memory to; as its limit nears, new ones wait and then fail.
+    pub memory: storage::MemoryBudget,
     /// Whether `/-/reload` and `/-/quit` are served.
     pub enable_lifecycle: bool,
     /// Whether `/api/v1/admin/tsdb` may be used.

@@ -1,6 +1,6 @@
 //! The server's own metrics, under Prometheus' names.
 
-use exposition::registry::{CounterVec, Gauge, HistogramVec, Registry, Summary};
+use exposition::registry::{Counter, CounterVec, Gauge, HistogramVec, Registry, Summary};
 
 /// Response sizes, in bytes.
 const SIZE_BUCKETS: [f64; 8] = [100.0, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
@@ -17,6 +17,7 @@ pub(crate) struct Metrics {
     pub(crate) queries_max: Gauge,
     pub(crate) query_queue_time: Summary,
     pub(crate) query_eval_time: Summary,
+    pub(crate) queries_refused: Counter,
 }
 
 impl Metrics {
@@ -28,6 +29,10 @@ impl Metrics {
             &QUANTILES,
         );
         Metrics {
+            queries_refused: registry.counter(
+                "binnacle_queries_refused_total",
+                "Total number of queries that were not started because the memory limit was nearly reached.",
+            ),
             requests: registry.counter_vec(
                 "prometheus_http_requests_total",
                 "Counter of HTTP requests.",

@@ -9,7 +9,7 @@ use promql::ast::Expr;
 use promql::{
     Engine, MatrixSeries, Overrides, QueryError, QueryResult, QueryStats, StepStats, Value, VectorSample,
 };
-use storage::QueryContext;
+use storage::{MemoryStage, QueryContext};
 use tokio::sync::oneshot;
 
 use crate::query_log::{Asker, Entry};
@@ -29,6 +29,12 @@ const SAMPLES_AT_ONCE: usize = 100_000;
 const POINT_LEN: usize = 40;
 /// Into how many shares these are divided among threads.
 const SHARES: usize = 8;
+/// Account of queries in the memory budget.
+pub(crate) const ACCOUNT: &str = "queries";
+/// How long a query waits for memory, if its timeout is not sooner.
+const LONGEST_WAIT_FOR_MEMORY: Duration = Duration::from_secs(10);
+/// How often a query that waits looks whether there is memory.
+const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 const TRUNCATED: &str = "results truncated due to limit";
 
 /// What the range of a query is.
@@ -144,7 +150,9 @@ impl Drop for CancelOnDrop {
 
 async fn run(api: Arc<Api>, timeout: Duration, job: Job) -> Answer {
     let asked = Instant::now();
-    let ctx = Arc::new(QueryContext::new(Some(asked + timeout), api.options.max_samples));
+    let memory = api.options.memory.account(ACCOUNT);
+    let ctx = QueryContext::new(Some(asked + timeout), api.options.max_samples).with_memory(memory);
+    let ctx = Arc::new(ctx);
     let mut guard = CancelOnDrop(Some(Arc::clone(&ctx)));
     let queue = Arc::clone(&api.query_queue);
     let Ok(Ok(permit)) = tokio::time::timeout(timeout, queue.acquire_owned()).await else {
@@ -153,6 +161,11 @@ async fn run(api: Arc<Api>, timeout: Duration, job: Job) -> Answer {
         log(&api, &job, &cost, Some(why.to_owned()));
         return Err(ApiError::new(ErrorKind::Timeout, why));
     };
+    if let Err(error) = wait_for_memory(&api, asked, timeout).await {
+        let cost = Cost { queued: asked.elapsed(), ..Cost::default() };
+        log(&api, &job, &cost, Some(error.message.clone()));
+        return Err(error);
+    }
     api.metrics.query_queue_time.observe(asked.elapsed().as_secs_f64());
     let (sender, receiver) = oneshot::channel();
     // The thread evaluates and then writes the answer out, at the client's pace; it holds the permit until then.
@@ -166,6 +179,23 @@ async fn run(api: Arc<Api>, timeout: Duration, job: Job) -> Answer {
     // The answer has begun: from here a client that goes away shows as a closed channel of pieces.
     guard.0 = None;
     answer.unwrap_or_else(|_| Err(ApiError::new(ErrorKind::Internal, "the query's thread has died")))
+}
+
+/// Waits until there is memory for another query.
+pub(crate) async fn wait_for_memory(api: &Api, asked: Instant, timeout: Duration) -> Result<(), ApiError> {
+    let until = asked + timeout.min(LONGEST_WAIT_FOR_MEMORY);
+    let memory = &api.options.memory;
+    while memory.stage() >= MemoryStage::HoldQueries {
+        if Instant::now() >= until {
+            api.metrics.queries_refused.inc();
+            let limit = model::size::format(i64::try_from(memory.limit()).unwrap_or(i64::MAX));
+            let why =
+                format!("query not started: the memory limit of {limit} (--memory.limit) is nearly reached");
+            return Err(ApiError::new(ErrorKind::Unavailable, why));
+        }
+        tokio::time::sleep(MEMORY_INTERVAL).await;
+    }
+    Ok(())
 }
 
 /// The one chance to say how the answer begins.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use model::{Labels, Matcher};
-use storage::{Projection, QueryContext, Request as SelectRequest, SelectError};
+use storage::{Interrupted, Projection, QueryContext, Request as SelectRequest, SelectError};
 
 use crate::reply::{Answer, ApiError, ErrorKind, success};
 use crate::request::Request;
 use crate::{Api, json};
 
+/// The answer's text is accounted in steps of this many bytes.
+const HELD_AT_ONCE: usize = 1 << 20;
 const TRUNCATED: &str = "results truncated due to limit";
 /// What "all of time" is where a client names no bounds.
 const ALL_TIME: (i64, i64) = (i64::MIN, i64::MAX);
@@ -50,9 +52,15 @@ pub(crate) async fn series(api: Arc<Api>, request: Request) -> Answer {
         }
         let warnings = truncate(&mut all, wanted.limit);
         let mut out = String::from("[");
-        for labels in &all {
+        let mut held = 0;
+        for labels in all {
             json::comma(&mut out);
-            json::labels(&mut out, labels);
+            json::labels(&mut out, &labels);
+            if out.len() >= held + HELD_AT_ONCE {
+                // The text grows by doubling, and is copied once into the answer.
+                ctx.hold_bytes(2 * (out.len() - held) as u64)?;
+                held = out.len();
+            }
         }
         out.push(']');
         Ok((out, warnings))
@@ -136,10 +144,16 @@ async fn blocking(
     api: Arc<Api>,
     work: impl FnOnce(&Api, &QueryContext) -> Result<(String, Vec<String>), SelectError> + Send + 'static,
 ) -> Answer {
-    let ctx = QueryContext::new(Some(Instant::now() + api.options.query_timeout), 0);
+    let asked = Instant::now();
+    let memory = api.options.memory.account(crate::query::ACCOUNT);
+    let ctx = QueryContext::new(Some(asked + api.options.query_timeout), 0).with_memory(memory);
+    crate::query::wait_for_memory(&api, asked, api.options.query_timeout).await?;
     let done = tokio::task::spawn_blocking(move || work(&api, &ctx)).await;
     match done {
         Ok(Ok((data, warnings))) => Ok(success(&data, &warnings, &[])),
+        Ok(Err(SelectError::Interrupted(why @ Interrupted::OutOfMemory))) => {
+            Err(ApiError::new(ErrorKind::Unavailable, why.to_string()))
+        }
         Ok(Err(SelectError::Interrupted(why))) => Err(ApiError::new(ErrorKind::Timeout, why.to_string())),
         Ok(Err(error)) => Err(ApiError::new(ErrorKind::Internal, error.to_string())),
         Err(panic) => Err(ApiError::new(ErrorKind::Internal, panic.to_string())),

@@ -7,6 +7,7 @@ mod docs;
 mod features;
 mod load;
 mod logging;
+mod memory;
 mod replay_progress;
 mod runtime;
 mod server_flags;
@@ -21,8 +22,7 @@ mod wiring;
 use std::process::ExitCode;
 
 #[cfg(feature = "jemalloc")]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+mod allocator;
 
 fn main() -> ExitCode {
     cli::main()

@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ::storage::MemoryBudget;
 use anyhow::Context as _;
 use clap::{ArgAction, Args};
 use model::{Regex, duration};
 
 use crate::features::Features;
 use crate::load::ConfigSource;
-use crate::logging;
 use crate::storage_flags::{StorageFlags, parse_size};
 use crate::wiring::{self, Options};
+use crate::{logging, memory};
 
 /// Flags that take no value; kingpin, and so Prometheus, also knows each as `--no-NAME`.
 const BOOLEANS: &[&str] = &[
@@ -86,6 +87,11 @@ pub(crate) struct CommonFlags {
     #[arg(long = "query.max-concurrency", value_name = "N", default_value_t = 20)]
     query_max_concurrency: usize,
 
+    /// Memory that may be used: a share of what the control group or the machine has, a size like 4GiB, or 0 for any.
+    /// As it nears, queries wait and fail, and series creation is refused
+    #[arg(long = "memory.limit", value_name = "SHARE|SIZE", default_value = "80%")]
+    memory_limit: String,
+
     /// Samples that a single query may hold in memory
     #[arg(long = "query.max-samples", value_name = "N", default_value_t = 50_000_000)]
     query_max_samples: u64,
@@ -141,7 +147,10 @@ impl CommonFlags {
         logging::init(self.log_level, self.log_format);
         let features = Features::parse(&self.enable_feature)?;
         let cors_origin = Regex::new(&self.cors_origin).context("--web.cors.origin")?;
-        let storage = self.storage.resolve(features)?;
+        let mut storage = self.storage.resolve(features)?;
+        let limit = memory::limit(&self.memory_limit).map_err(|e| anyhow::anyhow!("--memory.limit: {e}"))?;
+        let memory = MemoryBudget::new(limit);
+        storage.db.head.memory = memory.clone();
         let external_path = path_of_url(&self.external_url)?;
         let route_prefix = match &self.route_prefix {
             Some(prefix) => normal_prefix(prefix),
@@ -159,6 +168,7 @@ impl CommonFlags {
             enable_admin: self.enable_admin_api,
             cors_origin,
             storage,
+            memory,
             lookback_delta: self.lookback_delta,
             query_timeout: self.query_timeout,
             query_max_concurrency: self.query_max_concurrency,
@@ -186,6 +196,7 @@ impl CommonFlags {
             ("enable-feature", self.enable_feature.join(",")),
             ("log.format", format!("{:?}", self.log_format).to_lowercase()),
             ("log.level", format!("{:?}", self.log_level).to_lowercase()),
+            ("memory.limit", self.memory_limit.clone()),
             ("query.lookback-delta", time(self.lookback_delta)),
             ("query.max-concurrency", self.query_max_concurrency.to_string()),
             ("query.max-memory", self.query_max_memory.to_string()),

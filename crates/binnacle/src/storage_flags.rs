@@ -59,6 +59,10 @@ pub(crate) struct StorageFlags {
     #[arg(long = "storage.tsdb.max-series", value_name = "N", default_value_t = 0)]
     max_series: usize,
 
+    /// Series created in a minute beyond this are refused; 0: no limit
+    #[arg(long = "storage.tsdb.max-series-per-minute", value_name = "N", default_value_t = 0)]
+    max_series_per_minute: u32,
+
     /// Length of the blocks that are cut from memory
     #[arg(long = "storage.tsdb.min-block-duration", value_name = "DURATION", default_value = "2h", value_parser = parse_duration)]
     min_block_duration: Duration,
@@ -154,6 +158,7 @@ impl StorageFlags {
             chunk_range: self.min_block_duration,
             samples_per_chunk: self.samples_per_chunk,
             max_series: self.max_series,
+            max_series_per_minute: self.max_series_per_minute,
             lock_file: !self.no_lockfile,
             snapshot_on_shutdown: features.snapshot_on_shutdown,
             exemplars: features.exemplar_storage,
@@ -212,6 +217,7 @@ impl StorageFlags {
             ("max-block-chunk-segment-size", bytes(self.block_segment_size)),
             ("max-block-duration", time(self.max_block_duration.unwrap_or_default())),
             ("max-series", self.max_series.to_string()),
+            ("max-series-per-minute", self.max_series_per_minute.to_string()),
             ("min-block-duration", time(self.min_block_duration)),
             ("no-lockfile", self.no_lockfile.to_string()),
             ("path", self.path.display().to_string()),

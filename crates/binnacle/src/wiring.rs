@@ -30,6 +30,7 @@ pub(crate) struct Options {
     pub(crate) lookback_delta: Duration,
     pub(crate) query_timeout: Duration,
     pub(crate) query_max_concurrency: usize,
+    pub(crate) memory: ::storage::MemoryBudget,
     pub(crate) query_max_samples: u64,
     pub(crate) query_max_memory: u64,
     pub(crate) features: Features,
@@ -89,6 +90,8 @@ async fn serve(
         waiting.push(tokio::spawn(async move { api::serve_starting(listener, &prefix, opened).await }));
     }
 
+    crate::memory::register(&options.memory, &registry);
+    tokio::spawn(crate::memory::watch(options.memory.clone(), stop.clone()));
     let db = open_storage(options, &registry).await?;
     // From here on requests wait the moment until they can be answered in full.
     opened.cancel();
@@ -99,7 +102,11 @@ async fn serve(
     let discovery_metrics = discovery::Metrics::register(&registry);
     let discovery = discovery::Manager::new("scrape", &discovery_metrics, options.discovery_interval);
     let scrape = Arc::new(scrape::Manager::new(
-        scrape::ManagerOptions { timestamp_tolerance: options.timestamp_tolerance, ..Default::default() },
+        scrape::ManagerOptions {
+            timestamp_tolerance: options.timestamp_tolerance,
+            memory: options.memory.clone(),
+            ..Default::default()
+        },
         Arc::clone(&db) as Arc<dyn ::storage::Append>,
         &registry,
     ));
@@ -232,6 +239,7 @@ fn build_api(
             max_concurrency: options.query_max_concurrency,
             query_timeout: options.query_timeout,
             max_samples: options.query_max_samples,
+            memory: options.memory.clone(),
             enable_lifecycle: options.enable_lifecycle,
             enable_admin: options.enable_admin,
             cors_origin: options.cors_origin.clone(),

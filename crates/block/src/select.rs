@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{Labels, Matcher};
 use storage::merge::Wanted;
-use storage::{QueryContext, Request, Select, SelectError, SeriesPart};
+use storage::{QueryContext, Request, Select, SelectError, SeriesPart, labels_size};
 
 use crate::index::SeriesEntry;
 use crate::matching::matching;
@@ -67,12 +67,16 @@ impl Select for Blocks {
         let span = Span { min_time: request.min_time, max_time: request.max_time, newest_only: false };
         let mut all = Vec::new();
         for block in self.overlapping(request.min_time, request.max_time).iter() {
+            let mut refused = Ok(());
             each_series(ctx, block, request.matchers, |number, entry| {
                 let deleted = block.tombstones().of(u64::from(number));
-                if chunks_in(entry, &span, deleted).next().is_some() {
-                    all.push(entry.filtered(|name| wanted.keeps(name)));
+                if refused.is_ok() && chunks_in(entry, &span, deleted).next().is_some() {
+                    let labels = entry.filtered(|name| wanted.keeps(name));
+                    refused = ctx.hold_bytes(labels_size(&labels));
+                    all.push(labels);
                 }
             })?;
+            refused?;
         }
         all.sort_unstable();
         all.dedup();

@@ -7,6 +7,7 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderName, Hea
 use tokio::time::Instant;
 use url::Url;
 
+use crate::body_memory::BodyShare;
 use crate::connect::Proxy;
 use crate::connection::{Connection, Head};
 use crate::error::{BuildError, Error};
@@ -73,8 +74,9 @@ impl Client {
         let mut headers = headers.clone();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         let mut body = Vec::new();
-        let head =
-            self.connection().get(url, &headers, limits.body, Instant::now() + timeout, &mut body).await?;
+        let (deadline, mut share) = (Instant::now() + timeout, BodyShare::default());
+        let mut connection = self.connection();
+        let head = connection.get(url, &headers, limits.body, deadline, &mut body, &mut share).await?;
         if head.headers.get(CONTENT_ENCODING).is_some_and(|v| v == "gzip") {
             let mut plain = Vec::new();
             gunzip(&body, &mut plain, limits.decompressed)?;

@@ -15,12 +15,13 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+use crate::body_memory::BodyShare;
 use crate::client::Client;
 use crate::connect::{self, Origin, Stream};
 use crate::error::{Error, io_text};
 
 /// Read buffer of a connection, and with it the longest head of an answer. hyper starts small and grows to this.
-const MAX_BUFFER: usize = 64 << 10;
+const MAX_BUFFER: usize = 32 << 10;
 /// Header lines of an answer.
 const MAX_HEADERS: usize = 128;
 const MAX_REDIRECTS: usize = 10;
@@ -65,6 +66,13 @@ impl Head {
     }
 }
 
+/// Where a body goes.
+struct BodyBuffer<'a> {
+    body: &'a mut Vec<u8>,
+    max: usize,
+    share: &'a mut BodyShare,
+}
+
 /// What went wrong within an attempt, before it is known whether another attempt makes sense.
 enum Failure {
     /// The server had closed the kept connection before it saw this request.
@@ -78,7 +86,7 @@ impl Connection {
     }
 
     /// Asks for `url` with `headers` (plus those that the client's options add) and appends the body, as sent and at
-    /// most `max_body` bytes of it, to `body`.
+    /// most `max_body` bytes of it, to `body`. `share` grows with it.
     ///
     /// The connection is kept for the next request if the server allows. A request on a kept connection that the
     /// server closed meanwhile is sent again on a new one.
@@ -92,16 +100,18 @@ impl Connection {
         max_body: usize,
         deadline: Instant,
         body: &mut Vec<u8>,
+        share: &mut BodyShare,
     ) -> Result<Head, Error> {
+        let mut into = BodyBuffer { body, max: max_body, share };
         let first = url;
         let mut url = url.clone();
         let mut redirects = 0;
         loop {
-            let head = match self.attempt(&url, trusts(first, &url), headers, max_body, deadline, body).await
-            {
+            let trusted = trusts(first, &url);
+            let head = match self.attempt(&url, trusted, headers, deadline, &mut into).await {
                 Err(Failure::Stale) => {
                     self.open = None;
-                    self.attempt(&url, trusts(first, &url), headers, max_body, deadline, body).await
+                    self.attempt(&url, trusted, headers, deadline, &mut into).await
                 }
                 outcome => outcome,
             };
@@ -121,7 +131,7 @@ impl Connection {
                 return Err(request_error(&url, "stopped after 10 redirects"));
             }
             url = next;
-            body.clear();
+            into.body.clear();
         }
     }
 
@@ -141,9 +151,8 @@ impl Connection {
         url: &Url,
         trusted: bool,
         headers: &HeaderMap,
-        max_body: usize,
         deadline: Instant,
-        body: &mut Vec<u8>,
+        into: &mut BodyBuffer<'_>,
     ) -> Result<Head, Failure> {
         let origin = Origin::of(url).map_err(|reason| Failure::Final(request_error(url, &reason)))?;
         let start = async {
@@ -174,7 +183,7 @@ impl Connection {
         };
         let (head, incoming) = response.into_parts();
         let Some(open) = &mut self.open else { return Err(Failure::Stale) };
-        match timeout_at(deadline, read_body(open, incoming, max_body, body)).await {
+        match timeout_at(deadline, read_body(open, incoming, into)).await {
             Ok(outcome) => outcome.map_err(Failure::Final)?,
             Err(_) => return Err(Failure::Final(Error::BodyTimeout)),
         }
@@ -287,19 +296,14 @@ async fn exchange(open: &mut Open, request: Request<Empty<Bytes>>) -> Result<Res
     answered.map_err(|err| hyper_text(&err))
 }
 
-async fn read_body(
-    open: &mut Open,
-    mut incoming: Incoming,
-    max: usize,
-    body: &mut Vec<u8>,
-) -> Result<(), Error> {
+async fn read_body(open: &mut Open, mut incoming: Incoming, into: &mut BodyBuffer<'_>) -> Result<(), Error> {
+    let BodyBuffer { body, max, share } = into;
+    let max = *max;
     let start = body.len();
-    if let Some(length) = incoming.size_hint().exact() {
-        match usize::try_from(length) {
-            Ok(length) if length <= max => body.reserve_exact(length),
-            _ => return Err(Error::BodyTooLarge),
-        }
-    }
+    let announced = incoming.size_hint().exact().map_or(Some(0), |length| usize::try_from(length).ok());
+    let announced = announced.filter(|length| *length <= max).ok_or(Error::BodyTooLarge)?;
+    share.begin(announced).await?;
+    body.reserve_exact(announced);
     loop {
         let frame = std::future::poll_fn(|cx| {
             poll_driven(&mut open.driver, cx, |cx| Pin::new(&mut incoming).poll_frame(cx))
@@ -313,6 +317,7 @@ async fn read_body(
                 if data.len() > max - (body.len() - start) {
                     return Err(Error::BodyTooLarge);
                 }
+                share.grow(body.len() - start + data.len())?;
                 body.extend_from_slice(data);
             }
             Err(err) => {

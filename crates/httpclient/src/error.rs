@@ -25,6 +25,14 @@ pub enum Error {
     /// The body is longer than allowed, as sent or after decompression.
     #[error("body size limit exceeded")]
     BodyTooLarge,
+    /// There is no memory for the body: see [`BodyMemory`](crate::BodyMemory).
+    #[error("no memory for a body of {needed} bytes: bodies may take {total} bytes together")]
+    NoMemory {
+        /// The length that the body had reached or announced.
+        needed: usize,
+        /// What bodies may take together.
+        total: usize,
+    },
     /// The body is not what its `Content-Encoding` says.
     #[error("{0}")]
     Encoding(String),

@@ -4,6 +4,7 @@
 //! belongs to its owner. There is no pool: dropping the owner drops the socket.
 
 mod auth;
+mod body_memory;
 mod client;
 mod connect;
 mod connection;
@@ -13,6 +14,7 @@ mod options;
 mod secret;
 mod tls;
 
+pub use body_memory::{BodyMemory, BodyShare};
 pub use client::Client;
 pub use connection::{Connection, Head};
 pub use error::{BuildError, Error};

@@ -146,7 +146,7 @@ impl From<Interrupted> for QueryError {
         match reason {
             Interrupted::Timeout => QueryError::Timeout(text),
             Interrupted::Cancelled => QueryError::Cancelled(text),
-            Interrupted::TooManySamples => QueryError::Execution(text),
+            Interrupted::TooManySamples | Interrupted::OutOfMemory => QueryError::Execution(text),
         }
     }
 }

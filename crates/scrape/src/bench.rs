@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use discovery::{ADDRESS, TargetGroup};
 use exposition::registry::Registry;
+use httpclient::BodyShare;
 use model::Labels;
 use storage::Append;
 use tokio::time::Instant;
@@ -48,12 +49,18 @@ impl PageIntake {
     pub fn take_in(&mut self, page: Vec<u8>, content_type: &str, stamp: i64) -> String {
         let work = TakeIn {
             state: std::mem::take(&mut self.state),
-            fetched: Fetched::Page { body: page, gzip: false, content_type: content_type.to_owned() },
+            fetched: Fetched::Page {
+                body: page,
+                share: BodyShare::default(),
+                gzip: false,
+                content_type: content_type.to_owned(),
+            },
             environment: self.manager.environment().clone(),
             job: self.job.clone(),
             target: self.target.clone(),
             stamp,
             start: Instant::now(),
+            last_size: 0,
         };
         (self.state, _) = work.run(&mut self.scratch);
         self.target.status.lock().last_error.clone()
@@ -62,6 +69,6 @@ impl PageIntake {
     /// A buffer for the next page: that of the last one, if it was kept.
     #[must_use]
     pub fn buffer(&self) -> Vec<u8> {
-        self.manager.environment().workers.buffer()
+        self.manager.environment().workers.buffer(0)
     }
 }

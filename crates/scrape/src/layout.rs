@@ -114,6 +114,16 @@ impl Layout {
         fill(&mut self.series, series);
     }
 
+    /// Keeps the first `len` lines.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        for column in [&mut self.keys, &mut self.series] {
+            column.truncate(len);
+            if column.capacity() > 2 * len + 64 {
+                column.shrink_to_fit();
+            }
+        }
+    }
+
     /// Forgets the handles in `unknown`, which is sorted.
     pub(crate) fn unresolve(&mut self, unknown: &[u64]) {
         for series in &mut self.series {

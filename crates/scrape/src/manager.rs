@@ -7,9 +7,10 @@ use std::time::Duration;
 use discovery::TargetSets;
 use exposition::registry::Registry;
 use exposition::{Family, MetricKind};
+use httpclient::BodyMemory;
 use model::Labels;
 use parking_lot::Mutex;
-use storage::Append;
+use storage::{Append, MemoryAccount, MemoryBudget};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -33,6 +34,8 @@ pub struct ManagerOptions {
     /// Moves all targets within their intervals, so that replicas scrape at different times: a hash of what tells
     /// them apart (host name, external labels).
     pub offset_seed: u64,
+    /// Pages on their way take at most a quarter of its limit together, and at most 256 MiB.
+    pub memory: MemoryBudget,
     /// `--scrape.timestamp-tolerance`; zero stamps each scrape with the time at which it really started.
     pub timestamp_tolerance: Duration,
 }
@@ -43,6 +46,7 @@ impl Default for ManagerOptions {
             clock: Arc::new(SystemClock),
             threads: 0,
             offset_seed: 0,
+            memory: MemoryBudget::default(),
             timestamp_tolerance: Duration::from_millis(2),
         }
     }
@@ -56,6 +60,20 @@ pub struct ApplyError {
     pub job: String,
     /// Why.
     pub reason: String,
+}
+
+/// The share of the memory limit that pages may take while they are read and taken in, and the most that is set aside
+/// for them.
+const SHARE_OF_PAGES: u64 = 4;
+const MOST_FOR_PAGES: u64 = 256 << 20;
+
+fn bodies(memory: &MemoryBudget, pages: &MemoryAccount) -> BodyMemory {
+    if memory.limit() == 0 {
+        return BodyMemory::default();
+    }
+    let most = (memory.limit() / SHARE_OF_PAGES).min(MOST_FOR_PAGES);
+    pages.reserve(most);
+    BodyMemory::bounded(usize::try_from(most).unwrap_or(usize::MAX))
 }
 
 /// Scrapes the targets of all jobs into a store. Methods need a tokio runtime.
@@ -79,12 +97,15 @@ impl Manager {
         let threads = if options.threads == 0 { cores } else { options.threads };
         let state: Arc<Mutex<State>> = Arc::default();
         register_metadata(registry, &state);
+        let pages = options.memory.account("pages");
         Manager {
             environment: Environment {
                 store,
                 metrics: Metrics::register(registry),
                 clock: options.clock,
                 workers: Workers::new(threads),
+                bodies: bodies(&options.memory, &pages),
+                pages,
                 keys: Keys::default(),
                 offset_seed: options.offset_seed,
                 timestamp_tolerance: options.timestamp_tolerance,

@@ -37,7 +37,7 @@ impl ReportSeries {
         extra: bool,
     ) -> Result<(), AppendError> {
         for name in NAMES.iter().take(count(extra)).skip(self.handles.len()) {
-            self.handles.push(store.resolve(affinity, &report_labels(name, target))?.series);
+            self.handles.push(store.resolve_report(affinity, &report_labels(name, target))?.series);
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ pub(crate) enum LabelError {
 }
 
 /// What turns labels of a page into labels of a series, for one target.
+#[derive(Clone, Copy)]
 pub(crate) struct LabelRules<'a> {
     pub(crate) job: &'a JobOptions,
     /// The target's public labels.

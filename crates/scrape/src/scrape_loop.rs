@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use httpclient::{Connection, HeaderMap, Url};
-use storage::Append;
+use httpclient::{BodyMemory, Connection, HeaderMap, Url};
+use storage::{Append, MemoryAccount};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -28,6 +28,9 @@ pub(crate) struct Environment {
     pub(crate) metrics: Metrics,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) workers: Workers,
+    pub(crate) bodies: BodyMemory,
+    /// Account of pages that are taken in.
+    pub(crate) pages: MemoryAccount,
     pub(crate) keys: Keys,
     pub(crate) offset_seed: u64,
     /// How far a scrape may start beside its time and still be stamped with it.
@@ -165,11 +168,13 @@ impl ScrapeLoop {
             target: self.target.clone(),
             stamp,
             start,
+            last_size: self.last_size,
         };
         match self.environment.workers.run(move |scratch| work.run(scratch)).await {
             Some((state, size)) => {
                 self.state = state;
-                self.last_size = size;
+                // Of a scrape that failed nothing is known.
+                self.last_size = size.unwrap_or(self.last_size);
             }
             None => self.state = TargetState::default(),
         }
@@ -181,11 +186,14 @@ impl ScrapeLoop {
             Ok(url) => url,
             Err(reason) => return Fetched::failed(reason.clone()),
         };
-        let mut body = self.environment.workers.buffer();
-        body.reserve(self.last_size);
-        match self.connection.get(url, &self.headers, max_body(&self.job), deadline, &mut body).await {
+        let expected = self.last_size + self.last_size / 8;
+        let mut share = self.environment.bodies.share(expected);
+        let mut body = self.environment.workers.buffer(expected);
+        let max = max_body(&self.job);
+        match self.connection.get(url, &self.headers, max, deadline, &mut body, &mut share).await {
             Ok(head) if head.status.as_u16() == 200 => Fetched::Page {
                 body,
+                share,
                 gzip: head.header("content-encoding") == "gzip",
                 content_type: head.header("content-type").to_owned(),
             },
@@ -194,6 +202,11 @@ impl ScrapeLoop {
                 Fetched::failed(format!("server returned HTTP status {}", head.status_text()))
             }
             Err(httpclient::Error::BodyTooLarge) => Fetched::TooLarge,
+            Err(httpclient::Error::NoMemory { needed, total }) => {
+                // The next attempt waits for as much as it may come to.
+                self.last_size = needed.saturating_mul(2).min(max);
+                Fetched::NoMemory { total }
+            }
             Err(err) => Fetched::failed(err.to_string()),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use httpclient::gunzip;
+use httpclient::{BodyShare, gunzip};
 use model::STALE_NAN;
 use storage::{Append, AppendError, Batch, BatchSample, Outcome, Rejection, SeriesRef};
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use crate::report::{ReportSeries, ReportValues};
 use crate::sample_labels::{LabelError, LabelRules};
 use crate::scrape_loop::{Environment, max_body};
 use crate::target::{Health, Status, Target};
-use crate::walk::{PageError, Walk, WalkCounts, WalkMemory, WalkOptions};
+use crate::walk::{PageError, Walk, WalkCounts, WalkMemory, WalkOptions, WalkPage};
 
 /// How far ahead of the clock a page's timestamps may be.
 const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;
@@ -31,8 +31,17 @@ pub(crate) struct TargetState {
 
 /// What a request brought.
 pub(crate) enum Fetched {
-    Page { body: Vec<u8>, gzip: bool, content_type: String },
+    Page {
+        body: Vec<u8>,
+        share: BodyShare,
+        gzip: bool,
+        content_type: String,
+    },
     TooLarge,
+    /// Pages that are on their way take so many bytes already.
+    NoMemory {
+        total: usize,
+    },
     Failed(String),
 }
 
@@ -75,6 +84,8 @@ pub(crate) struct TakeIn {
     /// Of the samples: nanoseconds since the Unix epoch.
     pub(crate) stamp: i64,
     pub(crate) start: Instant,
+    /// Of the page before.
+    pub(crate) last_size: usize,
 }
 
 /// What a scrape reports about itself.
@@ -82,25 +93,35 @@ pub(crate) struct TakeIn {
 struct Report {
     counts: WalkCounts,
     body_size: f64,
+    /// Nothing of the page is stored.
     error: Option<String>,
+    /// Some of the page's series are not stored.
+    refused: Option<String>,
 }
 
 /// A page and how to read it.
 struct Page {
     body: Vec<u8>,
     format: PageFormat,
+    /// What the body has of the memory for pages.
+    _share: BodyShare,
 }
 
 impl TakeIn {
     /// Stores the page's samples, staleness markers and the report; answers what to keep for the next scrape, and the
-    /// body's size.
-    pub(crate) fn run(mut self, scratch: &mut Scratch) -> (TargetState, usize) {
+    /// page's size.
+    pub(crate) fn run(mut self, scratch: &mut Scratch) -> (TargetState, Option<usize>) {
         scratch.batch.clear();
         let mut report = Report::default();
         let page = self.page(&mut report);
+        let page_bytes = page.as_ref().map_or(0, |page| page.body.len() as u64);
+        self.environment.pages.add(page_bytes);
         if let Some(page) = &page {
             match self.walk(page, scratch, false) {
-                Ok(counts) => report.counts = counts,
+                Ok((counts, refused)) => {
+                    report.counts = counts;
+                    report.refused = refused;
+                }
                 Err((counts, error)) => {
                     report.counts = counts;
                     report.error = Some(error);
@@ -111,8 +132,10 @@ impl TakeIn {
             self.end_all(scratch);
         }
         let duration = self.start.elapsed();
-        self.append(&page, &report, duration.as_secs_f64(), scratch);
-        let size = page.as_ref().map_or(0, |page| page.body.len());
+        if let Some(refused) = self.append(&page, &report, duration.as_secs_f64(), scratch) {
+            report.refused.get_or_insert(refused);
+        }
+        let size = page.as_ref().map(|page| page.body.len());
         if let Some(page) = page {
             if report.counts.comments_changed && report.error.is_none() {
                 let metadata = lines::metadata(&page.body, page.format);
@@ -120,9 +143,10 @@ impl TakeIn {
             }
             self.environment.workers.give_back(page.body);
         }
+        self.environment.pages.sub(page_bytes);
         *self.target.status.lock() = Status {
             health: if report.error.is_some() { Health::Down } else { Health::Up },
-            last_error: report.error.unwrap_or_default(),
+            last_error: report.error.or(report.refused).unwrap_or_default(),
             last_scrape: Some(self.stamp),
             last_duration: duration,
         };
@@ -136,8 +160,12 @@ impl TakeIn {
     /// The page in plain bytes, or nothing and the reason in `report`.
     fn page(&mut self, report: &mut Report) -> Option<Page> {
         let fetched = std::mem::replace(&mut self.fetched, Fetched::TooLarge);
-        let (body, gzip, content_type) = match fetched {
-            Fetched::Page { body, gzip, content_type } => (body, gzip, content_type),
+        let (body, mut share, gzip, content_type) = match fetched {
+            Fetched::Page { body, share, gzip, content_type } => (body, share, gzip, content_type),
+            Fetched::NoMemory { total } => {
+                report.error = Some(no_memory(total));
+                return None;
+            }
             Fetched::TooLarge => {
                 self.too_large(report);
                 return None;
@@ -148,11 +176,21 @@ impl TakeIn {
             }
         };
         let body = if gzip {
-            let mut plain = self.environment.workers.buffer();
-            let outcome = gunzip(&body, &mut plain, max_body(&self.job));
+            let most = self.environment.bodies.total().unwrap_or(usize::MAX);
+            if share.grow(body.len() + self.last_size).is_err() {
+                report.error = Some(no_memory(most));
+                return None;
+            }
+            let mut plain = self.environment.workers.buffer(self.last_size);
+            let max = max_body(&self.job);
+            let outcome = gunzip(&body, &mut plain, max.min(most));
             self.environment.workers.give_back(body);
             match outcome {
                 Ok(()) => plain,
+                Err(httpclient::Error::BodyTooLarge) if most < max => {
+                    report.error = Some(no_memory(most));
+                    return None;
+                }
                 Err(httpclient::Error::BodyTooLarge) => {
                     self.too_large(report);
                     return None;
@@ -165,12 +203,13 @@ impl TakeIn {
         } else {
             body
         };
+        share.end(body.len());
         report.body_size = body.len() as f64;
         if body.is_empty() {
-            return Some(Page { body, format: PageFormat::Text });
+            return Some(Page { body, format: PageFormat::Text, _share: share });
         }
         match format_of(&content_type, self.job.options.fallback_scrape_protocol) {
-            Ok(format) => Some(Page { body, format }),
+            Ok(format) => Some(Page { body, format, _share: share }),
             Err(reason) => {
                 report.error = Some(reason);
                 self.environment.workers.give_back(body);
@@ -191,18 +230,23 @@ impl TakeIn {
         });
     }
 
-    /// Reads the page into the batch. On an error the batch is of no use and the layout as it was.
+    /// Reads the page into the batch; answers what was counted, and what the store said if it refused new series. On
+    /// an error the batch is of no use and the layout as it was.
     fn walk(
         &mut self,
         page: &Page,
         scratch: &mut Scratch,
         unresolved_only: bool,
-    ) -> Result<WalkCounts, (WalkCounts, String)> {
+    ) -> Result<(WalkCounts, Option<String>), (WalkCounts, String)> {
         let metrics = &self.environment.metrics;
-        let options = WalkOptions {
-            page: &page.body,
+        let (job, target) = (Arc::clone(&self.job), Arc::clone(&self.target));
+        let walk_page = WalkPage {
+            bytes: &page.body,
             format: page.format,
-            rules: LabelRules { job: &self.job.options, target: &self.target.public },
+            rules: LabelRules { job: &job.options, target: &target.public },
+        };
+        let options = WalkOptions {
+            page: walk_page,
             keys: &self.environment.keys,
             t: self.t(),
             max_t: self.environment.clock.now_nanos().div_euclid(NANOS_PER_MS).saturating_add(MAX_AHEAD_MS),
@@ -218,9 +262,9 @@ impl TakeIn {
         metrics.out_of_bounds.add(counts.out_of_bounds as f64);
         match outcome {
             Ok(()) => {
-                self.resolve(scratch);
+                let refused = self.resolve(&walk_page, scratch);
                 self.push_gone(scratch);
-                Ok(counts)
+                Ok((counts, refused))
             }
             Err(err) => {
                 match &err {
@@ -233,29 +277,35 @@ impl TakeIn {
         }
     }
 
-    /// Looks up the series of lines that were new.
-    fn resolve(&mut self, scratch: &mut Scratch) {
+    /// Looks up the series of lines that were new; answers what the store said if it refused any.
+    fn resolve(&mut self, page: &WalkPage<'_>, scratch: &mut Scratch) -> Option<String> {
         let affinity = self.target.affinity();
-        let mut refused = 0;
-        for pending in scratch.walk.pending.drain(..) {
-            match self.environment.store.resolve(affinity, &pending.labels) {
+        let (mut refused, mut why) = (0, None);
+        let mut all = std::mem::take(&mut scratch.walk.pending);
+        for mut pending in all.drain(..) {
+            let Some(labels) = scratch.walk.labels_of(&mut pending, page) else { continue };
+            match self.environment.store.resolve(affinity, &labels) {
                 Ok(resolved) => {
-                    if let Some(sample) = scratch.batch.samples.get_mut(pending.sample) {
+                    if let Some(sample) = scratch.batch.samples.get_mut(pending.sample as usize) {
                         sample.series = resolved.series;
                     }
-                    if let Some(series) = self.state.layout.series.get_mut(pending.line) {
+                    if let Some(series) = self.state.layout.series.get_mut(pending.line as usize) {
                         *series = resolved.series.0;
                     }
                 }
-                Err(_) => refused += 1,
+                Err(error) => {
+                    refused += 1;
+                    why.get_or_insert(error);
+                }
             }
         }
-        if refused > 0 {
-            // They stay unresolved in the layout and are tried again; known series go on.
-            self.environment.metrics.series_refused.add(f64::from(refused));
-            scratch.batch.samples.retain(|sample| sample.series.0 < FIRST_MARK);
-            tracing::warn!(component = "scrape manager", target = %self.target.url, refused, "The store refused new series");
-        }
+        scratch.walk.pending = all;
+        let why = why?;
+        // They stay unresolved in the layout and are tried again; known series go on.
+        self.environment.metrics.series_refused.add(f64::from(refused));
+        scratch.batch.samples.retain(|sample| sample.series.0 < FIRST_MARK);
+        tracing::warn!(component = "scrape manager", target = %self.target.url, refused, %why, "The store refused new series");
+        Some(format!("{refused} new series refused: {why}"))
     }
 
     /// Staleness markers for series whose lines are gone, unless another line is of the same series.
@@ -291,7 +341,14 @@ impl TakeIn {
         );
     }
 
-    fn append(&mut self, page: &Option<Page>, report: &Report, seconds: f64, scratch: &mut Scratch) {
+    /// Answers what the store said if it refused the series of the report.
+    fn append(
+        &mut self,
+        page: &Option<Page>,
+        report: &Report,
+        seconds: f64,
+        scratch: &mut Scratch,
+    ) -> Option<String> {
         let healthy = report.error.is_none();
         let values: ReportValues = [
             f64::from(u8::from(healthy)),
@@ -303,6 +360,7 @@ impl TakeIn {
             self.job.options.limits.samples as f64,
             report.body_size,
         ];
+        let mut refused = None;
         // A handle that the store dropped is looked up once more; twice in a row does not happen.
         for attempt in 0..2 {
             let extra = self.job.options.extra_scrape_metrics;
@@ -310,14 +368,22 @@ impl TakeIn {
             let affinity = self.target.affinity();
             let reports = self.state.reports.resolve(store.as_ref(), affinity, &self.target.public, extra);
             self.state.reports.push(&values, extra, t, &mut scratch.batch.samples);
-            let written = reports.and_then(|()| store.append(&scratch.batch, &mut scratch.outcome));
-            if let Err(err) = written {
+            match reports {
+                Ok(()) => {}
+                // Of a target that is new itself. What series it has go on.
+                Err(err @ AppendError::SeriesLimit(_)) => refused = Some(err.to_string()),
+                Err(err) => {
+                    tracing::error!(component = "scrape manager", target = %self.target.url, %err, "Scrape commit failed");
+                    return None;
+                }
+            }
+            if let Err(err) = store.append(&scratch.batch, &mut scratch.outcome) {
                 tracing::error!(component = "scrape manager", target = %self.target.url, %err, "Scrape commit failed");
-                return;
+                return refused;
             }
             let unknown = self.rejections(scratch);
             if unknown.is_empty() || attempt == 1 {
-                return;
+                break;
             }
             self.state.reports.forget();
             self.state.layout.unresolve(&unknown);
@@ -326,9 +392,10 @@ impl TakeIn {
                 && let Err((_, err)) = self.walk(page, scratch, true)
             {
                 tracing::error!(component = "scrape manager", target = %self.target.url, err, "Scrape commit failed");
-                return;
+                break;
             }
         }
+        refused
     }
 
     /// Counts refused samples; answers the handles, sorted, that the store does not know any more.
@@ -350,6 +417,13 @@ impl TakeIn {
         unknown.dedup();
         unknown
     }
+}
+
+fn no_memory(total: usize) -> String {
+    let total = model::size::format(i64::try_from(total).unwrap_or(i64::MAX));
+    format!(
+        "no memory for the page: pages may take {total} together, a quarter of the memory limit (--memory.limit)"
+    )
 }
 
 impl TargetState {

@@ -23,11 +23,21 @@ use crate::sample_labels::{LabelError, LabelRules};
 const LOOK_AHEAD: usize = 16;
 
 /// A sample whose series must be looked up by its labels.
+#[derive(Clone)]
 pub(crate) struct Pending {
-    pub(crate) sample: usize,
-    pub(crate) line: usize,
-    pub(crate) labels: Labels,
+    pub(crate) sample: u32,
+    pub(crate) line: u32,
+    /// Where the line's series part is in the page.
+    start: u32,
+    end: u32,
+    kind: MetricKind,
+    /// Not kept of lines beyond the first [`KEPT_LABELS`]: of a page with hundreds of thousands of new series they would
+    /// take several times what the page takes, and to read them again costs less than to create the series.
+    labels: Option<Box<Labels>>,
 }
+
+/// Of so many new lines of a page labels are kept until they are looked up.
+const KEPT_LABELS: usize = 4096;
 
 /// Memory of a walk that is used again.
 #[derive(Default)]
@@ -74,9 +84,9 @@ impl WalkMemory {
         self.pending.clear();
     }
 
-    /// Gives back memory that one huge page needed.
+    /// Gives back memory that one huge page needed. Pages that are as the one before need none of it.
     pub(crate) fn trim(&mut self) {
-        const KEPT: usize = 1 << 17;
+        const KEPT: usize = 1 << 14;
         self.clear();
         self.keys.shrink_to(KEPT);
         self.series.shrink_to(KEPT);
@@ -84,6 +94,17 @@ impl WalkMemory {
         self.places.shrink_to(KEPT);
         self.pending.shrink_to(KEPT / 8);
         self.exposed = LabelsBuf::new();
+    }
+
+    /// The labels of a series to be looked up, and whether its line was dropped when it was read again (which does not
+    /// happen).
+    pub(crate) fn labels_of(&mut self, pending: &mut Pending, page: &WalkPage<'_>) -> Option<Labels> {
+        if let Some(labels) = pending.labels.take() {
+            return Some(*labels);
+        }
+        let text = page.bytes.get(pending.start as usize..pending.end as usize)?;
+        self.exposed.read(page.format, text, pending.kind).ok()?;
+        page.rules.apply(&self.exposed).ok()?
     }
 
     fn is_seen(&self, line: usize) -> bool {
@@ -97,11 +118,17 @@ impl WalkMemory {
     }
 }
 
-/// What the walk was told.
-pub(crate) struct WalkOptions<'a> {
-    pub(crate) page: &'a [u8],
+/// A page and what turns its lines into series.
+#[derive(Clone, Copy)]
+pub(crate) struct WalkPage<'a> {
+    pub(crate) bytes: &'a [u8],
     pub(crate) format: PageFormat,
     pub(crate) rules: LabelRules<'a>,
+}
+
+/// What the walk was told.
+pub(crate) struct WalkOptions<'a> {
+    pub(crate) page: WalkPage<'a>,
     pub(crate) keys: &'a Keys,
     /// Milliseconds; of samples without a timestamp.
     pub(crate) t: i64,
@@ -205,8 +232,8 @@ impl<'a> Walk<'a> {
 
     /// Takes lines for as long as they are those of the old layout.
     fn unchanged_lines(&mut self) {
-        let (page, format) = (self.options.page, self.options.format);
-        let honor_timestamps = self.options.rules.job.honor_timestamps;
+        let (page, format) = (self.options.page.bytes, self.options.page.format);
+        let honor_timestamps = self.options.page.rules.job.honor_timestamps;
         let (mut pos, mut next) = (self.pos, self.next);
         while let (Some(&key), Some(&series)) = (self.layout.keys.get(next), self.layout.series.get(next)) {
             let end = pos + length(key);
@@ -266,7 +293,7 @@ impl<'a> Walk<'a> {
 
     /// Takes one line by parsing it. False at the end of the page.
     fn other_line(&mut self) -> Result<bool, PageError> {
-        match lines::line_at(self.options.page, self.pos, self.options.format)? {
+        match lines::line_at(self.options.page.bytes, self.pos, self.options.page.format)? {
             Line::End => Ok(false),
             Line::Comment { text, is_type, next } => {
                 if is_type {
@@ -278,7 +305,7 @@ impl<'a> Walk<'a> {
             }
             Line::Sample { series, value, timestamp, next } => {
                 self.pos = next;
-                let timestamp = timestamp.filter(|_| self.options.rules.job.honor_timestamps);
+                let timestamp = timestamp.filter(|_| self.options.page.rules.job.honor_timestamps);
                 self.sample(series, value, timestamp)?;
                 Ok(true)
             }
@@ -331,9 +358,9 @@ impl<'a> Walk<'a> {
         }
         self.counts.parsed += 1;
         let kind = self.kind();
-        let read = self.memory.exposed.read(self.options.format, text, kind);
-        read.map_err(|err| self.options.rules.refuse(err))?;
-        let Some(labels) = self.options.rules.apply(&self.memory.exposed)? else {
+        let read = self.memory.exposed.read(self.options.page.format, text, kind);
+        read.map_err(|err| self.options.page.rules.refuse(err))?;
+        let Some(labels) = self.options.page.rules.apply(&self.memory.exposed)? else {
             self.enter(place, key, DROPPED);
             return Ok(());
         };
@@ -341,7 +368,17 @@ impl<'a> Walk<'a> {
         let line = self.enter(place, key, UNRESOLVED);
         if self.push(UNRESOLVED, v, timestamp) && !self.over_limit() {
             self.counts.new_series += 1;
-            self.memory.pending.push(Pending { sample: self.samples.len() - 1, line, labels });
+            let start = text.as_ptr().addr() - self.options.page.bytes.as_ptr().addr();
+            let labels = (self.memory.pending.len() < KEPT_LABELS).then(|| Box::new(labels));
+            // A page is shorter than 2 GiB.
+            self.memory.pending.push(Pending {
+                sample: self.samples.len() as u32 - 1,
+                line: line as u32,
+                start: start as u32,
+                end: (start + text.len()) as u32,
+                kind,
+                labels,
+            });
         }
         Ok(())
     }
@@ -356,11 +393,13 @@ impl<'a> Walk<'a> {
                 self.push(series, v, timestamp);
             }
         } else if let Some(first) = first
-            && let Ok(place) = self.memory.pending.binary_search_by_key(&first, |pending| pending.line)
+            && let Ok(place) =
+                self.memory.pending.binary_search_by_key(&first, |pending| pending.line as usize)
         {
-            let labels = self.memory.pending[place].labels.clone();
+            let same = self.memory.pending[place].clone();
             if self.push(UNRESOLVED, v, timestamp) {
-                self.memory.pending.push(Pending { sample: self.samples.len() - 1, line, labels });
+                let sample = self.samples.len() as u32 - 1;
+                self.memory.pending.push(Pending { sample, line: line as u32, ..same });
             }
         }
     }
@@ -368,14 +407,16 @@ impl<'a> Walk<'a> {
     /// The type last told before this place of the page.
     fn kind(&mut self) -> MetricKind {
         if self.kind.0 != self.type_line {
-            self.kind =
-                (self.type_line, lines::kind_at(self.options.page, self.type_line, self.options.format));
+            self.kind = (
+                self.type_line,
+                lines::kind_at(self.options.page.bytes, self.type_line, self.options.page.format),
+            );
         }
         self.kind.1
     }
 
     fn over_limit(&self) -> bool {
-        let limit = self.options.rules.job.limits.samples;
+        let limit = self.options.page.rules.job.limits.samples;
         limit > 0 && self.counts.limited > limit
     }
 
@@ -483,7 +524,7 @@ impl<'a> Walk<'a> {
     }
 
     fn finish(&mut self, gone: &mut Vec<u64>) {
-        let track = self.options.rules.job.track_timestamps_staleness;
+        let track = self.options.page.rules.job.track_timestamps_staleness;
         let from = if self.rebuilding { 0 } else { self.next };
         let is_comment = |series: &u64| *series == TYPE_LINE || *series == COMMENT_LINE;
         let unseen = |line: usize| !self.rebuilding || !self.memory.is_seen(line);
@@ -503,8 +544,7 @@ impl<'a> Walk<'a> {
         if self.rebuilding {
             self.layout.replace(&self.memory.keys, &self.memory.series);
         } else {
-            self.layout.keys.truncate(self.next);
-            self.layout.series.truncate(self.next);
+            self.layout.truncate(self.next);
         }
         self.layout.ended = false;
     }

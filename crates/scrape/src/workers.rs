@@ -7,8 +7,10 @@ use tokio::sync::Semaphore;
 
 use crate::take_in::Scratch;
 
-/// Buffers with a greater capacity are given back to the allocator.
-const MAX_KEPT_BUFFER: usize = 8 << 20;
+/// Buffers that are kept have no more than this, in bytes, together.
+const KEPT_BUFFERS: usize = 8 << 20;
+/// Longer ones are not kept: they are rare, and would be there instead of many.
+const LONGEST_KEPT: usize = KEPT_BUFFERS / 2;
 
 /// Threads for taking in pages, as many as the machine has cores, and the memory they work with.
 #[derive(Clone)]
@@ -18,7 +20,15 @@ struct Inner {
     slots: Semaphore,
     kept: usize,
     scratch: Mutex<Vec<Scratch>>,
-    buffers: Mutex<Vec<Vec<u8>>>,
+    buffers: Mutex<Buffers>,
+}
+
+/// Unused buffers.
+#[derive(Default)]
+struct Buffers {
+    buffers: Vec<Vec<u8>>,
+    /// Of all of them.
+    bytes: usize,
 }
 
 impl Workers {
@@ -59,21 +69,30 @@ impl Workers {
         }
     }
 
-    /// An empty buffer.
-    pub(crate) fn buffer(&self) -> Vec<u8> {
-        self.0.buffers.lock().pop().unwrap_or_default()
+    /// An empty buffer with room for `len` bytes.
+    pub(crate) fn buffer(&self, len: usize) -> Vec<u8> {
+        let mut kept = self.0.buffers.lock();
+        // The smallest that is large enough: were any of them grown, all would become as large as the largest page.
+        let fits = kept.buffers.iter().enumerate().filter(|(_, buffer)| buffer.capacity() >= len);
+        let Some((best, _)) = fits.min_by_key(|(_, buffer)| buffer.capacity()) else {
+            return Vec::with_capacity(len);
+        };
+        let buffer = kept.buffers.swap_remove(best);
+        kept.bytes -= buffer.capacity();
+        buffer
     }
 
     /// Takes a buffer back.
     pub(crate) fn give_back(&self, mut buffer: Vec<u8>) {
-        if buffer.capacity() == 0 || buffer.capacity() > MAX_KEPT_BUFFER {
+        if buffer.capacity() == 0 || buffer.capacity() > LONGEST_KEPT {
             return;
         }
         buffer.clear();
         let mut kept = self.0.buffers.lock();
         // One body and one decompressed page for each thread, and a body for each scrape that is on its way.
-        if kept.len() < 4 * self.0.kept {
-            kept.push(buffer);
+        if kept.buffers.len() < 4 * self.0.kept && kept.bytes + buffer.capacity() <= KEPT_BUFFERS {
+            kept.bytes += buffer.capacity();
+            kept.buffers.push(buffer);
         }
     }
 }

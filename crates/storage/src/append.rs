@@ -189,6 +189,15 @@ pub trait Append: Send + Sync {
     /// [`AppendError::SeriesLimit`] when it would have to be created and may not be.
     fn resolve(&self, affinity: Affinity, labels: &Labels) -> Result<Resolved, AppendError>;
 
+    /// As [`resolve`](Self::resolve), for the few series by which a writer reports about itself (`up`): they are needed
+    /// most when limits are reached, so that limits on the number of series do not hold for them.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    fn resolve_report(&self, affinity: Affinity, labels: &Labels) -> Result<Resolved, AppendError> {
+        self.resolve(affinity, labels)
+    }
+
     /// Stores a batch. When it returns, what was stored is in the log and survives the death of the process, and a
     /// reader sees all of it or (if it looked before) nothing of it. Samples that are refused do not keep the
     /// others out. `outcome` is overwritten.

@@ -4,6 +4,7 @@
 //! series with their chunks *still encoded*, split into parts that different threads can decode at once.
 
 mod append;
+mod budget;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod context;
@@ -15,7 +16,8 @@ pub use append::{
     Affinity, Append, AppendError, Batch, BatchExemplar, BatchHistogram, BatchMetadata, BatchSample,
     Metadata, Outcome, Rejection, Resolved, SeriesRef,
 };
-pub use context::{Interrupted, QueryContext};
+pub use budget::{MemoryAccount, MemoryBudget, MemoryStage};
+pub use context::{Interrupted, QueryContext, labels_size};
 pub use memory::MemoryStore;
 pub use merge::Merged;
 pub use select::{ChunkView, Projection, Request, Select, SelectError, SeriesPart, SeriesView};

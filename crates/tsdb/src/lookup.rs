@@ -107,6 +107,17 @@ impl Lookup {
         }
     }
 
+    /// Gives back memory that fewer entries do not need.
+    pub(crate) fn shrink(&self) {
+        for piece in &self.pieces {
+            let mut table = piece.write();
+            if table.capacity() > 4 * table.len() + 64 {
+                let room = 2 * table.len();
+                table.shrink_to(room, |e| spread(e.hash));
+            }
+        }
+    }
+
     /// Bytes held.
     pub(crate) fn held(&self) -> usize {
         self.pieces.iter().map(|p| p.read().allocation_size()).sum()

@@ -9,7 +9,8 @@ use crate::wal::LogMetrics;
 pub(crate) struct Metrics {
     pub(crate) series: Gauge,
     pub(crate) series_limit: Gauge,
-    pub(crate) series_refused: Counter,
+    pub(crate) series_per_minute_limit: Gauge,
+    series_refused: CounterVec,
     pub(crate) series_created: Counter,
     pub(crate) series_removed: Counter,
     pub(crate) series_not_found: Counter,
@@ -84,16 +85,25 @@ impl ByType {
 impl Metrics {
     pub(crate) fn register(r: &Registry, compression: &str) -> Self {
         let of_type = |name: &str, help: &str| ByType::register(r, name, help);
+        let series_refused = r.counter_vec(
+            "binnacle_tsdb_head_series_refused_total",
+            "Total number of times that a series was not created because of a limit.",
+            &["reason"],
+        );
+        for reason in ["max_series", "max_series_per_minute", "memory", "labels"] {
+            let _shown_as_zero = series_refused.with(&[reason]);
+        }
         Metrics {
             series: r.gauge("prometheus_tsdb_head_series", "Total number of series in the head block."),
             series_limit: r.gauge(
                 "binnacle_tsdb_head_series_limit",
                 "Series that the head may hold; 0 means any number.",
             ),
-            series_refused: r.counter(
-                "binnacle_tsdb_head_series_refused_total",
-                "Total number of series that were not created because of a limit.",
+            series_per_minute_limit: r.gauge(
+                "binnacle_tsdb_head_series_per_minute_limit",
+                "Series that may be created in a minute; 0 means any number.",
             ),
+            series_refused,
             series_created: r
                 .counter("prometheus_tsdb_head_series_created_total", "Total number of series created in the head"),
             series_removed: r
@@ -254,5 +264,10 @@ impl Metrics {
                 "Total number of checkpoint deletions that failed.",
             ),
         }
+    }
+
+    /// Counts a series that was not created.
+    pub(crate) fn refuse_series(&self, reason: &str) {
+        self.series_refused.with(&[reason]).inc();
     }
 }

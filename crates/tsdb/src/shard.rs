@@ -19,6 +19,7 @@ pub(crate) const EXTENT_BITS: u32 = 9;
 const EXTENT: usize = 1 << EXTENT_BITS;
 /// Series structs are allocated this many at a time.
 const PAGE_BITS: u32 = 10;
+const PAGE: usize = 1 << PAGE_BITS;
 
 /// How references map to shards: extents of 512 references go round the shards in turn. A reference is made of the
 /// shard and the id within it, and none is stored: with another number of shards the same references spread anew.
@@ -93,9 +94,13 @@ pub(crate) struct ShardData {
     pub(crate) all: Postings,
     /// Label pairs of the series created last, and of those before it where they had more. None was forgotten since.
     previous: Vec<u32>,
+    /// Empty where all slots of a page were free and it was given back.
     pages: Vec<Box<[Series]>>,
     slots: u32,
+    /// Free slots of pages that are there.
     free: Vec<u32>,
+    /// Pages that were given back.
+    vacant: Vec<u32>,
     extents: HashMap<u32, Extent, foldhash::fast::FixedState>,
     /// The next series created gets this id.
     pub(crate) next_id: u32,
@@ -121,6 +126,7 @@ impl ShardData {
             pages: Vec::new(),
             slots: 0,
             free: Vec::new(),
+            vacant: Vec::new(),
             extents: HashMap::with_hasher(foldhash::fast::FixedState::with_seed(seed)),
             // Reference 0 means "none" in files.
             next_id: u32::from(index == 0),
@@ -170,7 +176,7 @@ impl ShardData {
 
     /// Number of live series.
     pub(crate) fn live(&self) -> usize {
-        self.slots as usize - self.free.len() - self.removed.len()
+        self.slots as usize - self.free.len() - self.removed.len() - self.vacant.len() * PAGE
     }
 
     /// Slots below this were given out.
@@ -179,12 +185,14 @@ impl ShardData {
     }
 
     pub(crate) fn is_live(&self, slot: u32) -> bool {
-        slot < self.slots && self.series(slot).state == State::Live
+        let page = self.pages.get((slot >> PAGE_BITS) as usize);
+        let series = page.and_then(|page| page.get(slot as usize % PAGE));
+        series.is_some_and(|series| series.state == State::Live)
     }
 
     /// All slots that hold a live series.
     pub(crate) fn live_slots(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..self.slots).filter(|&slot| self.series(slot).state == State::Live)
+        (0..self.slots).filter(|&slot| self.is_live(slot))
     }
 
     /// Creates a series under a given id, without entering it in the postings. `None` when memory for its labels
@@ -216,13 +224,7 @@ impl ShardData {
         for _ in 0..count {
             self.symbols.hold(get_pair(&encoded, &mut at));
         }
-        let slot = self.free.pop().unwrap_or_else(|| {
-            if self.slots as usize == self.pages.len() << PAGE_BITS {
-                self.pages.push(vec![Series::FREE; 1 << PAGE_BITS].into_boxed_slice());
-            }
-            self.slots += 1;
-            self.slots - 1
-        });
+        let slot = self.free_slot();
         *self.series_mut(slot) = Series::new(id, addr, count);
         let extent = self
             .extents
@@ -231,6 +233,43 @@ impl ShardData {
         extent.slots[id as usize % EXTENT] = slot;
         extent.live += 1;
         Some(slot)
+    }
+
+    fn free_slot(&mut self) -> u32 {
+        let new_page = || vec![Series::FREE; PAGE].into_boxed_slice();
+        if self.free.is_empty()
+            && let Some(page) = self.vacant.pop()
+        {
+            self.pages[page as usize] = new_page();
+            self.free.extend((page << PAGE_BITS..(page + 1) << PAGE_BITS).rev());
+        }
+        self.free.pop().unwrap_or_else(|| {
+            if self.slots as usize == self.pages.len() << PAGE_BITS {
+                self.pages.push(new_page());
+            }
+            self.slots += 1;
+            self.slots - 1
+        })
+    }
+
+    /// Gives back pages without series, if they may be many.
+    fn vacate(&mut self) {
+        if self.free.len() < PAGE.max(self.slots as usize / 8) {
+            return;
+        }
+        let mut free = vec![0; self.pages.len()];
+        for slot in &self.free {
+            free[(slot >> PAGE_BITS) as usize] += 1;
+        }
+        for (page, free) in (0..).zip(free) {
+            if free == PAGE {
+                self.pages[page as usize] = Box::default();
+                self.vacant.push(page);
+            }
+        }
+        let pages = &self.pages;
+        self.free.retain(|slot| !pages[(slot >> PAGE_BITS) as usize].is_empty());
+        self.free.shrink_to(PAGE);
     }
 
     /// Enters a series in the postings; series are entered in ascending order of id.
@@ -293,6 +332,7 @@ impl ShardData {
         self.unwritten = unwritten;
         self.previous.clear();
         self.symbols.sweep();
+        self.vacate();
     }
 
     /// Something refers to a series of that id that is not known: it must not be given to another.
@@ -313,7 +353,7 @@ impl ShardData {
 
     /// Whether the series has exactly these labels.
     pub(crate) fn has_labels(&self, slot: u32, labels: &Labels) -> bool {
-        if slot >= self.slots || self.series(slot).state != State::Live {
+        if !self.is_live(slot) {
             return false;
         }
         self.pairs(slot).map(|pair| self.symbols.pair(pair)).eq(labels)
@@ -331,7 +371,7 @@ impl ShardData {
             + self.metadata.held()
             + self.symbols.held()
             + self.all.heap()
-            + self.pages.len() * (size_of::<Series>() << PAGE_BITS)
+            + (self.pages.len() - self.vacant.len()) * (size_of::<Series>() << PAGE_BITS)
             + self.extents.len() * (EXTENT * 4 + 32)
             + self.ooo.held()
     }

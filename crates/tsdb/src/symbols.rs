@@ -196,7 +196,27 @@ impl Symbols {
             let pairs = &self.pairs;
             self.names[name as usize].pairs.retain(|&p| pairs[p as usize].uses > 0);
         }
+        self.shrink();
         self.compact();
+    }
+
+    /// Gives back memory that fewer pairs do not need. The numbers of pairs in use stay.
+    fn shrink(&mut self) {
+        let len = self.pairs.iter().rposition(|pair| pair.name != NAME).map_or(0, |last| last + 1);
+        if self.pairs.capacity() > 2 * len + 64 {
+            self.pairs.truncate(len);
+            self.pairs.shrink_to_fit();
+            self.free.retain(|&id| (id as usize) < len);
+            self.free.shrink_to_fit();
+        }
+        if self.table.capacity() > 4 * self.table.len() + 64 {
+            let room = 2 * self.table.len();
+            let (pairs, arena, hasher) = (&self.pairs, &self.arena, &self.hasher);
+            self.table.shrink_to(room, |&id| {
+                let pair = &pairs[id as usize];
+                hash_pair(hasher, pair.name, arena.get(pair.value))
+            });
+        }
     }
 
     /// Copies the texts in use together when more than half of them are not.

@@ -9,7 +9,8 @@ use std::time::Duration;
 use exposition::Registry;
 use model::{Labels, MatchOp, Matcher};
 use storage::{
-    Affinity, Append, Batch, BatchSample, ChunkView, Outcome, Projection, QueryContext, Request, Select,
+    Affinity, Append, Batch, BatchSample, ChunkView, MemoryBudget, Outcome, Projection, QueryContext,
+    Request, Select,
 };
 use tsdb::{Db, DbOptions, HeadOptions};
 
@@ -433,6 +434,125 @@ fn samples_out_of_order_get_blocks_of_their_own_and_are_merged_into_the_others()
         db.snapshot("late", false, START).unwrap()
     };
     assert_eq!(everything(&block::Blocks::open(&snapshot, &Registry::new()).unwrap()), want);
+}
+
+/// Series 0 to 39 for a range and a half; those below `ended` end then.
+fn some_series_end(db: &Db, ended: usize) -> Dump {
+    let mut want = Dump::new();
+    for round in 0..80 {
+        let t = START + RANGE / 2 + round * STEP;
+        let stale = |i: usize| round == 79 && i < ended;
+        let value = |i: usize| if stale(i) { model::STALE_NAN } else { (round * i as i64) as f64 };
+        let samples: Vec<_> = (0..40).map(|i| (named("m", i), t, value(i))).collect();
+        write(db, &samples);
+        for (labels, t, v) in samples {
+            want.entry(labels).or_default().push((t, v.to_bits()));
+        }
+    }
+    want
+}
+
+#[test]
+fn when_many_series_have_ended_they_are_moved_to_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::new();
+    let db = Db::open(dir.path(), options(), &registry).unwrap();
+    let mut want = some_series_end(&db, 20);
+    let now = START + 2 * RANGE;
+    let chunks = |registry: &Registry| value(registry, "prometheus_tsdb_head_chunks");
+
+    db.set_stale_series_threshold(0.6);
+    db.upkeep(now, true).unwrap();
+    assert_eq!(db.head().series_count(), 40, "half of them are not enough");
+    let before = chunks(&registry);
+    db.set_stale_series_threshold(0.5);
+    db.upkeep(now, true).unwrap();
+    assert_eq!(db.head().series_count(), 20);
+    assert!(chunks(&registry) < before);
+    assert_eq!(everything(&db), want);
+    assert_eq!(value(&registry, "prometheus_tsdb_stale_series_compactions_triggered_total").to_string(), "1");
+    let blocks = db.blocks().current();
+    let hinted = blocks.iter().filter(|block| block.meta().compaction.has_hint("from-stale-series"));
+    assert_eq!(hinted.count(), blocks.len());
+    assert_eq!(blocks.len(), 2, "one for each range");
+
+    // One of them comes back, and goes on in the head.
+    let back = (named("m", 3), START + RANGE / 2 + 90 * STEP, 4.5);
+    write(&db, std::slice::from_ref(&back));
+    want.get_mut(&back.0).unwrap().push((back.1, back.2.to_bits()));
+    assert_eq!(db.head().series_count(), 21);
+    assert_eq!(everything(&db), want);
+
+    // Nor does a restart bring them back, whether by the log or by a checkpoint of it.
+    db.head().sync().unwrap();
+    for round in 0..2 {
+        let copy = tempfile::tempdir().unwrap();
+        copy_dir(dir.path(), copy.path());
+        let again = open(copy.path());
+        again.upkeep(now, true).unwrap();
+        again.upkeep(now, true).unwrap();
+        assert_eq!(again.head().series_count(), 21, "round {round}");
+        assert_eq!(everything(&again), want, "round {round}");
+        db.head().checkpoint_now().unwrap();
+    }
+}
+
+#[test]
+fn thousands_of_series_end_again_and_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    db.set_stale_series_threshold(0.5);
+    let mut want = Dump::new();
+    let mut memory = Vec::new();
+    for round in 0..3 {
+        let t = START + round * 10 * STEP;
+        let name = format!("round{round}");
+        let alive = [(named("stays", 1), t, 1.0)];
+        let born: Vec<_> = (0..4000).map(|i| (named(&name, i * 7), t, 1.0)).collect();
+        let ended = born.iter().map(|(labels, t, _)| (labels.clone(), t + STEP, model::STALE_NAN)).collect();
+        for samples in [Vec::from(alive), born, ended] {
+            write(&db, &samples);
+            for (labels, t, v) in samples {
+                want.entry(labels).or_default().push((t, v.to_bits()));
+            }
+        }
+        db.upkeep(t + 2 * STEP, true).unwrap();
+        assert_eq!(db.head().series_count(), 1);
+        assert_eq!(everything(&db), want);
+        memory.push(db.head().memory());
+    }
+    assert!(memory[2] <= memory[0] + memory[0] / 4, "{memory:?}");
+}
+
+#[test]
+fn when_memory_is_short_series_that_have_ended_are_moved_to_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = MemoryBudget::new(1 << 30);
+    let mut options = options();
+    options.head.memory = memory.clone();
+    let db = Db::open(dir.path(), options, &Registry::new()).unwrap();
+    let want = some_series_end(&db, 10);
+    db.upkeep(START + 2 * RANGE, true).unwrap();
+    assert_eq!(db.head().series_count(), 40);
+    memory.account("others").set((1 << 30) / 100 * 86);
+    db.upkeep(START + 2 * RANGE, true).unwrap();
+    assert_eq!(db.head().series_count(), 30);
+    assert_eq!(everything(&db), want);
+    db.upkeep(START + 2 * RANGE, true).unwrap();
+    assert_eq!(db.blocks().current().len(), 2, "once is enough");
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else if entry.file_name() != "lock" {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
 
 /// `VmRSS` or `VmHWM` of this process in MiB.

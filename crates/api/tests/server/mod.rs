@@ -78,6 +78,7 @@ impl Server {
                 max_concurrency: 4,
                 query_timeout: Duration::from_secs(60),
                 max_samples: 50_000_000,
+                memory: storage::MemoryBudget::default(),
                 enable_lifecycle: true,
                 enable_admin: true,
                 cors_origin: Regex::new(".*").unwrap(),

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use discovery::ADDRESS;
 use model::Labels;
-use scrape::{Health, JobOptions, Limits};
+use scrape::{Health, JobOptions, Limits, ManagerOptions};
+use storage::MemoryBudget;
 
 use crate::support::{Answer, Stub, World, at, now_nanos, quick_job, wait_for};
 
@@ -106,6 +108,71 @@ async fn limits_fail_the_scrape_and_count() {
     assert!(world.metric("prometheus_target_scrapes_exceeded_sample_limit_total") >= 1.0);
     assert_eq!(world.metric("prometheus_target_scrape_pool_exceeded_target_limit_total"), 1.0);
     world.manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn series_that_the_store_refuses_are_a_clear_error_and_the_others_go_on() {
+    let (stub, world) = (Stub::start().await, World::new());
+    stub.set("/metrics", Answer::text("a 1\n"));
+    world.run(vec![(quick_job("j"), vec![at(&stub)])]);
+    world.scraped("j").await;
+    world.store.limit_series(world.store.all().len());
+    stub.set("/metrics", Answer::text("a 2\nb 1\nc 1\n"));
+    let refused = wait_for("a refusal", || world.target("j").filter(|t| !t.last_error.is_empty())).await;
+    assert_eq!(refused.last_error, "2 new series refused: no more than that");
+    assert_eq!(refused.health, Health::Up);
+    wait_for("samples", || (world.store.samples(&series("a")).last()?.1 == 2.0).then_some(())).await;
+    assert_eq!(world.store.samples(&series("up")).last().unwrap().1, 1.0);
+    assert!(world.store.samples(&series("b")).is_empty());
+    world.store.limit_series(usize::MAX);
+    wait_for("an end", || world.target("j").filter(|t| t.last_error.is_empty())).await;
+    wait_for("samples", || (!world.store.samples(&series("b")).is_empty()).then_some(())).await;
+    world.manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_for_which_there_is_no_memory_is_a_clear_error_until_it_is_shorter() {
+    let memory = MemoryBudget::new(1 << 20);
+    let (stub, world) = (Stub::start().await, World::with(ManagerOptions { memory, ..Default::default() }));
+    let page = |lines: usize| -> String { (0..lines).map(|i| format!("a{{i=\"{i:0>80}\"}} 1\n")).collect() };
+    let announced = Answer::text(page(5000));
+    for long in [Answer { unannounced: true, ..announced.clone() }, announced] {
+        stub.set("/metrics", long);
+        world.run(vec![(quick_job("j"), vec![at(&stub)])]);
+        let refused = wait_for("a refusal", || world.target("j").filter(|t| !t.last_error.is_empty())).await;
+        assert_eq!(
+            refused.last_error,
+            "no memory for the page: pages may take 256KiB together, a quarter of the memory limit (--memory.limit)"
+        );
+        assert_eq!(refused.health, Health::Down);
+        stub.set("/metrics", Answer::text(page(1000)));
+        wait_for("an end", || world.target("j").filter(|t| t.last_error.is_empty())).await;
+    }
+    world.manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_wait_for_each_others_memory() {
+    let memory = MemoryBudget::new(1 << 20);
+    let options = ManagerOptions { memory: memory.clone(), ..Default::default() };
+    let (stub, world) = (Stub::start().await, World::with(options));
+    let page: String = (0..2000).map(|i| format!("a{{i=\"{i:0>80}\"}} 1\n")).collect();
+    assert!(page.len() > (1 << 17) && page.len() < (1 << 18), "one fits, two do not");
+    let slow = Duration::from_secs(5);
+    let job = JobOptions { scrape_timeout: slow, scrape_interval: slow, ..quick_job("j") };
+    let targets = (0..8).map(|i| {
+        let path = format!("/{i}");
+        stub.set(&path, Answer::text(page.clone()));
+        Labels::from_pairs([(ADDRESS, stub.address.to_string()), ("__metrics_path__", path)])
+    });
+    world.run(vec![(job, targets.collect())]);
+    wait_for("all targets", || {
+        let targets = world.manager.targets(Some("j")).active;
+        targets.iter().all(|t| t.health == Health::Up).then_some(())
+    })
+    .await;
+    world.manager.stop().await;
+    assert_eq!(memory.components(), [("pages", 0)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

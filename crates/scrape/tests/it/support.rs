@@ -43,6 +43,8 @@ struct Recorded {
     series: BTreeMap<u64, (Labels, Vec<(i64, f64)>)>,
     next: u64,
     resolved: usize,
+    /// More series are not created.
+    most: Option<usize>,
 }
 
 impl Recorder {
@@ -55,6 +57,11 @@ impl Recorder {
 
     pub(crate) fn all(&self) -> Vec<(Labels, Vec<(i64, f64)>)> {
         self.state.lock().series.values().cloned().collect()
+    }
+
+    /// From now on no series are created beyond this number.
+    pub(crate) fn limit_series(&self, most: usize) {
+        self.state.lock().most = Some(most);
     }
 
     /// How often labels were looked up.
@@ -78,6 +85,9 @@ impl Append for Recorder {
         state.resolved += 1;
         if let Some(&id) = state.refs.get(labels) {
             return Ok(Resolved { series: SeriesRef(id), created: false });
+        }
+        if state.most.is_some_and(|most| state.refs.len() >= most) {
+            return Err(AppendError::SeriesLimit("no more than that".to_owned()));
         }
         let id = state.next;
         state.next += 1;
@@ -237,8 +247,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        World::with(ManagerOptions::default())
+    }
+
+    pub(crate) fn with(options: ManagerOptions) -> Self {
         let (store, registry) = (Arc::new(Recorder::default()), Registry::new());
-        let manager = Arc::new(Manager::new(ManagerOptions::default(), store.clone(), &registry));
+        let manager = Arc::new(Manager::new(options, store.clone(), &registry));
         let sets = tokio::sync::watch::Sender::new(TargetSets::default());
         let (running, received) = (manager.clone(), sets.subscribe());
         tokio::spawn(async move { running.run(received).await });

@@ -8,7 +8,7 @@ use model::Matcher;
 
 use super::upkeep::Turn;
 use super::{Db, DbError};
-use crate::head::Samples;
+use crate::head::{Ended, Samples};
 
 /// What of the head a block is written of.
 pub(super) struct HeadRange<'a> {
@@ -19,6 +19,8 @@ pub(super) struct HeadRange<'a> {
     pub(super) samples: Samples<'a>,
     /// Series that all of one of these lists match are left out.
     pub(super) without: Vec<&'a [Matcher]>,
+    /// If there are any: only these series.
+    pub(super) only: Option<&'a Ended>,
 }
 
 impl Db {
@@ -61,7 +63,7 @@ impl Db {
         let without = whole.map(|(matchers, _)| matchers).collect();
         let ulid = Ulid::generate(now);
         let meta = Meta::new(ulid, oldest, end);
-        let range = HeadRange { min_time: oldest, end, samples: Samples::InOrder, without };
+        let range = HeadRange { min_time: oldest, end, samples: Samples::InOrder, without, only: None };
         let written = self.write_head(&self.dir, meta, &range)?;
         if written.is_some() {
             self.serve_new_block(ulid)?;
@@ -82,7 +84,7 @@ impl Db {
             let mut meta = Meta::new(ulid, start, end).with_hint(FROM_OUT_OF_ORDER);
             meta.compaction.parents.push(Parent::none());
             let samples = Samples::Late(&cut);
-            let part = HeadRange { min_time: start, end, samples, without: Vec::new() };
+            let part = HeadRange { min_time: start, end, samples, without: Vec::new(), only: None };
             match self.write_head(&self.dir, meta, &part) {
                 Ok(Some(_)) => written.push(ulid),
                 Ok(None) => {}
@@ -150,8 +152,9 @@ impl Db {
         range: &HeadRange<'_>,
     ) -> Result<Option<Meta>, DbError> {
         let Some(ulid) = Ulid::parse(&meta.ulid) else { return Ok(None) };
-        let HeadRange { min_time, end, samples, without } = range;
-        let mut series = self.head.in_label_order(*min_time, end.saturating_sub(1), *samples, without)?;
+        let HeadRange { min_time, end, samples, without, only } = range;
+        let mut series =
+            self.head.in_label_order(*min_time, end.saturating_sub(1), *samples, without, *only)?;
         if series.is_empty() {
             return Ok(None);
         }

@@ -26,11 +26,8 @@ pub(crate) struct Metrics {
     pub(crate) retention_bytes: Gauge,
     pub(crate) retention_percentage: Gauge,
     pub(crate) tombstone_cleanup: Histogram,
-    #[allow(dead_code, reason = "comes with the compaction of stale series")]
     pub(crate) stale_triggered: Counter,
-    #[allow(dead_code, reason = "comes with the compaction of stale series")]
     pub(crate) stale_failed: Counter,
-    #[allow(dead_code, reason = "comes with the compaction of stale series")]
     pub(crate) stale_duration: Histogram,
     pub(crate) disk_full: Gauge,
 }

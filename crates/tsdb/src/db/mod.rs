@@ -1,6 +1,6 @@
 //! The database: the head and the blocks of a data directory as one store, and what turns the one into the others.
 //!
-//! The files follow the life of samples that leave the head: [`cut`], [`compact`], [`retention`]; and what users ask
+//! The files follow the life of samples that leave the head: [`cut`], [`stale`], [`compact`], [`retention`]; and what users ask
 //! for: [`delete`], [`snapshot`]. [`upkeep`] is the loop that does the former by itself.
 
 mod compact;
@@ -12,6 +12,7 @@ mod leftovers;
 mod metrics;
 mod retention;
 mod snapshot;
+mod stale;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
@@ -217,6 +218,10 @@ impl Db {
 impl Append for Db {
     fn resolve(&self, affinity: Affinity, labels: &Labels) -> Result<Resolved, AppendError> {
         self.head.resolve(affinity, labels)
+    }
+
+    fn resolve_report(&self, affinity: Affinity, labels: &Labels) -> Result<Resolved, AppendError> {
+        self.head.resolve_report(affinity, labels)
     }
 
     fn append(&self, batch: &Batch, outcome: &mut Outcome) -> Result<(), AppendError> {

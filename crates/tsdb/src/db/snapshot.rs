@@ -59,7 +59,7 @@ impl Db {
         let Some((min_time, newest)) = range else { return Ok(()) };
         let end = newest.saturating_add(1);
         let meta = Meta::new(Ulid::generate(now), min_time, end);
-        let range = HeadRange { min_time, end, samples: Samples::All, without: Vec::new() };
+        let range = HeadRange { min_time, end, samples: Samples::All, without: Vec::new(), only: None };
         self.write_head(dir, meta, &range)?;
         Ok(())
     }

@@ -11,6 +11,8 @@ use super::{Db, DbError};
 
 /// How often the head is asked whether a block can be cut.
 const TICK: Duration = Duration::from_secs(1);
+/// How often all of the upkeep is done, at least, while memory is short.
+const SHORT_OF_MEMORY: Duration = Duration::from_secs(10);
 /// After a failure the next attempt waits this long, then twice as long, up to a minute.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
@@ -70,18 +72,23 @@ impl Db {
     /// Keeps the directory in order until [`stop_upkeep`](Self::stop_upkeep) or [`close`](Self::close): to be run on a
     /// thread of its own. Failures are logged, counted and tried again, less and less often.
     pub fn run_upkeep(&self) {
-        let mut next = Instant::now() + self.options.reload_interval;
+        let mut last = Instant::now();
+        let mut next = last + self.options.reload_interval;
         let mut backoff = Duration::ZERO;
         let mut not_before = Instant::now();
         while !self.stop.wait(TICK.min(self.options.reload_interval)) {
             let now = Instant::now();
+            if self.is_short_of_memory() {
+                next = next.min(last + SHORT_OF_MEMORY);
+            }
             let due = now >= next;
             if !due && !self.head.has_full_range() || now < not_before {
                 continue;
             }
             let outcome = self.upkeep(now_millis(), due);
             if due {
-                next = Instant::now() + self.options.reload_interval;
+                last = Instant::now();
+                next = last + self.options.reload_interval;
             }
             backoff = match outcome {
                 Ok(()) => Duration::ZERO,
@@ -116,7 +123,7 @@ impl Db {
         // Where it fails, for want of room perhaps, what is due is to be cut and compacted all the same.
         let tidied = if thorough { self.head.tidy().map_err(|e| DbError::io(&self.dir, e)) } else { Ok(()) };
         self.metrics.triggered.inc();
-        let compacted = self.cut_and_compact(&mut turn, now);
+        let compacted = self.cut_and_compact(&mut turn, now, thorough);
         if !matches!(compacted, Ok(()) | Err(DbError::Stopped)) {
             self.metrics.failed.inc();
         }
@@ -126,8 +133,11 @@ impl Db {
         outcome
     }
 
-    fn cut_and_compact(&self, turn: &mut Turn, now: i64) -> Result<(), DbError> {
+    fn cut_and_compact(&self, turn: &mut Turn, now: i64, thorough: bool) -> Result<(), DbError> {
         self.cut_what_is_due(turn, now)?;
+        if thorough {
+            self.cut_stale_if_due(turn, now)?;
+        }
         self.apply_retention_rules(turn, now)?;
         self.compact_what_is_due(turn, now)
     }

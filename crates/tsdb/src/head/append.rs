@@ -7,10 +7,11 @@ use chunk::HistogramPoint;
 use model::Labels;
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 use storage::{
-    Affinity, Append, AppendError, Batch, BatchExemplar, BatchHistogram, Outcome, Rejection, Resolved,
-    SeriesRef,
+    Affinity, Append, AppendError, Batch, BatchExemplar, BatchHistogram, MemoryStage, Outcome, Rejection,
+    Resolved, SeriesRef,
 };
 
+use super::limits::{Bound, Check};
 use super::{Head, NO_MAX};
 use crate::exemplars::{self, Exemplar};
 use crate::lookup::{Location, MAX_SLOTS};
@@ -76,20 +77,13 @@ impl Scratch {
 /// Samples whose memory is fetched together.
 const BLOCK: usize = 64;
 
-/// A label set longer than this is refused: a series notes the number of its labels in a byte.
-const MAX_LABELS: usize = 255;
-
 impl Append for Head {
     fn resolve(&self, affinity: Affinity, labels: &Labels) -> Result<Resolved, AppendError> {
-        if self.closed.load(Ordering::Relaxed) {
-            return Err(AppendError::Closed);
-        }
-        if !self.is_live()
-            && let Some(resolved) = self.resolve_young(affinity, labels)
-        {
-            return resolved;
-        }
-        self.resolve_in(self.shard_for(affinity), labels, true)
+        self.resolve_within(affinity, labels, Bound::Limits)
+    }
+
+    fn resolve_report(&self, affinity: Affinity, labels: &Labels) -> Result<Resolved, AppendError> {
+        self.resolve_within(affinity, labels, Bound::LabelsOnly)
     }
 
     fn append(&self, batch: &Batch, outcome: &mut Outcome) -> Result<(), AppendError> {
@@ -108,6 +102,23 @@ impl Append for Head {
 }
 
 impl Head {
+    fn resolve_within(
+        &self,
+        affinity: Affinity,
+        labels: &Labels,
+        bound: Bound,
+    ) -> Result<Resolved, AppendError> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(AppendError::Closed);
+        }
+        if !self.is_live()
+            && let Some(resolved) = self.resolve_young(affinity, labels, bound)
+        {
+            return resolved;
+        }
+        self.resolve_in(self.shard_for(affinity), labels, bound)
+    }
+
     /// The shard of new series of `affinity`.
     pub(super) fn shard_for(&self, affinity: Affinity) -> usize {
         let spread = affinity.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
@@ -119,7 +130,7 @@ impl Head {
         &self,
         shard: usize,
         labels: &Labels,
-        limited: bool,
+        bound: Bound,
     ) -> Result<Resolved, AppendError> {
         let hash = self.hash(labels);
         let mut id = 0;
@@ -138,9 +149,7 @@ impl Head {
         if let Some(at) = piece.find(&mut is) {
             return Ok(Resolved { series: SeriesRef(self.refs.reference(at.shard(), id)), created: false });
         }
-        if limited {
-            self.check_limits(labels)?;
-        }
+        self.check_limits(labels, bound, Check::New)?;
         let mut data = self.shards[shard].data.write();
         if data.live() as u32 >= MAX_SLOTS - 1 {
             return Err(AppendError::SeriesLimit("a shard of the head is full".into()));
@@ -162,6 +171,7 @@ impl Head {
             let _ = self.wal.commit(&Packed::default());
         }
         let series = self.series.fetch_add(1, Ordering::Relaxed) + 1;
+        self.limits.note_created();
         self.metrics.series.set(series as f64);
         self.metrics.series_created.inc();
         Ok(Resolved { series: SeriesRef(reference), created: true })
@@ -179,27 +189,11 @@ impl Head {
         let given_out = self.metrics.appenders_created.get();
         self.metrics.newest_append.set(given_out);
         self.metrics.oldest_append.set(given_out - self.metrics.active_appenders.get());
-        self.scratch.lock().push(scratch);
+        if self.limits.stage() < MemoryStage::ShrinkCaches {
+            self.scratch.lock().push(scratch);
+        }
         self.count_rejected(outcome);
         result
-    }
-
-    pub(super) fn check_limits(&self, labels: &Labels) -> Result<(), AppendError> {
-        let refuse = |text: String| {
-            self.metrics.series_refused.inc();
-            Err(AppendError::SeriesLimit(text))
-        };
-        let max = self.options.max_series;
-        if max > 0 && self.series.load(Ordering::Relaxed) >= max {
-            return refuse(format!(
-                "the limit of {max} series in memory (--storage.tsdb.max-series) is reached"
-            ));
-        }
-        let count = labels.len();
-        if count > MAX_LABELS {
-            return refuse(format!("a series of {count} labels: more than {MAX_LABELS} are not stored"));
-        }
-        Ok(())
     }
 
     fn append_with(

@@ -29,6 +29,9 @@ impl Head {
     pub(super) fn checkpoint(&self, upto: u32, oldest: i64) -> io::Result<()> {
         self.metrics.checkpoints.inc();
         let dir = self.wal_dir.join(format!("checkpoint.{upto:08}"));
+        if dir.exists() {
+            return Ok(());
+        }
         let temporary = self.wal_dir.join(format!("checkpoint.{upto:08}.tmp"));
         if temporary.exists() {
             disk::remove_dir_all(&temporary)?;

@@ -106,6 +106,7 @@ impl Head {
                 data.bury(unseen);
             }
         }
+        self.lookup.shrink();
         if oldest < NO_MIN {
             self.min_time.store(oldest, Ordering::Relaxed);
         } else if self.series.load(Ordering::Relaxed) == 0 {
@@ -175,17 +176,18 @@ impl Head {
         left.first_file = left.first_file.min(late.unwrap_or(u32::MAX));
         // All at once: each removal rewrites the lists of the label pairs concerned.
         if !dead.is_empty() {
+            let _order = shard.order.lock();
             self.remove_series(index, &dead);
         }
     }
 
-    /// Takes series out of the lookup table and the index, unless they got samples in the meantime.
-    fn remove_series(&self, index: usize, dead: &[(u32, u64)]) {
+    /// Takes series out of the lookup table and the index, unless they got samples in the meantime. The caller holds
+    /// the shard's `order`.
+    pub(super) fn remove_series(&self, index: usize, dead: &[(u32, u64)]) {
         let shard = &self.shards[index];
         let segment = self.wal.position().segment;
         let mut removed = Vec::new();
         // The lookup table is locked before a shard: a series found there is still in its shard.
-        let _order = shard.order.lock();
         for &(slot, hash) in dead {
             let mut piece = self.lookup.lock(hash);
             let mut data = shard.data.write();
@@ -253,7 +255,9 @@ impl Head {
     pub(super) fn note_sizes(&self) {
         self.metrics.wal.storage.set(segments::total_size(&self.wal_dir) as f64);
         self.ooo.note_log_size();
-        self.metrics.memory.set(self.memory() as f64);
+        let memory = self.memory();
+        self.limits.note_memory(memory);
+        self.metrics.memory.set(memory as f64);
     }
 
     /// Bytes of memory that series, chunks and index hold, used or not.

@@ -5,10 +5,12 @@ mod annotations;
 mod append;
 mod checkpoint;
 mod delete;
+mod ended;
 mod hand_over;
 mod held;
 mod index;
 mod late;
+mod limits;
 mod maintain;
 mod matching;
 mod ordered;
@@ -30,6 +32,7 @@ use std::time::Duration;
 
 use model::Labels;
 use parking_lot::{Mutex, RwLock};
+use storage::MemoryBudget;
 
 use crate::chunk_files::ChunkFiles;
 use crate::dir_lock::DirLock;
@@ -43,10 +46,12 @@ use crate::series::{CutRules, FloatChunk};
 use crate::shard::{RefMap, Shard};
 use crate::wal::{Compression, Wal};
 use append::Scratch;
+use limits::SeriesLimits;
 use start::Unread;
 use young::{Joined, Young, YoungGate};
 
 pub use delete::DeleteError;
+pub(crate) use ended::Ended;
 pub(crate) use ordered::Samples;
 pub use ordered::SeriesInOrder;
 pub use stats::HeadStats;
@@ -64,6 +69,10 @@ pub struct HeadOptions {
     pub samples_per_chunk: u16,
     /// Most series in memory; 0 means any number. Series beyond it are refused.
     pub max_series: usize,
+    /// Most series created in a minute; 0 means any number. Series beyond it are refused until the minute is over.
+    pub max_series_per_minute: u32,
+    /// What the head accounts its memory to. As it nears its limit, new series are refused.
+    pub memory: MemoryBudget,
     /// How much older than the newest sample of the head a sample may be that is older than the newest of its series;
     /// zero takes none.
     pub out_of_order_window: Duration,
@@ -119,6 +128,8 @@ impl Default for HeadOptions {
             chunk_range: Duration::from_secs(2 * 3600),
             samples_per_chunk: 120,
             max_series: 0,
+            max_series_per_minute: 0,
+            memory: MemoryBudget::default(),
             out_of_order_window: Duration::ZERO,
             out_of_order_cap: 32,
             snapshot_on_shutdown: false,
@@ -178,6 +189,7 @@ pub struct Head {
     rules: CutRules,
     /// What `rules` say of floats, as it was changed since.
     floats: RwLock<FloatChunk>,
+    limits: SeriesLimits,
     dir: PathBuf,
     wal_dir: PathBuf,
     shards: Box<[Shard]>,

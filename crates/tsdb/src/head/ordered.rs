@@ -13,6 +13,7 @@ use model::{Labels, Matcher};
 use storage::{ChunkView, Projection, QueryContext, SelectError, SeriesPart, SeriesView};
 
 use super::Head;
+use super::ended::Ended;
 use super::matching::matching;
 use super::part::{Part, Span, Wanted, Which};
 use super::select::has_data;
@@ -118,19 +119,20 @@ struct UsedPair {
 
 impl Head {
     /// The series that have samples from `min_time` to `max_time` (both inclusive), with those of the samples that are
-    /// asked for. Left out are series that all matchers of one of the lists `without` match, and series that are
-    /// created later.
+    /// asked for. Left out are series that all matchers of one of the lists `without` match, those that are not among
+    /// `only`, and series that are created later.
     pub(crate) fn in_label_order(
         &self,
         min_time: i64,
         max_time: i64,
         of: Samples<'_>,
         without: &[&[Matcher]],
+        only: Option<&Ended>,
     ) -> Result<Ordered<'_>, SelectError> {
         let span = Span { min_time, max_time, newest_only: false };
         let reader = self.epochs.enter();
         let found: Vec<Found> =
-            (0..self.shards.len()).map(|i| self.find(i, span, without)).collect::<Result<_, _>>()?;
+            (0..self.shards.len()).map(|i| self.find(i, span, without, only)).collect::<Result<_, _>>()?;
         let (texts, symbols, ranks) = self.rank(&found);
         let mut runs = Vec::new();
         for ((shard, found), ranks) in found.into_iter().enumerate().zip(ranks) {
@@ -158,7 +160,13 @@ impl Head {
         Ok(ordered)
     }
 
-    fn find(&self, shard: usize, span: Span, without: &[&[Matcher]]) -> Result<Found, SelectError> {
+    fn find(
+        &self,
+        shard: usize,
+        span: Span,
+        without: &[&[Matcher]],
+        only: Option<&Ended>,
+    ) -> Result<Found, SelectError> {
         let ctx = QueryContext::unlimited();
         let unwanted: Vec<RunSet> = without
             .iter()
@@ -177,7 +185,9 @@ impl Head {
                     continue;
                 }
                 let id = data.series(slot).id;
-                if unwanted.iter().any(|ids| contains(ids, id)) {
+                if unwanted.iter().any(|ids| contains(ids, id))
+                    || only.is_some_and(|only| !only.contains(shard, id))
+                {
                     continue;
                 }
                 found.slots.push(slot);
@@ -316,7 +326,7 @@ impl Head {
     /// # Errors
     /// When the series cannot be found.
     pub fn series_in_order(&self, min_time: i64, max_time: i64) -> Result<SeriesInOrder<'_>, SelectError> {
-        self.in_label_order(min_time, max_time, Samples::All, &[]).map(SeriesInOrder)
+        self.in_label_order(min_time, max_time, Samples::All, &[], None).map(SeriesInOrder)
     }
 }
 

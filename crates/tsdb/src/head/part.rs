@@ -146,6 +146,13 @@ impl<'a> Part<'a> {
         self.series.is_empty()
     }
 
+    /// Bytes of memory that it holds.
+    pub(super) fn held(&self) -> usize {
+        self.series.capacity() * size_of::<(u32, Content)>()
+            + self.pieces.capacity() * size_of::<Piece>()
+            + self.arena.capacity()
+    }
+
     /// Takes in a series, if it has data in the span.
     pub(super) fn add(&mut self, data: &ShardData, files: &ChunkFiles, slot: u32, span: Span) {
         let deleted = if data.deleted.is_empty() { None } else { data.deleted.get(&slot) };

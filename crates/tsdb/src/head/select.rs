@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{Labels, Matcher};
-use storage::{Projection, QueryContext, Request, Select, SelectError, SeriesPart};
+use storage::{Projection, QueryContext, Request, Select, SelectError, SeriesPart, labels_size};
 
 use super::Head;
 use super::matching::matching;
@@ -15,6 +15,8 @@ use crate::shard::ShardData;
 
 /// Series of a part: enough to make threads worth while, few enough to share a shard's series among them.
 const PART: usize = 4096;
+/// Labels are accounted in steps of this many bytes.
+const HELD_AT_ONCE: u64 = 1 << 20;
 
 impl Select for Head {
     fn may_hold(&self, min_time: i64, max_time: i64) -> bool {
@@ -49,6 +51,7 @@ impl Select for Head {
                 }
                 left -= n;
                 if !part.is_empty() {
+                    ctx.hold_bytes(part.held() as u64)?;
                     parts.push(Box::new(part));
                 }
             }
@@ -62,9 +65,19 @@ impl Select for Head {
             let data = shard.data.read();
             let ids = matching(ctx, &data, request.matchers)?;
             let wanted = Wanted::new(&data, request.labels);
-            let found =
-                slots(&data, &ids).filter(|&slot| has_data(&data, slot, request.min_time, request.max_time));
-            all.extend(found.map(|slot| wanted.labels(&data, slot)));
+            let mut held = 0;
+            for slot in slots(&data, &ids) {
+                if has_data(&data, slot, request.min_time, request.max_time) {
+                    let labels = wanted.labels(&data, slot);
+                    held += labels_size(&labels);
+                    all.push(labels);
+                }
+                if held >= HELD_AT_ONCE {
+                    ctx.check()?;
+                    ctx.hold_bytes(std::mem::take(&mut held))?;
+                }
+            }
+            ctx.hold_bytes(held)?;
         }
         all.sort_unstable();
         all.dedup();

@@ -15,6 +15,7 @@ use std::time::Instant;
 use exposition::Registry;
 use parking_lot::{Mutex, RwLock};
 
+use super::limits::SeriesLimits;
 use super::replay::Replay;
 use super::snapshot;
 use super::young::{self, Joined, Young};
@@ -115,6 +116,8 @@ impl Head {
             histogram_start_times: options.histogram_start_times,
         };
         metrics.series_limit.set(options.max_series as f64);
+        metrics.series_per_minute_limit.set(options.max_series_per_minute.into());
+        let limits = SeriesLimits::new(options.max_series, options.max_series_per_minute, &options.memory);
         let late = ooo::Options { window: options.out_of_order_window, cap: options.out_of_order_cap };
         let (segment_size, compression) = (options.wal_segment_size, options.wal_compression);
         let max_exemplars = if options.exemplars { options.max_exemplars } else { 0 };
@@ -124,6 +127,7 @@ impl Head {
         Ok(Head {
             floats: RwLock::new(rules.floats),
             rules,
+            limits,
             dir: dir.to_path_buf(),
             wal_dir,
             shards: (0..shard_count).map(empty).collect(),

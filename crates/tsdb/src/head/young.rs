@@ -27,6 +27,7 @@ use storage::{
 };
 
 use super::Head;
+use super::limits::{Bound, Check};
 use crate::full_disk::{is_full, wait_for_room};
 use crate::wal::frame::{Damage, PAGE, Segment};
 use crate::wal::record::{self, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder};
@@ -201,20 +202,21 @@ impl Head {
         &self,
         affinity: Affinity,
         labels: &Labels,
+        bound: Bound,
     ) -> Option<Result<Resolved, AppendError>> {
         let young = self.young.read();
         let young = young.as_ref()?;
-        if let Err(refused) = self.check_limits(labels) {
+        if let Err(refused) = self.check_limits(labels, bound, Check::PerhapsKnown) {
             return Some(Err(refused));
         }
-        let most = match self.options.max_series {
-            0 => usize::MAX,
-            max => max,
+        let most = match (self.options.max_series, bound) {
+            (max @ 1.., Bound::Limits) => max,
+            _ => usize::MAX,
         };
         let resolved = young.resolve(self.shard_for(affinity) as u64, labels, most);
         Some(resolved.map_err(AppendError::Log).and_then(|resolved| {
             resolved.ok_or_else(|| {
-                self.metrics.series_refused.inc();
+                self.metrics.refuse_series("max_series");
                 AppendError::SeriesLimit(format!(
                     "the limit of {most} series in memory (--storage.tsdb.max-series) is reached"
                 ))
@@ -438,7 +440,7 @@ impl<'h> Reader<'h> {
         let at = number(reference) as usize;
         // A series that the limits refuse now was accepted when it came.
         let shard = spread(reference) & (self.head.shards.len() - 1);
-        let Ok(resolved) = self.head.resolve_in(shard, labels, false) else { return };
+        let Ok(resolved) = self.head.resolve_in(shard, labels, Bound::LabelsOnly) else { return };
         if at >= self.series.len() {
             // A damaged record does not name what it likes: numbers count up.
             let most = self.series.len() + (1 << 20);
