@@ -7,7 +7,7 @@ use chunk::{Columns, Encoding};
 use model::histogram::HistogramSample;
 use model::{Labels, Sample};
 use storage::merge::{Joiner, Wanted};
-use storage::{ChunkView, SelectError, SeriesPart, SeriesView};
+use storage::{ChunkView, SelectError, SeriesPart, SeriesView, Warnings};
 
 use crate::index::{ChunkMeta, SeriesEntry};
 use crate::{Block, Interval};
@@ -48,6 +48,7 @@ pub(crate) struct Part {
     span: Span,
     groups: std::vec::IntoIter<Group>,
     members: std::vec::IntoIter<Member>,
+    warnings: Warnings,
     planned: Vec<Planned>,
     columns: Columns,
     /// What is left of chunks of which some samples were deleted, one after the other.
@@ -63,6 +64,7 @@ impl Part {
         span: Span,
         groups: Vec<Group>,
         members: Vec<Member>,
+        warnings: Warnings,
     ) -> Self {
         Part {
             blocks,
@@ -70,6 +72,7 @@ impl Part {
             span,
             groups: groups.into_iter(),
             members: members.into_iter(),
+            warnings,
             planned: Vec::new(),
             columns: Columns::default(),
             left: Vec::new(),
@@ -88,6 +91,7 @@ impl Part {
             for member in self.members.by_ref().take(group.members as usize) {
                 let Some(block) = self.blocks.get(member.block as usize) else { continue };
                 if !block.read_series(member.number, &mut entry) {
+                    self.warnings.add(missing(block));
                     continue;
                 }
                 let deleted = block.tombstones().of(u64::from(member.number));
@@ -127,9 +131,13 @@ impl Part {
         let mut stored = Vec::with_capacity(self.planned.len());
         for planned in &self.planned {
             let Some(block) = self.blocks.get(planned.member.block as usize) else { continue };
-            let Some((number, bytes)) = block.chunk(planned.chunk.reference) else { continue };
+            let Some((number, bytes)) = block.chunk(planned.chunk.reference) else {
+                self.warnings.add(missing(block));
+                continue;
+            };
             let Ok(encoding) = Encoding::try_from(number) else {
                 block.note_skipped(number);
+                self.warnings.add(missing(block));
                 continue;
             };
             let ChunkMeta { min_time, max_time, reference } = planned.chunk;
@@ -176,6 +184,12 @@ impl Part {
         });
         self.joiner.join(views.collect())
     }
+}
+
+/// For whoever reads an answer that lacks something.
+fn missing(block: &Block) -> String {
+    let name = block.dir().file_name().unwrap_or_default().to_string_lossy();
+    format!("the answer is incomplete: a part of block {name} is damaged and was left out")
 }
 
 /// A chunk that is to be shown: as it lies in the block, or what is left of it.

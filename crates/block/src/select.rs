@@ -57,7 +57,9 @@ impl Select for Blocks {
             }
             let count = own.iter().map(|group| group.members as usize).sum();
             let own_members = members.by_ref().take(count).collect();
-            let part = Part::new(Arc::clone(&blocks), wanted.clone(), span.clone(), own, own_members);
+            let warnings = ctx.warnings().clone();
+            let part =
+                Part::new(Arc::clone(&blocks), wanted.clone(), span.clone(), own, own_members, warnings);
             parts.push(Box::new(part));
         }
     }

@@ -259,7 +259,8 @@ impl Engine {
         };
         let evaluator = Evaluator::new(store, ctx, &plan, &self.options, lookback, workers, wanted);
         let value = evaluator.run(grid, range.instant)?;
-        let (warnings, infos) = evaluator.annotations(query);
+        let (mut warnings, infos) = evaluator.annotations(query);
+        warnings.extend(ctx.warnings().texts());
         Ok(QueryResult { value, warnings, infos, stats: evaluator.stats(), plan: evaluator.trace() })
     }
 }

@@ -1,6 +1,8 @@
 //! What a query carries with it through every layer.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use model::Labels;
@@ -30,6 +32,24 @@ pub struct QueryContext {
     /// Accounted by [`hold_bytes`](Self::hold_bytes).
     bytes: AtomicU64,
     memory: Option<MemoryAccount>,
+    warnings: Warnings,
+}
+
+/// What is wrong with an answer, for whoever asked: a store that lost a part of the data says so here. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Warnings(Arc<Mutex<BTreeSet<String>>>);
+
+impl Warnings {
+    /// Equal texts are kept once.
+    pub fn add(&self, text: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(text);
+    }
+
+    /// In order of their texts.
+    #[must_use]
+    pub fn texts(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
 }
 
 /// Why a query has to stop.
@@ -66,7 +86,14 @@ impl QueryContext {
             samples: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             memory: None,
+            warnings: Warnings::default(),
         }
+    }
+
+    /// Where stores say what is wrong with their answers.
+    #[must_use]
+    pub fn warnings(&self) -> &Warnings {
+        &self.warnings
     }
 
     /// Accounts what the query holds.

@@ -17,7 +17,7 @@ pub use append::{
     Metadata, Outcome, Rejection, Resolved, SeriesRef,
 };
 pub use budget::{MemoryAccount, MemoryBudget, MemoryStage};
-pub use context::{Interrupted, QueryContext, labels_size};
+pub use context::{Interrupted, QueryContext, Warnings, labels_size};
 pub use memory::MemoryStore;
 pub use merge::Merged;
 pub use select::{ChunkView, Projection, Request, Select, SelectError, SeriesPart, SeriesView};

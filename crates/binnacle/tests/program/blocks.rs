@@ -62,6 +62,25 @@ fn a_damaged_block_is_set_aside_and_the_rest_is_served() {
 }
 
 #[test]
+fn an_answer_that_lacks_a_damaged_chunk_says_so() {
+    if is_peer() {
+        return; // Prometheus answers with an error.
+    }
+    let site = site();
+    let segment = site.path("data").join(WHOLE).join("chunks/000001");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    for byte in bytes.iter_mut().skip(8).step_by(16) {
+        *byte ^= 0xff;
+    }
+    std::fs::write(&segment, bytes).unwrap();
+    let program = site.start();
+    let answer = program.get("/api/v1/query?query=count_over_time(const[1d])&time=1700092799").json();
+    assert_eq!(answer["status"], "success", "{answer}");
+    let warnings = answer["warnings"].to_string();
+    assert!(warnings.contains(WHOLE) && warnings.contains("incomplete"), "{answer}");
+}
+
+#[test]
 fn the_retention_of_the_file_says_how_long_blocks_become() {
     for (retention, flag, longest) in [
         ("{time: 10d}", "--storage.tsdb.retention.time=15d", "1d"),
