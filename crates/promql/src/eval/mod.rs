@@ -220,19 +220,28 @@ impl<'q> Evaluator<'q> {
         }
     }
 
-    /// More memory than a query may have would be needed; says which selector is to blame.
+    /// More memory than a query may have would be needed.
     fn too_large(&self) -> QueryError {
         let limit = model::size::format(i64::try_from(self.max_bytes).unwrap_or(i64::MAX));
-        let mut text = format!("query would need more than {limit} of memory (--query.max-memory)");
+        let blame = self.blame();
+        QueryError::Execution(format!(
+            "query would need more than {limit} of memory (--query.max-memory){blame}"
+        ))
+    }
+
+    /// Which selector most of the memory is for, as the end of a sentence; empty where none is to blame.
+    fn blame(&self) -> String {
         let kept = |(series, weight): &(AtomicU64, AtomicU64)| {
             (weight.load(Ordering::Relaxed), series.load(Ordering::Relaxed))
         };
         let most = self.kept.iter().map(kept).zip(&self.plan.reads).max_by_key(|(kept, _)| *kept);
-        if let Some(((samples, series), read)) = most.filter(|((samples, _), _)| *samples > 0) {
-            let selector = crate::explain::selector(read);
-            text.push_str(&format!("; most of it is for {selector}, of which it holds {samples} samples of {series} series so far"));
-        }
-        QueryError::Execution(text)
+        let Some(((samples, series), read)) = most.filter(|((samples, _), _)| *samples > 0) else {
+            return String::new();
+        };
+        let selector = crate::explain::selector(read);
+        format!(
+            "; most of it is for {selector}, of which it holds {samples} samples of {series} series so far"
+        )
     }
 
     fn release(&self, samples: u64, cells: u64) {
