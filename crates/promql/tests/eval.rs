@@ -208,3 +208,18 @@ fn a_query_that_needs_too_much_memory_ends_and_names_the_selector() {
     // What streams by is not held.
     assert!(range(&engine, &store, &QueryContext::unlimited(), "sum by (mod) (m_total)").is_ok());
 }
+
+#[test]
+fn a_query_that_the_process_has_no_memory_for_ends_and_names_the_selector() {
+    let store = store(200);
+    let engine = Engine::new(EngineOptions::default());
+    let budget = storage::MemoryBudget::new(200_000);
+    let ctx = QueryContext::new(None, 0).with_memory(budget.account("queries"));
+    let error = range(&engine, &store, &ctx, "topk(500, m_total)").unwrap_err().to_string();
+    let (what, blame) = error.split_once("; ").unwrap();
+    assert_eq!(what, "query was stopped because the memory limit (--memory.limit) is nearly reached");
+    assert!(blame.starts_with("most of it is for m_total, of which it holds "), "{blame}");
+    assert!(range(&engine, &store, &ctx, "sum by (mod) (m_total)").is_ok());
+    drop(ctx);
+    assert_eq!(budget.used(), 0);
+}

@@ -200,7 +200,10 @@ impl<'q> Evaluator<'q> {
         let cells_now = self.cells.fetch_add(cells, Ordering::Relaxed) + cells;
         self.peak.fetch_max(now, Ordering::Relaxed);
         let hold = Hold::new(self, samples, cells);
-        self.ctx.hold(samples)?;
+        self.ctx.hold(samples).map_err(|reason| match reason {
+            Interrupted::OutOfMemory => QueryError::Execution(format!("{reason}{}", self.blame())),
+            _ => reason.into(),
+        })?;
         let too_many = now > self.max_samples || cells_now / CELLS_PER_SAMPLE > self.max_samples;
         if self.max_samples > 0 && too_many {
             return Err(Interrupted::TooManySamples.into());
