@@ -178,7 +178,9 @@ impl ChunkFiles {
             Err(error) => {
                 // It would be in the way of the next attempt.
                 self.files.write().remove(&number);
-                let _ = disk::remove_file(&path);
+                if disk::remove_file(&path).is_err() && path.exists() {
+                    current.number = number;
+                }
                 return Err(error);
             }
         };

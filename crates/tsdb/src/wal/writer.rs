@@ -377,6 +377,10 @@ fn sync(file: &File, metrics: Option<&LogMetrics>) -> io::Result<()> {
 fn new_segment(dir: &Path, segment: u32) -> io::Result<File> {
     // Appending: after a failed write and `set_len` the next bytes go to the new end.
     let path = segments::path(dir, segment);
+    // One that an attempt before this left, which nobody could remove.
+    if path.metadata().is_ok_and(|left| left.len() == 0) {
+        disk::remove_file(&path)?;
+    }
     let file = disk::File::create_new_for_append(&path)?;
     if let Err(error) = segments::sync_dir(dir) {
         // It would be in the way of the next attempt.

@@ -208,6 +208,7 @@ impl<'a> Life<'a> {
         }
         if let Some(Err(error)) = self.db.as_ref().map(Db::replay) {
             self.not_opened.push(error.to_string());
+            self.db = None;
         }
     }
 
