@@ -10,9 +10,9 @@ use crate::{BlockError, Damage, Ulid};
 /// Hint of a block all of whose samples came out of order.
 pub const FROM_OUT_OF_ORDER: &str = "from-out-of-order";
 /// Hint of a block made early, of series that went stale.
-pub const FROM_STALE_SERIES: &str = "from-stale-series";
+pub(crate) const FROM_STALE_SERIES: &str = "from-stale-series";
 /// Hint of a block made early, of chosen series.
-pub const FROM_SELECTED_SERIES: &str = "from-selected-series";
+pub(crate) const FROM_SELECTED_SERIES: &str = "from-selected-series";
 
 /// What a block says about itself. Field order is that of the file and of `/api/v1/status/tsdb/blocks`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

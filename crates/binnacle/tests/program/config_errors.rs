@@ -92,6 +92,31 @@ fn what_is_not_there_yet_is_refused_by_name() {
 }
 
 #[test]
+fn start_times_need_an_encoding_that_has_a_place_for_them() {
+    let file = |floats: &str| format!("storage: {{tsdb: {{chunk_encoding: {{floats: {floats}}}}}}}\n");
+    for (features, file, says) in [
+        (
+            "st-storage",
+            String::new(),
+            "incompatible with start-timestamp storage; XOR chunks do not store start timestamps",
+        ),
+        (
+            "st-storage,xor2-encoding",
+            file("xor"),
+            "'storage.tsdb.chunk_encoding.floats: xor' is incompatible with st-storage; XOR chunks do not store start timestamps",
+        ),
+        (
+            "exemplar-storage",
+            file("xor2"),
+            "'storage.tsdb.chunk_encoding.floats: xor2' requires the xor2-encoding feature flag to be enabled at startup",
+        ),
+    ] {
+        let (status, log) = Site::server(&file).flag(&format!("--enable-feature={features}")).run_to_end();
+        assert!(!status.success() && log.contains(says), "{features}: {log}");
+    }
+}
+
+#[test]
 fn an_unknown_flag_or_value_is_refused_by_name() {
     for (flag, says) in [
         ("--no-such-flag", "--no-such-flag"),

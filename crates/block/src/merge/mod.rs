@@ -18,7 +18,8 @@ use storage::QueryContext;
 use self::heap::Heap;
 use self::overlap::Overlaps;
 use self::samples::{cut, decode};
-pub use self::source::{BlockSource, SeriesSource};
+use self::source::BlockSource;
+pub use self::source::SeriesSource;
 use crate::index::SeriesEntry;
 use crate::{
     Block, BlockError, BlockWriter, Interval, Meta, NewChunk, Tombstones, Ulid, WriteOptions, matching,

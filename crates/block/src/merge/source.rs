@@ -35,7 +35,7 @@ pub trait SeriesSource {
 }
 
 /// The series of a block.
-pub struct BlockSource<'a> {
+pub(super) struct BlockSource<'a> {
     block: &'a Block,
     numbers: Postings<'a>,
     next: usize,
@@ -51,7 +51,7 @@ impl<'a> BlockSource<'a> {
     ///
     /// # Errors
     /// When the list of series is damaged.
-    pub fn open(block: &'a Block, doomed: Option<&'a Tombstones>) -> Result<Self, BlockError> {
+    pub(super) fn open(block: &'a Block, doomed: Option<&'a Tombstones>) -> Result<Self, BlockError> {
         let numbers = block.index().postings("", "").map_err(|damage| block.index_damaged(damage))?;
         Ok(BlockSource {
             block,

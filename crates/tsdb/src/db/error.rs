@@ -58,7 +58,7 @@ impl DbError {
 
     /// Whether the cause is a disk (or a quota) without space.
     #[must_use]
-    pub fn is_disk_full(&self) -> bool {
+    pub(crate) fn is_disk_full(&self) -> bool {
         let source = match self {
             DbError::Block(BlockError::Io { source, .. })
             | DbError::Io { source, .. }

@@ -250,7 +250,7 @@ impl Head {
     /// Times of the oldest and newest sample, in milliseconds, as Prometheus tells them: not before what blocks have, and
     /// without samples or blocks `i64::MAX` and `i64::MIN`.
     #[must_use]
-    pub fn time_bounds(&self) -> (i64, i64) {
+    pub(crate) fn time_bounds(&self) -> (i64, i64) {
         let (min, max) = (self.min_time.load(Ordering::Relaxed), self.max_time.load(Ordering::Relaxed));
         match self.let_go_before.load(Ordering::Relaxed) {
             NO_MAX => (min, max),
