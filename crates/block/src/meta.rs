@@ -10,7 +10,7 @@ use crate::{BlockError, Damage, Ulid};
 /// Hint of a block all of whose samples came out of order.
 pub const FROM_OUT_OF_ORDER: &str = "from-out-of-order";
 /// Hint of a block made early, of series that went stale.
-pub(crate) const FROM_STALE_SERIES: &str = "from-stale-series";
+pub const FROM_STALE_SERIES: &str = "from-stale-series";
 /// Hint of a block made early, of chosen series.
 pub(crate) const FROM_SELECTED_SERIES: &str = "from-selected-series";
 
