@@ -125,7 +125,7 @@ fn the_head_accounts_for_what_it_holds() {
     }
     let estimated = memory.used();
     assert!((10_000..10_000_000).contains(&estimated), "{estimated}");
-    head.maintain(0).unwrap();
+    head.tidy().unwrap();
     assert_eq!(memory.components(), [("head", head.memory() as u64)]);
 }
 

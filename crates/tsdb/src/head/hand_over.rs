@@ -83,7 +83,10 @@ impl Head {
 
     /// What has to be done now and then, whether a block was cut or not: drops series that never got a sample, shortens
     /// a log that has grown far beyond what is needed of it, forces the log to the disk, measures.
-    pub(crate) fn tidy(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When files cannot be written; nothing that is needed was deleted then.
+    pub fn tidy(&self) -> io::Result<()> {
         self.forget_temporary_references();
         let before = self.let_go_before.load(Ordering::Relaxed);
         self.truncate(before)?;
