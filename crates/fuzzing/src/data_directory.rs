@@ -41,7 +41,6 @@ fn start(dir: &Path, snapshots: bool, before_closing: impl Fn(&Head)) -> Found {
         exemplars: true,
         max_exemplars: 100,
         metadata_wal_records: true,
-        retention: Duration::ZERO,
         shards: 2,
         ..HeadOptions::default()
     };
