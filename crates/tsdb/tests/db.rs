@@ -342,12 +342,15 @@ fn retention_rules_take_series_out_of_old_blocks() {
     db.upkeep(now, true).unwrap();
     let doomed = |labels: &Labels| labels.value("target") == "3";
     let blocks = db.blocks().current();
+    // Counted from the end of the newest block.
+    let newest = blocks.last().unwrap().meta().max_time;
+    assert!(newest < now);
     let expired = |t: i64| {
         // Of the blocks before compaction, and by halves.
         let (block, half) = (t - t.rem_euclid(RANGE), RANGE / 2);
         blocks.iter().any(|b| t < b.meta().max_time)
-            && block + half <= now - 4 * RANGE
-            && (t < block + half || block + RANGE <= now - 4 * RANGE)
+            && block + half <= newest - 4 * RANGE
+            && (t < block + half || block + RANGE <= newest - 4 * RANGE)
     };
     for (labels, samples) in &mut want {
         if doomed(labels) {
@@ -367,6 +370,52 @@ fn retention_rules_take_series_out_of_old_blocks() {
     db.upkeep(now + 120 * STEP, true).unwrap();
     assert!(everything(&**db.blocks()).keys().all(|labels| !doomed(labels)));
     assert!(everything(&**db.head()).keys().any(doomed));
+}
+
+#[test]
+fn a_clock_that_is_ahead_makes_no_rule_take_more() {
+    let rule = || tsdb::RetentionRule {
+        matchers: vec![Matcher::equal("target", "3")],
+        time: Duration::from_millis(4 * RANGE as u64),
+    };
+    let left = |ahead: i64| {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path());
+        scrape(&db, START, 600, &mut Dump::new());
+        db.set_retention(tsdb::Retention { rules: vec![rule()], ..Default::default() });
+        db.upkeep(START + 600 * STEP + ahead, true).unwrap();
+        everything(&db)
+    };
+    let right = left(0);
+    assert!(right.contains_key(&named("m", 3)));
+    assert!(left(365 * 86_400_000) == right);
+}
+
+#[test]
+fn retention_rules_leave_blocks_alone_that_wait_for_their_upload() {
+    let dir = tempfile::tempdir().unwrap();
+    let list = dir.path().join("thanos.shipper.json");
+    let with_list = DbOptions { upload_list: Some(list.clone()), ..options() };
+    let db = Db::open(dir.path(), with_list, &Registry::new()).unwrap();
+    let rule = tsdb::RetentionRule { matchers: vec![Matcher::equal("target", "3")], time: Duration::ZERO };
+    db.set_retention(tsdb::Retention { rules: vec![rule], ..Default::default() });
+    let mut want = Dump::new();
+    scrape(&db, START, 600, &mut want);
+    for _ in 0..2 {
+        db.upkeep(START + 600 * STEP, true).unwrap();
+        assert_eq!(everything(&db), want, "nothing is uploaded yet");
+    }
+    let before = db.blocks().current();
+    let uploaded: Vec<String> =
+        before.iter().take(2).map(|block| format!("{:?}", block.meta().ulid)).collect();
+    std::fs::write(&list, format!(r#"{{"version":1,"uploaded":[{}]}}"#, uploaded.join(","))).unwrap();
+    db.upkeep(START + 600 * STEP, true).unwrap();
+    let border = before[1].meta().max_time;
+    want.iter_mut()
+        .filter(|(labels, _)| labels.value("target") == "3")
+        .for_each(|(_, samples)| samples.retain(|(t, _)| *t >= border));
+    want.retain(|_, samples| !samples.is_empty());
+    assert_eq!(everything(&db), want);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Instant;
 use block::{FROM_OUT_OF_ORDER, MergeOptions, Meta, NewChunk, Parent, Ulid};
 use model::Matcher;
 
+use super::retention::{self, Retention};
 use super::upkeep::Turn;
 use super::{Db, DbError};
 use crate::head::{Ended, Samples};
@@ -59,8 +60,7 @@ impl Db {
         let end = oldest.saturating_sub(oldest.rem_euclid(range)).saturating_add(range);
         self.head.freeze_before(end);
         let retention = self.retention.read().clone();
-        let whole = retention.rules_for(oldest, end, now).filter(|(_, before)| *before == end);
-        let without = whole.map(|(matchers, _)| matchers).collect();
+        let without = self.not_to_be_cut(&retention, oldest, end, now);
         let ulid = Ulid::generate(now);
         let meta = Meta::new(ulid, oldest, end);
         let range = HeadRange { min_time: oldest, end, samples: Samples::InOrder, without, only: None };
@@ -69,6 +69,24 @@ impl Db {
             self.serve_new_block(ulid)?;
         }
         self.head.forget_before(end).map_err(|e| DbError::io(&self.dir, e))
+    }
+
+    /// Which series retention rules leave out of a block right away. None where every block is to be uploaded first.
+    fn not_to_be_cut<'r>(
+        &self,
+        retention: &'r Retention,
+        min_time: i64,
+        end: i64,
+        now: i64,
+    ) -> Vec<&'r [Matcher]> {
+        if self.options.upload_list.is_some() {
+            return Vec::new();
+        }
+        let blocks = self.blocks.current();
+        let ends = blocks.iter().map(|block| block.meta().max_time).chain([end]);
+        let Some(newest) = retention::newest(ends, now) else { return Vec::new() };
+        let whole = retention.rules_for(min_time, end, newest).filter(|(_, before)| *before == end);
+        whole.map(|(matchers, _)| matchers).collect()
     }
 
     /// Writes the samples that came out of order into blocks of their own, one a range.
@@ -163,7 +181,8 @@ impl Db {
         Ok(block::write_block(&mut [&mut series], parent, ulid, meta, &options)?)
     }
 
-    fn observe_chunk(&self, chunk: &NewChunk<'_>) {
+    /// Measures a chunk of a block of the first level.
+    pub(super) fn observe_chunk(&self, chunk: &NewChunk<'_>) {
         self.metrics.chunk_size.observe(chunk.bytes.len() as f64);
         self.metrics.chunk_samples.observe(chunk::sample_count(chunk.encoding, chunk.bytes).into());
         // Milliseconds in spite of the name, as in Prometheus.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use block::Ulid;
 use model::Matcher;
 
+use super::delay::UploadList;
 use super::upkeep::Turn;
 use super::{Db, DbError, leftovers};
 
@@ -52,6 +53,11 @@ pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// The time that ages are counted from: the end of the newest block, but not what is ahead of the clock.
+pub(super) fn newest(ends: impl Iterator<Item = i64>, now: i64) -> Option<i64> {
+    ends.max().map(|newest| newest.min(now))
+}
+
 impl Retention {
     /// How many bytes may be taken of a disk of this size; `None` is any number.
     pub(super) fn byte_limit(&self, disk: Option<u64>) -> Option<u64> {
@@ -69,9 +75,7 @@ impl Retention {
         let mut newest_first: Vec<usize> = (0..blocks.len()).collect();
         newest_first.sort_by_key(|&i| std::cmp::Reverse(blocks[i].max_time));
         let mut expired = Expired::default();
-        let Some(newest) = newest_first.first().map(|&i| blocks[i].max_time.min(now)) else {
-            return expired;
-        };
+        let Some(newest) = newest(blocks.iter().map(|block| block.max_time), now) else { return expired };
         let age = millis(self.time);
         if age > 0 {
             let old =
@@ -91,19 +95,19 @@ impl Retention {
         expired
     }
 
-    /// The rules by which series of a block from `min_time` to `max_time` are past what is kept when it is `now`, each
-    /// with the time before which they are.
+    /// The rules by which series of a block from `min_time` to `max_time` are past what is kept, each with the time
+    /// before which they are. `newest` is what [`newest`] says.
     ///
     /// A block must be written anew for that, so it waits until half of the block is that old, and then all of it.
     pub(super) fn rules_for(
         &self,
         min_time: i64,
         max_time: i64,
-        now: i64,
+        newest: i64,
     ) -> impl Iterator<Item = (&[Matcher], i64)> {
         let half = min_time + max_time.saturating_sub(min_time) / 2;
         self.rules.iter().filter_map(move |rule| {
-            let before = now.saturating_sub(millis(rule.time));
+            let before = newest.saturating_sub(millis(rule.time));
             let before = [max_time, half].into_iter().find(|&end| end <= before)?;
             Some((&*rule.matchers, before))
         })
@@ -146,7 +150,8 @@ impl Db {
         Ok(())
     }
 
-    /// Makes blocks anew without the series that rules keep for a shorter time, once all of a block is that old.
+    /// Makes blocks anew without the series that rules keep for a shorter time, once half of a block or all of it is
+    /// that old. Those that wait for their upload stay as they are.
     pub(super) fn apply_retention_rules(&self, turn: &mut Turn, now: i64) -> Result<(), DbError> {
         let retention = self.retention.read().clone();
         if self.rules_changed.swap(false, Ordering::Relaxed) {
@@ -155,10 +160,18 @@ impl Db {
         if retention.rules.is_empty() {
             return Ok(());
         }
-        for block in self.blocks.current().iter() {
+        let current = self.blocks.current();
+        let Some(newest) = newest(current.iter().map(|block| block.meta().max_time), now) else {
+            return Ok(());
+        };
+        let pending = self.options.upload_list.clone().map(|list| UploadList(list).pending());
+        for block in current.iter() {
             self.stop.check()?;
             let meta = block.meta();
-            let rules: Vec<_> = retention.rules_for(meta.min_time, meta.max_time, now).collect();
+            if pending.as_ref().is_some_and(|pending| pending(meta)) {
+                continue;
+            }
+            let rules: Vec<_> = retention.rules_for(meta.min_time, meta.max_time, newest).collect();
             // A block never gets new series: what was looked for once need not be again.
             let until: Vec<i64> = rules.iter().map(|(_, before)| *before).collect();
             if rules.is_empty() || turn.without_expired.get(&meta.ulid) == Some(&until) {
