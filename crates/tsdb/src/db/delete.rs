@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use block::Ulid;
+use block::{MergeOptions, NewChunk, Ulid};
 use model::Matcher;
 use storage::QueryContext;
 
@@ -37,7 +37,8 @@ impl Db {
         for block in self.blocks.current().iter().filter(|block| !block.tombstones().is_empty()) {
             self.stop.check()?;
             let ulid = Ulid::generate(now);
-            let options = self.merge_options();
+            let observe = |chunk: &NewChunk<'_>| self.observe_chunk(chunk);
+            let options = MergeOptions { observe: Some(&observe), ..self.merge_options() };
             let left = self.write_compacted(|| block::clean(block, &self.dir, ulid, &options))?;
             self.replace(&[&**block], left.is_some().then_some(ulid))?;
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::Head;
 use super::maintain::Grace;
@@ -52,7 +53,10 @@ impl Head {
 
     /// Drops what ends before `before`, because a block has it.
     pub(crate) fn forget_before(&self, before: i64) -> io::Result<()> {
+        let start = Instant::now();
+        self.metrics.truncations.inc();
         let dropped = self.truncate(before);
+        self.metrics.gc.observe(start.elapsed().as_secs_f64());
         self.raise_min_time(before);
         // What comes now is needed longer than what is in this file.
         dropped.and(self.chunk_files.close())

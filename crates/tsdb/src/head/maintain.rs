@@ -76,14 +76,12 @@ impl Head {
         if !self.is_live() {
             return Ok(());
         }
-        self.metrics.truncations.inc();
         self.drop_before(before, Grace::ForNew)
     }
 
     /// As [`truncate`](Self::truncate), whether the head is live or not.
     pub(super) fn drop_before(&self, before: i64, grace: Grace) -> io::Result<()> {
         let _one = self.maintaining.lock();
-        let start = Instant::now();
         self.min_valid_time.fetch_max(before, Ordering::Relaxed);
         self.let_go_before.fetch_max(before, Ordering::Relaxed);
         let mut left = Left::default();
@@ -118,7 +116,6 @@ impl Head {
             self.metrics.truncations_failed.inc();
         }
         self.note_times();
-        self.metrics.gc.observe(start.elapsed().as_secs_f64());
         result
     }
 

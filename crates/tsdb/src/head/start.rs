@@ -245,6 +245,7 @@ impl Head {
         self.series.store(series, Ordering::Relaxed);
         self.metrics.series_created.add(series as f64);
         self.chunks.store(indexed.chunks + late.chunks, Ordering::Relaxed);
+        self.metrics.chunks_created.add((indexed.chunks + late.chunks) as f64);
         self.min_time.store(indexed.min_time, Ordering::Relaxed);
         self.max_time.store(indexed.max_time, Ordering::Relaxed);
         *self.aliases.write() = aliases;

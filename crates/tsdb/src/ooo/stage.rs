@@ -292,7 +292,14 @@ impl OutOfOrder {
         staged.write_chunks(files)?;
         let log = self.log().ok_or_else(|| io::Error::other("there is no log for samples out of order"))?;
         let mut packed = Packed::default();
-        staged.records(start_times, |record| packed.add(log.compression(), record).map(drop))?;
+        let mut saved = 0;
+        staged.records(start_times, |record| {
+            saved += packed.add(log.compression(), record)?;
+            Ok(())
+        })?;
+        if let Some(metrics) = log.metrics() {
+            metrics.bytes_saved.add(saved as f64);
+        }
         log.commit(&packed)
     }
 
