@@ -65,8 +65,10 @@ impl Head {
             stop: &self.closed,
         };
         let dir = self.ooo.log_dir();
-        let done = replay.run(shards, found).map_err(failed(dir))?;
+        let mut done = replay.run(shards, found).map_err(failed(dir))?;
         wait_for_room(&self.closed, || self.ooo.open_log()).map_err(failed(dir))?;
+        let deletions = std::mem::take(&mut done.deletions);
+        wait_for_room(&self.closed, || self.ooo.log_at_start(deletions.clone())).map_err(failed(dir))?;
         Ok(done)
     }
 
@@ -114,7 +116,7 @@ impl Head {
     /// When files cannot be deleted.
     pub(crate) fn end_out_of_order_cut(&self, cut: &Cut) -> io::Result<()> {
         let newest = self.max_time.load(Ordering::Relaxed);
-        let dropped = self.ooo.end_cut(&self.shards, cut, newest)?;
+        let dropped = self.ooo.end_cut(&self.shards, self.refs, cut, &self.chunk_files, newest)?;
         self.chunks.fetch_sub(dropped, Ordering::Relaxed);
         self.metrics.chunks_removed.add(dropped as f64);
         // The files of what was cut.
