@@ -67,8 +67,7 @@ impl Head {
         let dir = self.ooo.log_dir();
         let mut done = replay.run(shards, found).map_err(failed(dir))?;
         wait_for_room(&self.closed, || self.ooo.open_log()).map_err(failed(dir))?;
-        let deletions = std::mem::take(&mut done.deletions);
-        wait_for_room(&self.closed, || self.ooo.log_at_start(deletions.clone())).map_err(failed(dir))?;
+        self.ooo.log_at_start(std::mem::take(&mut done.deletions)).map_err(failed(dir))?;
         Ok(done)
     }
 
