@@ -372,6 +372,36 @@ fn retention_rules_take_series_out_of_old_blocks() {
     assert!(everything(&**db.head()).keys().any(doomed));
 }
 
+/// Somebody has copied a directory: both say that they are the same block.
+#[test]
+fn a_block_that_is_there_twice_is_compacted_like_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut want = Dump::new();
+    let db = open(dir.path());
+    scrape(&db, START, 400, &mut want);
+    db.upkeep(START + 400 * STEP, true).unwrap();
+    let block = db.blocks().current()[0].dir().to_owned();
+    drop(db);
+    let twin = dir.path().join(block::Ulid::generate(START).to_string());
+    std::fs::create_dir_all(twin.join("chunks")).unwrap();
+    for inside in ["", "chunks"] {
+        for entry in std::fs::read_dir(block.join(inside)).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_file() {
+                std::fs::copy(&entry, twin.join(inside).join(entry.file_name().unwrap())).unwrap();
+            }
+        }
+    }
+    let registry = Registry::new();
+    let db = Db::open(dir.path(), options(), &registry).unwrap();
+    assert_eq!(everything(&db), want);
+    for _ in 0..2 {
+        db.upkeep(START + 400 * STEP, true).unwrap();
+        assert_eq!(everything(&db), want);
+    }
+    assert_eq!(value(&registry, "prometheus_tsdb_compactions_failed_total"), 0.0);
+    assert!(!twin.exists() && !block.exists(), "both are in one now");
+}
+
 #[test]
 fn a_clock_that_is_ahead_makes_no_rule_take_more() {
     let rule = || tsdb::RetentionRule {

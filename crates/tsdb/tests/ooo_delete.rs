@@ -156,7 +156,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn what_is_deleted_goes_and_what_comes_later_stays(steps in prop::collection::vec(step(), 1..40)) {
