@@ -111,7 +111,7 @@ pub(crate) struct ShardData {
     /// Slots with full chunks that are still in memory.
     pub(crate) unwritten: Vec<u32>,
     pub(crate) metadata: SeriesMetadata,
-    /// What was deleted of series and is still in their chunks of samples in order, by slot.
+    /// What was deleted of series and is still in their chunks, by slot.
     pub(crate) deleted: HashMap<u32, Intervals, foldhash::fast::FixedState>,
 }
 

@@ -1,7 +1,6 @@
 //! Deleting samples: noted per series and applied when reading, until the chunks themselves go.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
 use block::Interval;
 use model::Matcher;
@@ -10,7 +9,6 @@ use storage::{QueryContext, SelectError};
 use super::Head;
 use super::matching::matching;
 use super::select::slots;
-use crate::ooo::Stone;
 use crate::wal::Packed;
 use crate::wal::record::push_tombstone;
 
@@ -45,49 +43,33 @@ impl Head {
             // What is appended meanwhile must not come between looking at a series' times and noting the deletion.
             let _order = shard.order.lock();
             let mut stones: Vec<(u32, Interval)> = Vec::new();
-            let mut late: Vec<(u32, Stone)> = Vec::new();
-            let (mut record, mut late_record) = (Vec::new(), Vec::new());
-            let mut found = 0;
+            let mut record = Vec::new();
             {
                 let data = shard.data.read();
                 let ids = matching(ctx, &data, matchers)?;
                 for slot in slots(&data, &ids) {
-                    let reference = self.refs.reference(index, data.series(slot).id);
-                    let in_order = data.first_time(slot).zip(data.last_time(slot));
-                    let in_order = in_order.map(|(first, last)| Interval {
-                        min_time: min_time.max(first),
-                        max_time: max_time.min(last),
-                    });
-                    let in_order = in_order.filter(|stone| stone.min_time <= stone.max_time);
-                    let out_of_order = data.ooo.stone(slot, Interval { min_time, max_time });
-                    found += usize::from(in_order.is_some() || out_of_order.is_some());
-                    if let Some(stone) = in_order {
+                    let (Some(first), Some(last)) = (data.first_time(slot), data.last_time(slot)) else {
+                        continue;
+                    };
+                    let stone = Interval { min_time: min_time.max(first), max_time: max_time.min(last) };
+                    if stone.min_time <= stone.max_time {
+                        let reference = self.refs.reference(index, data.series(slot).id);
                         push_tombstone(&mut record, reference, stone.min_time, stone.max_time);
                         stones.push((slot, stone));
-                    }
-                    if let Some(stone) = out_of_order {
-                        stone.push(&mut late_record, reference, true);
-                        late.push((slot, stone));
                     }
                 }
             }
             let mut packed = Packed::default();
             packed.add(self.wal.compression(), &record)?;
-            if !packed.is_empty() {
-                self.wal.commit(&packed)?;
-                let mut data = shard.data.write();
-                for (slot, stone) in &stones {
-                    data.deleted.entry(*slot).or_default().add(*stone);
-                }
+            if packed.is_empty() {
+                continue;
             }
-            if !late.is_empty() {
-                self.ooo.log_deletions(&late_record)?;
-                let mut data = shard.data.write();
-                let dropped: usize = late.iter().map(|&(slot, stone)| data.ooo.delete(slot, stone)).sum();
-                self.chunks.fetch_sub(dropped, Ordering::Relaxed);
-                self.metrics.chunks_removed.add(dropped as f64);
+            self.wal.commit(&packed)?;
+            let mut data = shard.data.write();
+            for (slot, stone) in &stones {
+                data.deleted.entry(*slot).or_default().add(*stone);
             }
-            count += found;
+            count += stones.len();
         }
         Ok(count)
     }

@@ -65,9 +65,8 @@ impl Head {
             stop: &self.closed,
         };
         let dir = self.ooo.log_dir();
-        let mut done = replay.run(shards, found).map_err(failed(dir))?;
+        let done = replay.run(shards, found).map_err(failed(dir))?;
         wait_for_room(&self.closed, || self.ooo.open_log()).map_err(failed(dir))?;
-        self.ooo.log_at_start(std::mem::take(&mut done.deletions)).map_err(failed(dir))?;
         Ok(done)
     }
 
@@ -115,7 +114,7 @@ impl Head {
     /// When files cannot be deleted.
     pub(crate) fn end_out_of_order_cut(&self, cut: &Cut) -> io::Result<()> {
         let newest = self.max_time.load(Ordering::Relaxed);
-        let dropped = self.ooo.end_cut(&self.shards, self.refs, cut, &self.chunk_files, newest)?;
+        let dropped = self.ooo.end_cut(&self.shards, cut, newest)?;
         self.chunks.fetch_sub(dropped, Ordering::Relaxed);
         self.metrics.chunks_removed.add(dropped as f64);
         // The files of what was cut.

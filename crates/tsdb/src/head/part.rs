@@ -86,7 +86,7 @@ pub(super) struct Part<'a> {
     which: Which,
     late: Vec<Copied>,
     delivered: Delivered,
-    /// What was deleted of chunks in order, by place in `series`.
+    /// What was deleted, by place in `series`.
     deleted: BTreeMap<usize, Intervals>,
     /// Chunks of the current series that were written anew without that.
     rest: Vec<Rest>,
@@ -233,9 +233,7 @@ impl<'a> Part<'a> {
         if span.newest_only && upto.is_none() && newest_in_order {
             return false;
         }
-        let Some(copied) = late.copy(data.ooo.stones_of(slot), span.min_time, span.max_time, upto) else {
-            return false;
-        };
+        let Some(copied) = late.copy(span.min_time, span.max_time, upto) else { return false };
         for number in copied.files() {
             self.hold(files, number);
         }
@@ -364,15 +362,15 @@ impl SeriesPart for Part<'_> {
         let pieces = &self.pieces[start as usize..end as usize];
         let view = |piece| view(&self.files, &self.arena, piece);
         let mut views = pieces.iter().map(view).collect::<Result<Vec<_>, _>>()?;
-        if let Some(deleted) = deleted {
-            self.rest = write_anew(&views, deleted)?;
-            views = replace(views, &self.rest, deleted);
-        }
         if let Some(copy) = late {
-            self.late[copy as usize].encode(&self.files)?;
+            self.late[copy as usize].encode();
             let sources = self.late[copy as usize].sources(&views, &self.files)?;
             self.delivered = read::deliver(&sources)?;
             views = read::views(&self.delivered, &sources);
+        }
+        if let Some(deleted) = deleted {
+            self.rest = write_anew(&views, deleted)?;
+            views = replace(views, &self.rest, deleted);
         }
         Ok(Some(SeriesView::new(labels, views)))
     }

@@ -237,8 +237,6 @@ impl<'a> Log<'a> {
             }),
             record::TOMBSTONES => record::read_tombstones(content, |_, _, _| {}),
             record::EXEMPLARS => record::read_exemplars(content, |_, _, _, _| {}),
-            record::LATE_TOMBSTONES => record::read_late_tombstones(content, |_| {}),
-            record::LATE_CUTS => record::read_late_cuts(content, |_| {}),
             record::MMAP_MARKERS => record::read_mmap_markers(content, |_, _| {}),
             record::METADATA => record::read_metadata(content, |_, _| {}),
             _ => return Err("a record of an unknown kind"),

@@ -1,6 +1,5 @@
 //! The newest samples of a series that came out of order.
 
-use block::Interval;
 use model::histogram::HistogramValue;
 
 /// What a sample holds.
@@ -71,11 +70,6 @@ impl Buffer {
     /// Takes all samples out.
     pub(crate) fn clear(&mut self) {
         self.samples = Vec::new();
-    }
-
-    /// Takes out the samples of a time.
-    pub(crate) fn remove(&mut self, time: Interval) {
-        self.samples.retain(|sample| sample.t < time.min_time || sample.t > time.max_time);
     }
 
     /// Times of the oldest and newest sample.

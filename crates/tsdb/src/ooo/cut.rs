@@ -8,7 +8,6 @@ use super::table::{Mapped, Place};
 use super::{NO_MAX, NO_MIN, OutOfOrder};
 use crate::chunk_files::{ChunkFiles, NewChunk};
 use crate::shard::{RefMap, Shard};
-use crate::wal::record::{LateCut, push_late_cut};
 use crate::wal::segments;
 
 /// What was in the head when a cut began; nothing that comes later is part of it.
@@ -32,14 +31,6 @@ impl Cut {
     }
 }
 
-/// Adds a cut to others.
-pub(super) fn note_cut(cuts: &mut Vec<LateCut>, cut: LateCut) {
-    match cuts.iter_mut().find(|other| (other.shard, other.shards) == (cut.shard, cut.shards)) {
-        Some(other) => other.upto = other.upto.max(cut.upto),
-        None => cuts.push(cut),
-    }
-}
-
 /// Series whose buffers are written under one lock.
 const STEP: usize = 1024;
 
@@ -52,7 +43,6 @@ impl OutOfOrder {
         how: Encodings,
         files: &ChunkFiles,
     ) -> io::Result<Option<Cut>> {
-        self.log_waiting()?;
         // Batches that are in the segments ended here are in memory once their shard's `order` can be had.
         let segment = self.log().map(|log| log.end_segment()).transpose()?;
         let mut cut = Cut { min_time: NO_MIN, max_time: NO_MAX, series: 0, upto: Vec::new(), segment };
@@ -121,14 +111,7 @@ impl OutOfOrder {
     /// Drops what was cut, from memory and from the log: blocks have it. Returns how many chunks.
     ///
     /// `newest` is the head's newest sample.
-    pub(crate) fn end_cut(
-        &self,
-        shards: &[Shard],
-        refs: RefMap,
-        cut: &Cut,
-        files: &ChunkFiles,
-        newest: i64,
-    ) -> io::Result<usize> {
+    pub(crate) fn end_cut(&self, shards: &[Shard], cut: &Cut, newest: i64) -> io::Result<usize> {
         let mut dropped = 0;
         // Samples that are taken meanwhile are in the window.
         let mut oldest = match self.window() {
@@ -139,33 +122,15 @@ impl OutOfOrder {
             let _order = shard.order.lock();
             let mut data = shard.data.write();
             dropped += data.ooo.drop_upto(cut.upto(i));
-            data.ooo.forget_stones(cut.upto(i));
             oldest = oldest.min(data.ooo.bounds().map_or(NO_MIN, |(oldest, _)| oldest));
         }
         self.min_time.store(oldest, Ordering::Relaxed);
         if let (Some(upto), Some(log)) = (cut.segment, self.log()) {
-            self.log_deletions_again(shards, refs)?;
-            self.log_cut(shards.len(), cut, files)?;
             let truncated = log.truncate(upto);
             self.note_log_size();
             truncated?;
         }
         Ok(dropped)
-    }
-
-    /// Logs which chunks are in blocks: a start finds those whose file is still there, and they may have been deleted
-    /// from the blocks since.
-    fn log_cut(&self, shards: usize, cut: &Cut, files: &ChunkFiles) -> io::Result<()> {
-        let mut record = Vec::new();
-        let mut cuts = self.cuts.lock();
-        for (shard, upto) in cut.upto.iter().enumerate() {
-            let of_shard = LateCut { shard: shard as u64, shards: shards as u64, upto: upto.to_bits() };
-            note_cut(&mut cuts, of_shard);
-        }
-        cuts.retain(|cut| files.file(Place::from_bits(cut.upto).file).is_some());
-        cuts.iter().for_each(|cut| push_late_cut(&mut record, cut));
-        drop(cuts);
-        self.log_deletions(&record)
     }
 
     /// Measures the log.

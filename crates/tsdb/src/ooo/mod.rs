@@ -4,11 +4,10 @@
 //! They are kept apart from the others: a few of each series in a buffer ([`buffer`]), full buffers as chunks in
 //! `chunks_head` ([`encode`]), and all of them in a log of their own, `wbl/`, until they are in blocks. README.md draws
 //! it. A batch goes through [`window`] and [`stage`]; readers through [`merge`]; [`replay`] and [`cut`] are the way
-//! from and to the disk; [`delete`] hides what is deleted.
+//! from and to the disk.
 
 mod buffer;
 pub(crate) mod cut;
-mod delete;
 mod encode;
 mod merge;
 mod metrics;
@@ -19,7 +18,6 @@ mod table;
 mod window;
 
 pub(crate) use buffer::{Late, Value};
-pub(crate) use delete::Stone;
 pub(crate) use encode::Encodings;
 pub(crate) use table::{Place, Series, Table};
 pub(crate) use window::Limits;
@@ -31,9 +29,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use exposition::Registry;
-use parking_lot::Mutex;
 
-use crate::wal::record::LateCut;
 use crate::wal::{Compression, LogMetrics, Wal, segments};
 use metrics::Metrics;
 
@@ -63,10 +59,6 @@ pub(crate) struct OutOfOrder {
     window: AtomicI64,
     cap: usize,
     log: OnceLock<Wal>,
-    /// Which chunks are in blocks though their files are there.
-    cuts: Mutex<Vec<LateCut>>,
-    /// Records of the start for which there was no room.
-    waiting: Mutex<Vec<Vec<u8>>>,
     min_time: AtomicI64,
     max_time: AtomicI64,
 }
@@ -89,8 +81,6 @@ impl OutOfOrder {
             window: AtomicI64::new(millis(options.window)),
             cap: options.cap.clamp(1, MOST_CAP),
             log: OnceLock::new(),
-            cuts: Mutex::default(),
-            waiting: Mutex::default(),
             min_time: AtomicI64::new(NO_MIN),
             max_time: AtomicI64::new(NO_MAX),
         }
@@ -104,13 +94,8 @@ impl OutOfOrder {
     /// Begins a segment of the log, if samples are taken now or the log of earlier ones is there.
     pub(crate) fn open_log(&self) -> io::Result<()> {
         let needed = self.window() > 0 || !segments::list(&self.dir)?.is_empty();
-        if needed { self.begin_log().map(drop) } else { Ok(()) }
-    }
-
-    /// The log, begun if there is none.
-    fn begin_log(&self) -> io::Result<&Wal> {
-        if let Some(log) = self.log.get() {
-            return Ok(log);
+        if !needed || self.log.get().is_some() {
+            return Ok(());
         }
         disk::create_dir_all(&self.dir)?;
         let metrics = LogMetrics::register(
@@ -121,7 +106,8 @@ impl OutOfOrder {
         let segment = segments::next(&self.dir)?;
         let log = Wal::begin(&self.dir, segment, self.segment_size, self.compression, Some(metrics))?;
         // Somebody else may have been faster; nothing was written then.
-        Ok(self.log.get_or_init(|| log))
+        let _ = self.log.set(log);
+        Ok(())
     }
 
     /// The log, once there is one.

@@ -11,18 +11,13 @@ use std::io::{self, BufReader};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use block::Interval;
-
 use super::buffer::{Late, Value};
-use super::cut::note_cut;
-use super::delete::Stone;
 use super::encode::{self, Encoded, Encodings};
 use super::table::{Mapped, Place};
 use super::{OutOfOrder, table};
 use crate::chunk_files::{ChunkFiles, FoundChunk, NewChunk, chunk_at};
 use crate::shard::{RefMap, ShardData};
 use crate::wal::frame::{Damage, Segment};
-use crate::wal::record::push_late_cut;
 use crate::wal::{record, repair, segments};
 
 /// What is found on the disk besides the log.
@@ -32,10 +27,6 @@ pub(crate) struct Found {
     chunks: Vec<FoundChunk>,
     /// Where those were that lie elsewhere now, and all others.
     places: HashSet<Place>,
-    /// Those that lie elsewhere now: the series' reference, where they were and where they are.
-    moved: Vec<(u64, Place, Place)>,
-    /// The last file.
-    last: u32,
 }
 
 impl Found {
@@ -48,7 +39,6 @@ impl Found {
         stop: &AtomicBool,
     ) -> io::Result<Self> {
         let places: HashSet<Place> = chunks.iter().map(place_of).collect();
-        let (mut moved, last) = (Vec::new(), files.last());
         for chunk in &mut chunks {
             if first_damaged.is_none_or(|first| chunk.file < first) {
                 continue;
@@ -59,16 +49,14 @@ impl Found {
             };
             let FoundChunk { series, min_time, max_time, .. } = *chunk;
             let new = NewChunk { series, min_time, max_time, encoding, bytes };
-            let before = place_of(chunk);
             (chunk.file, chunk.offset) = files.write_patiently(new, true, stop)?;
-            moved.push((series, before, place_of(chunk)));
         }
         // What could not be written anew still has a place in a damaged file.
         chunks.retain(|chunk| {
             first_damaged.is_none_or(|first| chunk.file < first) || !places.contains(&place_of(chunk))
         });
         chunks.sort_by_key(place_of);
-        Ok(Found { chunks, places, moved, last })
+        Ok(Found { chunks, places })
     }
 }
 
@@ -97,23 +85,7 @@ pub(crate) struct Replayed {
     pub(crate) chunks: usize,
     /// References under which files and the log have samples of a series, with the one it has now.
     pub(crate) aliases: HashMap<u64, u64>,
-    /// What was deleted of chunks, as records for the log.
-    pub(crate) deletions: [Vec<u8>; 2],
-    deleted: Deleted,
-    /// Where chunks are that were made of samples of the log, by reference of the series.
-    made: HashMap<u64, Vec<Place>>,
     unknown: Unknown,
-}
-
-/// What the log says of chunks. Which of them are there is known only when it was read.
-#[derive(Debug, Default)]
-struct Deleted {
-    any: bool,
-    /// Of shard and slot.
-    stones: Vec<(usize, u32, Stone)>,
-    /// About chunks that were made or moved by this start.
-    exact: Vec<(usize, u32, Stone)>,
-    cuts: Vec<record::LateCut>,
 }
 
 /// What refers to series that are not known.
@@ -155,7 +127,6 @@ impl Replay<'_> {
                 }
             }
         }
-        done.deletions = self.hide(shards, found, std::mem::take(&mut done.deleted));
         for data in shards {
             data.ooo.drop_upto(Place::default());
             done.chunks += data.ooo.iter().map(|(_, series)| series.chunks()).sum::<usize>();
@@ -215,11 +186,11 @@ impl Replay<'_> {
         done: &mut Replayed,
         failed: &mut io::Result<()>,
     ) -> Result<(), record::BadRecord> {
-        let Replayed { samples, aliases, unknown, made, deleted, .. } = done;
+        let Replayed { samples, aliases, unknown, .. } = done;
         let mut insert = |reference, sample: Late| {
             *samples += 1;
             note_alias(aliases, reference, (self.own)(reference));
-            self.insert(shards, reference, sample, made).unwrap_or_else(|error| {
+            self.insert(shards, reference, sample).unwrap_or_else(|error| {
                 *failed = Err(error);
                 true
             })
@@ -244,10 +215,6 @@ impl Replay<'_> {
                 }
                 read
             }
-            Some(&record::LATE_TOMBSTONES) => record::read_late_tombstones(record, |stone| {
-                self.delete(shards, &stone, made, deleted);
-            }),
-            Some(&record::LATE_CUTS) => record::read_late_cuts(record, |cut| Self::note_cut(cut, deleted)),
             Some(
                 &(record::HISTOGRAMS
                 | record::FLOAT_HISTOGRAMS
@@ -290,116 +257,8 @@ impl Replay<'_> {
         }
     }
 
-    fn delete(
-        &self,
-        shards: &mut [ShardData],
-        logged: &record::LateTombstone,
-        made: &HashMap<u64, Vec<Place>>,
-        deleted: &mut Deleted,
-    ) {
-        deleted.any = true;
-        // What is not known has nothing that could be deleted.
-        let Some((shard, slot)) = self.location(shards, logged.reference) else { return };
-        let Some(table) = shards.get_mut(shard).map(|data| &mut data.ooo) else { return };
-        let stone = Stone::of(logged);
-        deleted.stones.push((shard, slot, stone));
-        if logged.logged {
-            table.remove_buffered(slot, stone.interval);
-            let made = made.get(&(self.own)(logged.reference)).into_iter().flatten();
-            deleted.exact.extend(made.map(|&place| (shard, slot, stone.moved_to(place))));
-        }
-    }
-
-    fn note_cut(cut: record::LateCut, deleted: &mut Deleted) {
-        deleted.any = true;
-        if cut.shards == 0 {
-            deleted.stones.clear();
-            deleted.cuts.clear();
-        } else {
-            note_cut(&mut deleted.cuts, cut);
-        }
-    }
-
-    /// Applies to the chunks what the log says of them. Returns records of what of it still holds: the places of files
-    /// that are gone may be given to new ones from here on.
-    fn hide(&self, shards: &mut [ShardData], found: &Found, mut deleted: Deleted) -> [Vec<u8>; 2] {
-        if !deleted.any {
-            return Default::default();
-        }
-        let last = Place { file: found.last, offset: u32::MAX };
-        for &mut (shard, slot, ref mut stone) in &mut deleted.stones {
-            stone.upto = stone.upto.min(last);
-            let Some(data) = shards.get(shard) else { continue };
-            let reference = self.refs.reference(shard, data.series(slot).id);
-            for &(series, before, now) in &found.moved {
-                if (self.own)(series) == reference && stone.concerns(before) {
-                    deleted.exact.push((shard, slot, stone.moved_to(now)));
-                }
-            }
-        }
-        for cut in &mut deleted.cuts {
-            cut.upto = Place::from_bits(cut.upto).min(last).to_bits();
-            self.drop_cut(shards, found, *cut, &mut deleted.exact);
-        }
-        for (shard, slot, stone) in deleted.stones.into_iter().chain(deleted.exact) {
-            if let Some(data) = shards.get_mut(shard).filter(|_| stone.from <= stone.upto) {
-                data.ooo.hide(slot, stone);
-                data.ooo.drop_hidden(slot);
-            }
-        }
-        let mut records = [Vec::new(), Vec::new()];
-        // What stands before it is void.
-        push_late_cut(&mut records[0], &record::LateCut { shard: 0, shards: 0, upto: 0 });
-        deleted.cuts.iter().for_each(|cut| push_late_cut(&mut records[0], cut));
-        *self.ooo.cuts.lock() = deleted.cuts;
-        for (shard, data) in shards.iter().enumerate() {
-            for (slot, stone) in data.ooo.stones() {
-                stone.push(&mut records[1], self.refs.reference(shard, data.series(slot).id), false);
-            }
-        }
-        records
-    }
-
-    /// Lets go of chunks that are in blocks.
-    fn drop_cut(
-        &self,
-        shards: &mut [ShardData],
-        found: &Found,
-        cut: record::LateCut,
-        exact: &mut Vec<(usize, u32, Stone)>,
-    ) {
-        let (Ok(count), Ok(of)) = (usize::try_from(cut.shards), usize::try_from(cut.shard)) else { return };
-        if !count.is_power_of_two() {
-            return;
-        }
-        let (then, upto) = (RefMap::new(count), Place::from_bits(cut.upto));
-        for (shard, data) in shards.iter_mut().enumerate() {
-            let slots: Vec<u32> = data.ooo.iter().map(|(slot, _)| slot).collect();
-            for slot in slots {
-                let reference = self.refs.reference(shard, data.series(slot).id);
-                if then.shard_of(reference) != of {
-                    continue;
-                }
-                for &(series, before, now) in &found.moved {
-                    // The next start knows them by their new place only.
-                    if (self.own)(series) == reference && before <= upto {
-                        let interval = Interval { min_time: i64::MIN, max_time: i64::MAX };
-                        exact.push((shard, slot, Stone { interval, from: now, upto: now }));
-                    }
-                }
-                data.ooo.entry(slot).mapped.retain(|chunk| chunk.place > upto);
-            }
-        }
-    }
-
     /// Says whether the series is known.
-    fn insert(
-        &self,
-        shards: &mut [ShardData],
-        reference: u64,
-        sample: Late,
-        made: &mut HashMap<u64, Vec<Place>>,
-    ) -> io::Result<bool> {
+    fn insert(&self, shards: &mut [ShardData], reference: u64, sample: Late) -> io::Result<bool> {
         let current = (self.own)(reference);
         let Some(series) = self.series(shards, reference) else {
             let shard = shards.get_mut(self.refs.shard_of(current));
@@ -413,34 +272,32 @@ impl Replay<'_> {
             encode::encode(series.open.samples(), self.encodings, self.ooo.cap, &mut chunks);
             series.open.clear();
             for chunk in chunks {
-                let place = match self.mapped_as(series, &chunk) {
-                    Some(place) => place,
-                    None => self.write(series, current, &chunk)?,
-                };
-                made.entry(current).or_default().push(place);
+                if !self.is_mapped(series, &chunk) {
+                    self.write(series, current, &chunk)?;
+                }
             }
         }
         series.open.insert(sample);
         Ok(true)
     }
 
-    fn write(&self, series: &mut table::Series, reference: u64, chunk: &Encoded) -> io::Result<Place> {
+    fn write(&self, series: &mut table::Series, reference: u64, chunk: &Encoded) -> io::Result<()> {
         let &Encoded { encoding, min_time, max_time, ref bytes, .. } = chunk;
         let new = NewChunk { series: reference, min_time, max_time, encoding, bytes };
         let (file, offset) = self.files.write_patiently(new, true, self.stop)?;
-        let place = Place { file, offset };
-        series.mapped.push(Mapped { min_time, max_time, place });
-        Ok(place)
+        series.mapped.push(Mapped { min_time, max_time, place: Place { file, offset } });
+        Ok(())
     }
 
-    /// Where a start before this one wrote the same chunk: its marker is in no log.
-    fn mapped_as(&self, series: &table::Series, chunk: &Encoded) -> Option<Place> {
+    /// Whether a start before this one wrote the same chunk: its marker is in no log.
+    fn is_mapped(&self, series: &table::Series, chunk: &Encoded) -> bool {
         let times = |mapped: &&Mapped| (mapped.min_time, mapped.max_time) == (chunk.min_time, chunk.max_time);
-        let same = |place: Place| {
-            let file = self.files.file(place.file);
-            file.is_some_and(|file| chunk_at(&file, place.offset) == Ok((chunk.encoding, &chunk.bytes[..])))
-        };
-        series.mapped.iter().filter(times).map(|mapped| mapped.place).find(|&place| same(place))
+        series.mapped.iter().filter(times).any(|mapped| {
+            let file = self.files.file(mapped.place.file);
+            file.is_some_and(|file| {
+                chunk_at(&file, mapped.place.offset) == Ok((chunk.encoding, &chunk.bytes[..]))
+            })
+        })
     }
 
     fn report(&self, unknown: &Unknown) {

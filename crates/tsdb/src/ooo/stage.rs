@@ -289,7 +289,6 @@ impl OutOfOrder {
         if staged.groups.is_empty() {
             return Ok(());
         }
-        self.log_waiting()?;
         staged.write_chunks(files)?;
         let log = self.log().ok_or_else(|| io::Error::other("there is no log for samples out of order"))?;
         let mut packed = Packed::default();

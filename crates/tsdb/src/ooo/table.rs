@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use super::buffer::Buffer;
-use super::delete::Stone;
 
 /// A chunk in `chunks_head`. Those of a series overlap in any way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,9 +60,7 @@ impl Series {
 /// By slot. Series without such samples cost nothing here.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    pub(super) series: HashMap<u32, Series, foldhash::fast::RandomState>,
-    /// What was deleted of chunks.
-    pub(super) stones: HashMap<u32, Vec<Stone>, foldhash::fast::RandomState>,
+    series: HashMap<u32, Series, foldhash::fast::RandomState>,
 }
 
 impl Table {
@@ -72,23 +69,12 @@ impl Table {
         if self.series.is_empty() { None } else { self.series.get(&slot) }
     }
 
-    /// What was deleted of the chunks of a series.
-    pub(crate) fn stones_of(&self, slot: u32) -> &[Stone] {
-        if self.stones.is_empty() { &[] } else { self.stones.get(&slot).map_or(&[], Vec::as_slice) }
-    }
-
-    /// What was deleted of chunks.
-    pub(super) fn stones(&self) -> impl Iterator<Item = (u32, &Stone)> {
-        self.stones.iter().flat_map(|(&slot, stones)| stones.iter().map(move |stone| (slot, stone)))
-    }
-
     pub(crate) fn entry(&mut self, slot: u32) -> &mut Series {
         self.series.entry(slot).or_default()
     }
 
     pub(crate) fn remove(&mut self, slot: u32) {
         self.series.remove(&slot);
-        self.stones.remove(&slot);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Series)> {

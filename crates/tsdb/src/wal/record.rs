@@ -6,7 +6,6 @@
 mod bytes;
 mod exemplars;
 mod histograms;
-mod late_tombstones;
 mod metadata;
 mod mmap_markers;
 mod samples;
@@ -16,9 +15,6 @@ mod tombstones;
 
 pub(crate) use exemplars::{ExemplarsEncoder, read_exemplars};
 pub(crate) use histograms::{HistogramEntry, HistogramsEncoder, read_histograms};
-pub(crate) use late_tombstones::{
-    LateCut, LateTombstone, push_late_cut, push_late_tombstone, read_late_cuts, read_late_tombstones,
-};
 pub(crate) use metadata::{push_metadata, read_metadata};
 #[allow(unused_imports, reason = "for the log of samples out of order")]
 pub(crate) use mmap_markers::{push_mmap_marker, read_mmap_markers};
@@ -59,11 +55,6 @@ pub(crate) const HISTOGRAMS_V2: u8 = 12;
 /// Histograms with float populations, any buckets, and start times.
 pub(crate) const FLOAT_HISTOGRAMS_V2: u8 = 13;
 
-/// Deleted samples out of order, in their log. Ours.
-pub(crate) const LATE_TOMBSTONES: u8 = 240;
-/// Chunks of samples out of order that are in blocks, in their log. Ours.
-pub(crate) const LATE_CUTS: u8 = 241;
-
 /// Bytes are not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("record ends too early or holds no text")]
@@ -80,7 +71,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(kind in prop_oneof![0u8..16, Just(LATE_TOMBSTONES), Just(LATE_CUTS)], rest in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_read_or_refused(kind in 0u8..16, rest in prop::collection::vec(any::<u8>(), 0..200)) {
             let record: Vec<u8> = std::iter::once(kind).chain(rest).collect();
             for record in [&record[..], &record[..1], &[]] {
                 let _ = read_series(record, |_, _| {});
@@ -89,8 +80,6 @@ mod tests {
                 let _ = read_exemplars(record, |_, _, _, _| {});
                 let _ = read_mmap_markers(record, |_, _| {});
                 let _ = read_metadata(record, |_, _| {});
-                let _ = read_late_tombstones(record, |_| {});
-                let _ = read_late_cuts(record, |_| {});
                 let _ = read_histograms(record, |_| {});
             }
         }
