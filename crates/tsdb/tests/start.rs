@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use exposition::Registry;
-use storage::{Affinity, Append, AppendError, Batch, BatchSample, Outcome, Rejection};
+use storage::{Affinity, Append, AppendError, Batch, BatchSample, Outcome, Rejection, SeriesRef};
 use support::{Dump, everything, named, open_with, try_write};
 use tsdb::{Head, HeadOptions, OpenError};
 
@@ -115,6 +115,28 @@ fn handles_from_before_the_end_of_the_replay_are_looked_up_anew() {
     batch.samples[0].series = early.series;
     head.append(&batch, &mut outcome).unwrap();
     assert_eq!(outcome.rejected, [(0, Rejection::UnknownSeries)]);
+}
+
+#[test]
+fn of_a_series_under_two_handles_the_first_sample_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = replaying(dir.path(), 2);
+    let labels = named("m", 0);
+    let before = head.resolve(Affinity(0), &labels).unwrap().series;
+    let mut outcome = Outcome::default();
+    let mut append = |t: i64, samples: [(SeriesRef, f64); 2]| {
+        let samples = samples.map(|(series, v)| BatchSample { series, t, v });
+        head.append(&Batch { samples: samples.into(), ..Batch::default() }, &mut outcome).unwrap();
+        outcome.rejected.clone()
+    };
+    append(START, [(before, 0.0), (before, 5.0)]);
+    head.replay().unwrap();
+    let after = head.resolve(Affinity(0), &labels).unwrap().series;
+    assert_ne!(before, after);
+    let both = [(0, Rejection::UnknownSeries), (1, Rejection::UnknownSeries)];
+    assert_eq!(append(START + 1, [(before, 1.0), (after, 2.0)]), both);
+    assert_eq!(append(START + 1, [(after, 1.0), (after, 2.0)]), [(1, Rejection::Duplicate)]);
+    assert_eq!(everything(&head)[&labels], [(START, 0.0f64.to_bits()), (START + 1, 1.0f64.to_bits())]);
 }
 
 #[test]

@@ -280,16 +280,21 @@ impl Joined {
 }
 
 impl Head {
-    /// The batch with the head's own references for staleness markers of series that had temporary ones; `None` when there
-    /// are no such markers.
+    /// What of the batch can be taken, where some of it has temporary references; `None` where none has.
+    ///
+    /// Staleness markers get the head's own references. Everything else is of unknown series, even what is not: of a
+    /// series that the batch has under both its references the first sample must win, so all have to come again.
     pub(super) fn with_own_markers(&self, batch: &Batch) -> Option<Batch> {
         let joined = self.joined.read();
         let joined = joined.as_ref()?;
-        let own = |sample: &BatchSample| joined.own(sample.series).filter(|_| model::is_stale(sample.v));
-        batch.samples.iter().find_map(own)?;
+        batch.samples.iter().find_map(|sample| joined.own(sample.series))?;
         let mut batch = batch.clone();
         for sample in &mut batch.samples {
-            sample.series = own(sample).unwrap_or(sample.series);
+            sample.series = match joined.own(sample.series) {
+                Some(own) if model::is_stale(sample.v) => own,
+                None if model::is_stale(sample.v) => sample.series,
+                _ => SeriesRef(TEMPORARY),
+            };
         }
         Some(batch)
     }
