@@ -69,10 +69,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A slot that cannot be cleared must not be taken for free.
-        if self.write(&[]).is_ok() {
-            self.queries.free.lock().push(self.slot);
-        }
+        // Where the disk is full the slot keeps what it has until the next query takes it.
+        let _ = self.write(&[]);
+        self.queries.free.lock().push(self.slot);
     }
 }
 
