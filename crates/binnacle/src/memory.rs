@@ -126,8 +126,7 @@ fn number(stage: MemoryStage) -> u8 {
         MemoryStage::Enough => 0,
         MemoryStage::ShrinkCaches => 1,
         MemoryStage::HoldQueries => 2,
-        MemoryStage::CutStale => 3,
-        MemoryStage::RefuseSeries => 4,
+        MemoryStage::RefuseSeries => 3,
     }
 }
 
@@ -154,8 +153,7 @@ fn measure(stage: MemoryStage) -> &'static str {
     match stage {
         MemoryStage::Enough => "all goes on as usual",
         MemoryStage::ShrinkCaches => "caches shrink",
-        MemoryStage::HoldQueries => "new queries wait",
-        MemoryStage::CutStale => "new queries wait, series that have ended are moved to blocks",
+        MemoryStage::HoldQueries => "new queries wait, series that have ended are moved to blocks",
         MemoryStage::RefuseSeries => {
             "new queries wait, series that have ended are moved to blocks, no series are created"
         }

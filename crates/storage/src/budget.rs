@@ -13,22 +13,17 @@ pub enum MemoryStage {
     Enough,
     /// What can be read or computed again is dropped.
     ShrinkCaches,
-    /// New queries wait, and fail if that lasts.
+    /// New queries wait, and fail if that lasts; series that have ended are moved to disk early. Both at once: what
+    /// holds queries back must not be left to stay.
     HoldQueries,
-    /// Series that have ended are moved to disk early.
-    CutStale,
     /// No series are created. Samples of those that there are go on being stored. Queries that need more memory end.
     RefuseSeries,
 }
 
 /// From which share of the limit on, in per cent, each is taken. The last tenth is for what cannot be refused: the
 /// samples of known series, and writing to disk what makes room.
-const STAGES: [(u64, MemoryStage); 4] = [
-    (90, MemoryStage::RefuseSeries),
-    (85, MemoryStage::CutStale),
-    (80, MemoryStage::HoldQueries),
-    (75, MemoryStage::ShrinkCaches),
-];
+const STAGES: [(u64, MemoryStage); 3] =
+    [(90, MemoryStage::RefuseSeries), (80, MemoryStage::HoldQueries), (75, MemoryStage::ShrinkCaches)];
 
 /// The budget that components account to; cloned to share. Without a limit it only counts.
 ///
@@ -177,12 +172,15 @@ mod tests {
     fn measures_are_taken_one_after_the_other_as_the_limit_nears() {
         let budget = MemoryBudget::new(1000);
         let account = budget.account("head");
-        let stages = [0, 749, 750, 800, 850, 900, 5000].map(|bytes| {
+        let stages = [0, 749, 750, 800, 899, 900, 5000].map(|bytes| {
             account.set(bytes);
             budget.stage()
         });
-        use MemoryStage::{CutStale, Enough, HoldQueries, RefuseSeries, ShrinkCaches};
-        assert_eq!(stages, [Enough, Enough, ShrinkCaches, HoldQueries, CutStale, RefuseSeries, RefuseSeries]);
+        use MemoryStage::{Enough, HoldQueries, RefuseSeries, ShrinkCaches};
+        assert_eq!(
+            stages,
+            [Enough, Enough, ShrinkCaches, HoldQueries, HoldQueries, RefuseSeries, RefuseSeries]
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ const AT_ONCE: usize = 100_000;
 impl Db {
     /// Whether memory is so short that series that have ended are moved out of it early.
     pub(super) fn is_short_of_memory(&self) -> bool {
-        self.options.head.memory.stage() >= MemoryStage::CutStale
+        self.options.head.memory.stage() >= MemoryStage::HoldQueries
     }
 
     pub(super) fn cut_stale_if_due(&self, turn: &Turn, now: i64) -> Result<(), DbError> {
