@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::http;
 use crate::measure::{free_port, tell, wait_until_ready};
-use crate::peer::Peer;
+use crate::peer::{Peer, Peers};
 use crate::queries::{HEAVY, QUERIES, Query, TimeRange};
 use crate::report::{align, short, with_ratio};
 use answers::Answer;
@@ -28,18 +28,8 @@ pub(crate) struct HistoryArgs {
     /// Nodes of the cluster whose history it is; 200 series each.
     #[arg(long, default_value_t = 17)]
     nodes: usize,
-    /// The programs, in the order in which they run; those not found are left out.
-    #[arg(long, value_delimiter = ',', default_value = "prometheus,victoria-metrics,binnacle")]
-    peers: Vec<Peer>,
-    /// Prometheus' program, if not the one on the path.
-    #[arg(long)]
-    prometheus: Option<PathBuf>,
-    /// VictoriaMetrics' program (single node), if not the one on the path.
-    #[arg(long)]
-    victoria: Option<PathBuf>,
-    /// binnacle's program, if not the one beside this or on the path.
-    #[arg(long)]
-    binnacle: Option<PathBuf>,
+    #[command(flatten)]
+    peers: Peers,
     /// Where the data is written; what is there already is used again. A new folder for temporary files by default.
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -77,19 +67,10 @@ pub(crate) fn run(args: &HistoryArgs) -> Result<()> {
     let mut history = None;
     let mut first: Vec<Option<Answer>> = Vec::new();
     let mut seen = Vec::new();
-    for (peer, core) in args.peers.iter().flat_map(|&peer| {
-        let alone = (peer == Peer::Binnacle).then_some((peer, Some(0)));
-        std::iter::once((peer, None)).chain(alone)
+    for (peer, program, core) in args.peers.found().into_iter().flat_map(|(peer, program)| {
+        let alone = (peer == Peer::Binnacle).then(|| (peer, program.clone(), Some(0)));
+        std::iter::once((peer, program, None)).chain(alone)
     }) {
-        let given = match peer {
-            Peer::Prometheus => &args.prometheus,
-            Peer::VictoriaMetrics => &args.victoria,
-            Peer::Binnacle => &args.binnacle,
-        };
-        let Some(program) = given.clone().or_else(|| peer.find()) else {
-            tell(&format!("{}: not found, left out", peer.name()));
-            continue;
-        };
         let name = peer.name().to_owned() + if core.is_some() { ", one core" } else { "" };
         tell(&format!("{name}: {}", program.display()));
         let own = folder.join(peer.name());

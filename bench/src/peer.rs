@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::load::Announcement;
+use crate::measure::tell;
 pub(crate) use process::Process;
 
 /// A program under test.
@@ -23,6 +24,42 @@ pub(crate) enum Peer {
     Binnacle,
 }
 
+/// Which programs are compared, and where they are.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Peers {
+    /// The programs, in the order in which they run; those not found are left out.
+    #[arg(long, value_delimiter = ',', default_value = "prometheus,victoria-metrics,binnacle")]
+    peers: Vec<Peer>,
+    /// Prometheus' program, if not the one on the path.
+    #[arg(long)]
+    prometheus: Option<PathBuf>,
+    /// VictoriaMetrics' program (single node), if not the one on the path.
+    #[arg(long)]
+    victoria: Option<PathBuf>,
+    /// binnacle's program, if not the one beside this or on the path.
+    #[arg(long)]
+    binnacle: Option<PathBuf>,
+}
+
+impl Peers {
+    /// The programs with their files; those not found are named and left out.
+    pub(crate) fn found(&self) -> Vec<(Peer, PathBuf)> {
+        let file = |&peer: &Peer| {
+            let given = match peer {
+                Peer::Prometheus => &self.prometheus,
+                Peer::VictoriaMetrics => &self.victoria,
+                Peer::Binnacle => &self.binnacle,
+            };
+            let file = given.clone().or_else(|| peer.find());
+            if file.is_none() {
+                tell(&format!("{}: not found, left out", peer.name()));
+            }
+            Some((peer, file?))
+        };
+        self.peers.iter().filter_map(file).collect()
+    }
+}
+
 impl Peer {
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -33,7 +70,7 @@ impl Peer {
     }
 
     /// The program's file: beside this one (as cargo builds it), or on the path.
-    pub(crate) fn find(self) -> Option<PathBuf> {
+    fn find(self) -> Option<PathBuf> {
         let beside = std::env::current_exe().ok()?.with_file_name(self.name());
         let path = std::env::var_os("PATH").unwrap_or_default();
         let on_path = std::env::split_paths(&path).map(|directory| directory.join(self.name()));

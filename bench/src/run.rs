@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::measure::{Measured, measure, tell};
-use crate::peer::Peer;
+use crate::peer::Peers;
 use crate::report;
 
 /// What `bench run` takes.
@@ -31,18 +31,8 @@ pub(crate) struct RunArgs {
     /// Compresses the pages.
     #[arg(long)]
     pub(crate) gzip: bool,
-    /// The programs, in the order in which they run; those not found are left out.
-    #[arg(long, value_delimiter = ',', default_value = "prometheus,victoria-metrics,binnacle")]
-    peers: Vec<Peer>,
-    /// Prometheus' program, if not the one on the path.
-    #[arg(long)]
-    prometheus: Option<PathBuf>,
-    /// VictoriaMetrics' program (single node), if not the one on the path.
-    #[arg(long)]
-    victoria: Option<PathBuf>,
-    /// binnacle's program, if not the one beside this or on the path.
-    #[arg(long)]
-    binnacle: Option<PathBuf>,
+    #[command(flatten)]
+    peers: Peers,
     /// Where data is written; a new folder in the system's folder for temporary files by default.
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -60,16 +50,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
         None => std::env::temp_dir().join(format!("binnacle-bench-{}", std::process::id())),
     };
     let mut measured: Vec<Measured> = Vec::new();
-    for &peer in &args.peers {
-        let given = match peer {
-            Peer::Prometheus => &args.prometheus,
-            Peer::VictoriaMetrics => &args.victoria,
-            Peer::Binnacle => &args.binnacle,
-        };
-        let Some(program) = given.clone().or_else(|| peer.find()) else {
-            tell(&format!("{}: not found, left out", peer.name()));
-            continue;
-        };
+    for (peer, program) in args.peers.found() {
         tell(&format!("{}: {}", peer.name(), program.display()));
         let own = folder.join(peer.name());
         if own.exists() {

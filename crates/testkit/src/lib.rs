@@ -1,8 +1,10 @@
 //! Fixtures, simulated disk, reference evaluator (for tests only).
 
 pub mod disk;
+mod peers;
 pub mod promqltest;
 mod recordings;
 pub mod reference;
 
+pub use peers::{installed, installed_3};
 pub use recordings::{gunzip, load_dataset, shared};

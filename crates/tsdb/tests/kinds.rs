@@ -17,24 +17,11 @@ use storage::{
     Affinity, Append, Batch, BatchExemplar, BatchHistogram, BatchMetadata, BatchSample, Metadata, Outcome,
     QueryContext, Rejection, Select,
 };
-use support::{Value, copy_dir, everything_with_histograms, labels, named, open_with, write};
+use support::{Value, copy_dir, everything_with_histograms, integer, labels, named, open_with, write};
 use tsdb::{Db, DbOptions, FloatEncoding, Head, HeadOptions};
 
 const START: i64 = 1_700_000_000_000;
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
-
-fn integer(n: u64) -> HistogramValue {
-    HistogramValue::Integer(Box::new(IntegerHistogram {
-        schema: 1,
-        zero_threshold: 0.001,
-        zero_count: n,
-        count: 3 * n + 1,
-        sum: n as f64 * 1.5,
-        positive_spans: vec![Span { offset: 0, length: 2 }],
-        positive_deltas: vec![n as i64, 1],
-        ..IntegerHistogram::default()
-    }))
-}
 
 fn custom(n: u64) -> HistogramValue {
     HistogramValue::Integer(Box::new(IntegerHistogram {

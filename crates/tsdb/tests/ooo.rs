@@ -445,18 +445,7 @@ fn compacting_blocks_of_samples_out_of_order_does_not_hide_what_the_head_has() {
 
 #[test]
 fn promtool_reads_what_we_write() {
-    let Some(promtool) = std::env::var_os("PATH").and_then(|path| {
-        std::env::split_paths(&path).map(|dir| dir.join("promtool")).find(|file| file.is_file())
-    }) else {
-        println!("skipped: no promtool on PATH");
-        return;
-    };
-    // Earlier ones merge in another way.
-    let version = std::process::Command::new(&promtool).arg("--version").output().unwrap().stdout;
-    if String::from_utf8_lossy(&version).starts_with("promtool, version 2.") {
-        println!("skipped: {} is of version 2", promtool.display());
-        return;
-    }
+    let Some(promtool) = support::promtool_3() else { return };
     let dir = tempfile::tempdir().unwrap();
     let (mut written, mut appended) = (0.0, 0);
     for life in 0..2 {

@@ -140,17 +140,7 @@ proptest! {
 
 #[test]
 fn promtool_reads_what_we_write() {
-    let Some(promtool) = std::env::var_os("PATH").and_then(|path| {
-        std::env::split_paths(&path).map(|dir| dir.join("promtool")).find(|file| file.is_file())
-    }) else {
-        println!("skipped: no promtool on PATH");
-        return;
-    };
-    let version = std::process::Command::new(&promtool).arg("--version").output().unwrap().stdout;
-    if String::from_utf8_lossy(&version).starts_with("promtool, version 2.") {
-        println!("skipped: {} is of version 2", promtool.display());
-        return;
-    }
+    let Some(promtool) = support::promtool_3() else { return };
     let dir = tempfile::tempdir().unwrap();
     for life in 0..2 {
         let head = open_with(dir.path(), options());

@@ -251,26 +251,9 @@ fn as_floats(exemplars: &mut serde_json::Value) {
     }
 }
 
-/// The first promtool on the path that knows all kinds of histograms.
-fn promtool() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let mut files =
-        std::env::split_paths(&path).map(|dir| dir.join("promtool")).filter(|file| file.is_file());
-    files.find(|file| {
-        let output = std::process::Command::new(file).arg("--version").output();
-        output.is_ok_and(|output| {
-            let text = [output.stdout, output.stderr].concat();
-            !String::from_utf8_lossy(&text).contains("version 2.")
-        })
-    })
-}
-
 #[test]
 fn promtool_reads_what_we_write() {
-    let Some(promtool) = promtool() else {
-        println!("skipped: no promtool 3 on PATH");
-        return;
-    };
+    let Some(promtool) = support::promtool_3() else { return };
     for start_times in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let options = HeadOptions { start_times, histogram_start_times: start_times, ..options() };

@@ -38,35 +38,23 @@ fn peer() -> Option<String> {
 
 /// Prometheus, if it is installed.
 pub(crate) fn prometheus() -> Option<String> {
-    let found = installed("prometheus", "BINNACLE_PEER_PROMETHEUS").next();
+    let found = testkit::installed("prometheus", "BINNACLE_PEER_PROMETHEUS").next();
     if found.is_none() {
         println!("skipped: no prometheus on PATH or in BINNACLE_PEER_PROMETHEUS");
     }
-    found
+    found?.to_str().map(str::to_owned)
 }
 
 /// Prometheus and promtool of a version that knows all that is in a data directory, if they are installed.
 pub(crate) fn prometheus_3() -> Option<(String, String)> {
-    let recent = |file: &String| {
-        let output = Command::new(file).arg("--version").output();
-        output.is_ok_and(|o| !String::from_utf8_lossy(&[o.stdout, o.stderr].concat()).contains("version 2."))
-    };
-    let found = (
-        installed("prometheus", "BINNACLE_PEER_PROMETHEUS").find(recent),
-        installed("promtool", "BINNACLE_PEER_PROMTOOL").find(recent),
-    );
+    let found = |program, variable| testkit::installed_3(program, variable)?.to_str().map(str::to_owned);
+    let found =
+        (found("prometheus", "BINNACLE_PEER_PROMETHEUS"), found("promtool", "BINNACLE_PEER_PROMTOOL"));
     if let (Some(prometheus), Some(promtool)) = found {
         return Some((prometheus, promtool));
     }
     println!("skipped: no prometheus 3 and promtool 3 on PATH or in BINNACLE_PEER_{{PROMETHEUS,PROMTOOL}}");
     None
-}
-
-fn installed(name: &'static str, variable: &str) -> impl Iterator<Item = String> {
-    let named = std::env::var(variable).ok().filter(|p| !p.is_empty());
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let files: Vec<_> = std::env::split_paths(&paths).map(|p| p.join(name)).filter(|p| p.is_file()).collect();
-    named.into_iter().chain(files.into_iter().filter_map(|p| p.to_str().map(str::to_owned)))
 }
 
 pub(crate) fn is_peer() -> bool {

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use exposition::{MetricValue, Registry};
-use model::histogram::{HistogramValue, IntegerHistogram, Span};
 use model::{Labels, MatchOp, Matcher};
 use storage::{
     Affinity, Append, Batch, BatchExemplar, BatchHistogram, BatchMetadata, BatchSample, Metadata, Outcome,
@@ -163,20 +162,6 @@ pub(crate) struct Life<'a> {
     pub(crate) not_opened: Vec<String>,
 }
 
-fn histogram(n: i64) -> HistogramValue {
-    let n = n as u64;
-    HistogramValue::Integer(Box::new(IntegerHistogram {
-        schema: 1,
-        zero_threshold: 0.001,
-        zero_count: n,
-        count: 3 * n + 1,
-        sum: n as f64 * 1.5,
-        positive_spans: vec![Span { offset: 0, length: 2 }],
-        positive_deltas: vec![n as i64, 1],
-        ..IntegerHistogram::default()
-    }))
-}
-
 impl<'a> Life<'a> {
     pub(crate) fn new(dir: &Path, scrapes_early: bool, clock: &'a dyn Fn() -> usize) -> Self {
         let mut life = Life {
@@ -273,7 +258,7 @@ impl<'a> Life<'a> {
         let native = named("native", 0);
         if let (true, Ok(resolved)) = (with_others, db.resolve(Affinity(1), &native)) {
             let (series, t) = (resolved.series, self.t);
-            let value = histogram((t - START) / STEP);
+            let value = super::integer(((t - START) / STEP) as u64);
             written.push(((native.to_string(), t), value.to_float().to_string()));
             batch.histograms.push(BatchHistogram { series, t, start_time: 0, value });
             let labels = Labels::from_pairs([("trace", &*t.to_string())]);

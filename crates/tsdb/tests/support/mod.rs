@@ -4,11 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a failed unwrap is a failed test")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chunk::HistogramPoint;
 use exposition::Registry;
-use model::histogram::HistogramValue;
+use model::histogram::{HistogramValue, IntegerHistogram, Span};
 use model::{Labels, Matcher};
 use storage::{
     Affinity, Append, Batch, BatchSample, ChunkView, Outcome, Projection, QueryContext, Request, Select,
@@ -17,6 +17,29 @@ use tsdb::{Head, HeadOptions};
 
 pub(crate) mod life;
 pub(crate) mod log;
+
+/// promtool of a version that knows all kinds of samples, if it is installed.
+pub(crate) fn promtool_3() -> Option<PathBuf> {
+    let found = testkit::installed_3("promtool", "BINNACLE_PEER_PROMTOOL");
+    if found.is_none() {
+        println!("skipped: no promtool 3 on PATH or in BINNACLE_PEER_PROMTOOL");
+    }
+    found
+}
+
+/// A histogram that grows with `n`.
+pub(crate) fn integer(n: u64) -> HistogramValue {
+    HistogramValue::Integer(Box::new(IntegerHistogram {
+        schema: 1,
+        zero_threshold: 0.001,
+        zero_count: n,
+        count: 3 * n + 1,
+        sum: n as f64 * 1.5,
+        positive_spans: vec![Span { offset: 0, length: 2 }],
+        positive_deltas: vec![n as i64, 1],
+        ..IntegerHistogram::default()
+    }))
+}
 
 pub(crate) type Dump = BTreeMap<Labels, Vec<(i64, u64)>>;
 
