@@ -194,7 +194,8 @@ impl Block {
     }
 
     /// Whether it may have samples between two times (both inclusive, in milliseconds).
-    pub(crate) fn overlaps(&self, min_time: i64, max_time: i64) -> bool {
+    #[must_use]
+    pub fn overlaps(&self, min_time: i64, max_time: i64) -> bool {
         self.files.times.begin <= max_time && min_time < self.meta.max_time
     }
 

@@ -22,7 +22,6 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<(), BlockError
 
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), BlockError> {
-    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     disk::sync_dir(dir).map_err(|e| BlockError::io(dir, e))
 }
 

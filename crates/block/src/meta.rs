@@ -87,7 +87,8 @@ pub struct Parent {
 }
 
 impl Parent {
-    /// What a block of samples out of order that comes from the head names: Prometheus writes it so.
+    /// What a block names that comes from the head, of samples out of order or of series that were moved early: Prometheus
+    /// writes it so.
     #[must_use]
     pub fn none() -> Parent {
         Parent { ulid: "0".repeat(26), min_time: 0, max_time: 0 }
@@ -115,10 +116,12 @@ impl Compaction {
         self.hints.iter().any(|h| h == hint)
     }
 
-    /// Whether all samples of the block came out of order. That takes no more than the hint or the parent that is none.
+    /// Whether all samples of the block came out of order. Where the hint is gone the parent that is none tells, which
+    /// blocks of series that were moved early have, too.
     #[must_use]
     pub fn is_out_of_order(&self) -> bool {
-        self.has_hint(FROM_OUT_OF_ORDER) || self.parents.iter().any(Parent::is_none)
+        let early = self.has_hint(FROM_STALE_SERIES) || self.has_hint(FROM_SELECTED_SERIES);
+        self.has_hint(FROM_OUT_OF_ORDER) || !early && self.parents.iter().any(Parent::is_none)
     }
 
     fn add_hint(&mut self, hint: &str) {
@@ -182,10 +185,13 @@ impl Meta {
     pub fn cleaned(&self, ulid: Ulid) -> Meta {
         let mut meta = Meta::new(ulid, self.min_time, self.max_time);
         meta.compaction.parents = vec![Parent::from(self)];
-        for hint in [FROM_OUT_OF_ORDER, FROM_STALE_SERIES, FROM_SELECTED_SERIES] {
+        for hint in [FROM_STALE_SERIES, FROM_SELECTED_SERIES] {
             if self.compaction.has_hint(hint) {
                 meta.compaction.add_hint(hint);
             }
+        }
+        if self.compaction.is_out_of_order() {
+            meta.compaction.add_hint(FROM_OUT_OF_ORDER);
         }
         meta
     }
@@ -235,10 +241,35 @@ impl Meta {
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
+}
 
-    /// Whether the block may have samples in the range (both ends inclusive).
-    #[must_use]
-    pub fn overlaps(&self, min_time: i64, max_time: i64) -> bool {
-        self.min_time <= max_time && min_time < self.max_time
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_no_parent(hint: Option<&str>) -> Meta {
+        let mut meta = Meta::new(Ulid::new(1, 1), 0, 10);
+        meta.compaction.parents = vec![Parent::none()];
+        hint.map_or(meta.clone(), |hint| meta.with_hint(hint))
+    }
+
+    #[test]
+    fn a_block_without_hints_whose_parent_is_none_came_out_of_order_one_of_stale_series_did_not() {
+        let cases = [
+            (None, true),
+            (Some(FROM_OUT_OF_ORDER), true),
+            (Some(FROM_STALE_SERIES), false),
+            (Some(FROM_SELECTED_SERIES), false),
+        ];
+        for (hint, expected) in cases {
+            assert_eq!(with_no_parent(hint).compaction.is_out_of_order(), expected, "{hint:?}");
+        }
+    }
+
+    #[test]
+    fn cleaning_a_block_out_of_order_leaves_it_one_though_its_parent_is_another_then() {
+        let cleaned = with_no_parent(None).cleaned(Ulid::new(2, 2));
+        assert!(cleaned.compaction.is_out_of_order());
+        assert!(!with_no_parent(Some(FROM_STALE_SERIES)).cleaned(Ulid::new(2, 2)).compaction.is_out_of_order());
     }
 }

@@ -161,11 +161,8 @@ impl Part {
             } else {
                 let start = self.left_histograms.len();
                 let outcome = view.histograms(&mut self.left_histograms);
-                let mut at = 0;
-                self.left_histograms.retain(|sample| {
-                    at += 1;
-                    at <= start || !is_deleted(sample.t, deleted)
-                });
+                let decoded = self.left_histograms.split_off(start);
+                self.left_histograms.extend(decoded.into_iter().filter(|h| !is_deleted(h.t, deleted)));
                 stored.push(Stored::Histograms(start..self.left_histograms.len()));
                 outcome
             };

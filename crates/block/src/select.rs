@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{Labels, Matcher};
-use storage::merge::Wanted;
+use storage::merge::{Wanted, series_per_part};
 use storage::{QueryContext, Request, Select, SelectError, SeriesPart, labels_size};
 
 use crate::index::SeriesEntry;
@@ -12,10 +12,6 @@ use crate::matching::matching;
 use crate::part::{Group, Member, Part, Span, chunks_in};
 use crate::{Block, Blocks};
 
-/// Series of a part: enough to be worth a thread's while, few enough to share an answer among threads.
-const SERIES_PER_PART: std::ops::RangeInclusive<usize> = 16..=512;
-/// Parts of an answer, if that makes them neither too large nor too small.
-const PARTS: usize = 32;
 /// Series between looks at the clock.
 const CHECK_EVERY: usize = 1024;
 
@@ -48,7 +44,7 @@ impl Select for Blocks {
         let span =
             Span { min_time: request.min_time, max_time: request.max_time, newest_only: request.newest_only };
         let mut parts: Vec<Box<dyn SeriesPart + '_>> = Vec::new();
-        let size = groups.len().div_ceil(PARTS).clamp(*SERIES_PER_PART.start(), *SERIES_PER_PART.end());
+        let size = series_per_part(groups.len());
         let (mut groups, mut members) = (groups.into_iter(), members.into_iter());
         loop {
             let own: Vec<Group> = groups.by_ref().take(size).collect();

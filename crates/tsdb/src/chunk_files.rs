@@ -306,7 +306,7 @@ fn frame(buf: &mut Vec<u8>, chunk: &NewChunk<'_>, mark: u8) {
     buf.extend_from_slice(&sum.to_be_bytes());
 }
 
-fn uvarint(bytes: &[u8]) -> Option<(usize, usize)> {
+pub(crate) fn uvarint(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut x = 0usize;
     for (i, &b) in bytes.iter().take(5).enumerate() {
         x |= usize::from(b & 0x7f) << (7 * i);

@@ -21,12 +21,15 @@ pub use self::join::Joiner;
 pub use self::wanted::Wanted;
 use crate::{ChunkView, Projection, QueryContext, Request, Select, SelectError, SeriesPart, SeriesView};
 
-/// Series of a part: enough to be worth a thread's while, few enough to share an answer among threads.
-const SERIES_PER_PART: std::ops::RangeInclusive<usize> = 16..=512;
-/// Parts of an answer, if that makes them neither too large nor too small.
-const PARTS: usize = 32;
 /// Series between looks at the clock.
 const CHECK_EVERY: usize = 256;
+
+/// How many series of an answer a part of it has: enough to be worth a thread's while, few enough to share the answer among
+/// threads.
+#[must_use]
+pub fn series_per_part(series: usize) -> usize {
+    series.div_ceil(32).clamp(16, 512)
+}
 
 /// Stores read as one. Of samples with the same time that of the store named first is taken.
 pub struct Merged {
@@ -251,7 +254,7 @@ fn merge<'a, 's>(
     }
     let taken = Arc::new(taken);
     let mut parts: Vec<Box<dyn SeriesPart + 'a>> = Vec::new();
-    let size = series.len().div_ceil(PARTS).clamp(*SERIES_PER_PART.start(), *SERIES_PER_PART.end());
+    let size = series_per_part(series.len());
     let mut series = series.into_iter();
     loop {
         let own: Vec<Series> = series.by_ref().take(size).collect();

@@ -65,17 +65,24 @@ impl Db {
         self.replace(&sources, merged.map(|_| ulid))
     }
 
-    /// Runs a compaction and measures it.
+    /// Runs what writes a block, and measures it.
+    pub(super) fn measured<T>(&self, write: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        self.metrics.populating.set(1.0);
+        let written = write();
+        self.metrics.populating.set(0.0);
+        self.metrics.run.inc();
+        self.metrics.duration.observe(began.elapsed().as_secs_f64());
+        written
+    }
+
+    /// Runs a compaction and tells what came of it.
     pub(super) fn write_compacted(
         &self,
         compact: impl FnOnce() -> Result<Option<Meta>, BlockError>,
     ) -> Result<Option<Meta>, DbError> {
         let began = Instant::now();
-        self.metrics.populating.set(1.0);
-        let written = compact();
-        self.metrics.populating.set(0.0);
-        self.metrics.run.inc();
-        self.metrics.duration.observe(began.elapsed().as_secs_f64());
+        let written = self.measured(compact);
         match &written {
             Ok(Some(meta)) => tracing::info!(
                 mint = meta.min_time,

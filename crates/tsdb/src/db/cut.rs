@@ -12,11 +12,7 @@ use super::{Db, DbError};
 use crate::head::{Ended, Samples};
 
 /// What of the head a block is written of.
-pub(super) struct HeadRange<'a> {
-    /// The first millisecond.
-    pub(super) min_time: i64,
-    /// The first millisecond that is not in it any more.
-    pub(super) end: i64,
+pub(super) struct FromHead<'a> {
     pub(super) samples: Samples<'a>,
     /// Series that all of one of these lists match are left out.
     pub(super) without: Vec<&'a [Matcher]>,
@@ -63,9 +59,8 @@ impl Db {
         let without = self.not_to_be_cut(&retention, oldest, end, now);
         let ulid = Ulid::generate(now);
         let meta = Meta::new(ulid, oldest, end);
-        let range = HeadRange { min_time: oldest, end, samples: Samples::InOrder, without, only: None };
-        let written = self.write_head(&self.dir, meta, &range)?;
-        if written.is_some() {
+        let wanted = FromHead { samples: Samples::InOrder, without, only: None };
+        if self.write_head(&self.dir, ulid, meta, &wanted)? {
             self.serve_new_block(ulid)?;
         }
         self.head.forget_before(end).map_err(|e| DbError::io(&self.dir, e))
@@ -93,19 +88,32 @@ impl Db {
     fn cut_late(&self, now: i64) -> Result<(), DbError> {
         let failed = |e| DbError::io(&self.dir, e);
         let Some(cut) = self.head.begin_out_of_order_cut().map_err(failed)? else { return Ok(()) };
+        let wanted = FromHead { samples: Samples::Late(&cut), without: Vec::new(), only: None };
+        self.write_ranges(cut.min_time, cut.max_time, FROM_OUT_OF_ORDER, &wanted, now)?;
+        self.head.end_out_of_order_cut(&cut).map_err(failed)
+    }
+
+    /// Writes what is wanted between two times (both inclusive) into blocks of a kind of their own, one a range. They are
+    /// served when all of them are written.
+    pub(super) fn write_ranges(
+        &self,
+        oldest: i64,
+        newest: i64,
+        hint: &str,
+        wanted: &FromHead<'_>,
+        now: i64,
+    ) -> Result<(), DbError> {
         let range = self.head.block_range();
-        let mut start = cut.min_time.saturating_sub(cut.min_time.rem_euclid(range));
+        let mut start = oldest.saturating_sub(oldest.rem_euclid(range));
         let mut written: Vec<Ulid> = Vec::new();
-        while start <= cut.max_time {
+        while start <= newest {
             let end = start.saturating_add(range);
             let ulid = Ulid::generate(now);
-            let mut meta = Meta::new(ulid, start, end).with_hint(FROM_OUT_OF_ORDER);
+            let mut meta = Meta::new(ulid, start, end).with_hint(hint);
             meta.compaction.parents.push(Parent::none());
-            let samples = Samples::Late(&cut);
-            let part = HeadRange { min_time: start, end, samples, without: Vec::new(), only: None };
-            match self.write_head(&self.dir, meta, &part) {
-                Ok(Some(_)) => written.push(ulid),
-                Ok(None) => {}
+            match self.stop.check().and_then(|()| self.write_head(&self.dir, ulid, meta, wanted)) {
+                Ok(true) => written.push(ulid),
+                Ok(false) => {}
                 Err(error) => {
                     // The next attempt writes all of them again.
                     for ulid in written {
@@ -119,7 +127,7 @@ impl Db {
         for ulid in written {
             self.serve_new_block(ulid)?;
         }
-        self.head.end_out_of_order_cut(&cut).map_err(failed)
+        Ok(())
     }
 
     /// Takes a block that was just written into service. One that cannot be read back must not cost the samples that it
@@ -138,19 +146,17 @@ impl Db {
         Err(DbError::Unreadable { dir, why })
     }
 
-    /// Writes a range of the head as a block below `parent`, series by series. `None`: there was nothing to write.
+    /// Writes what is wanted of the head, in the time that `meta` says, as a block below `parent`, series by series. `false`:
+    /// there was nothing to write.
     pub(super) fn write_head(
         &self,
         parent: &Path,
+        ulid: Ulid,
         meta: Meta,
-        range: &HeadRange<'_>,
-    ) -> Result<Option<Meta>, DbError> {
+        wanted: &FromHead<'_>,
+    ) -> Result<bool, DbError> {
         let began = Instant::now();
-        self.metrics.populating.set(1.0);
-        let written = self.write_series(parent, meta, range);
-        self.metrics.populating.set(0.0);
-        self.metrics.run.inc();
-        self.metrics.duration.observe(began.elapsed().as_secs_f64());
+        let written = self.measured(|| self.write_series(parent, ulid, meta, wanted));
         if let Ok(Some(meta)) = &written {
             tracing::info!(
                 mint = meta.min_time,
@@ -160,19 +166,19 @@ impl Db {
                 "write block"
             );
         }
-        written
+        Ok(written?.is_some())
     }
 
     fn write_series(
         &self,
         parent: &Path,
+        ulid: Ulid,
         meta: Meta,
-        range: &HeadRange<'_>,
+        wanted: &FromHead<'_>,
     ) -> Result<Option<Meta>, DbError> {
-        let Some(ulid) = Ulid::parse(&meta.ulid) else { return Ok(None) };
-        let HeadRange { min_time, end, samples, without, only } = range;
-        let mut series =
-            self.head.in_label_order(*min_time, end.saturating_sub(1), *samples, without, *only)?;
+        let FromHead { samples, without, only } = wanted;
+        let (min_time, max_time) = (meta.min_time, meta.max_time.saturating_sub(1));
+        let mut series = self.head.in_label_order(min_time, max_time, *samples, without, *only)?;
         if series.is_empty() {
             return Ok(None);
         }

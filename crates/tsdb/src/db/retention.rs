@@ -125,7 +125,9 @@ impl Db {
         let retention = self.retention.read().clone();
         let disk = (retention.percentage > 0.0).then(|| disk_size(&self.dir)).transpose();
         let disk = disk.map_err(|e| DbError::io(&self.dir, e))?;
-        let expired = retention.expired(&kept, self.head.disk_size(), retention.byte_limit(disk), now);
+        let limit = retention.byte_limit(disk);
+        let head = limit.map_or(0, |_| self.head.disk_size());
+        let expired = retention.expired(&kept, head, limit, now);
         if !expired.by_time.is_empty() {
             self.metrics.time_retentions.inc();
         }

@@ -4,33 +4,16 @@ use std::path::{Path, PathBuf};
 
 use block::{Meta, Ulid};
 
-use super::cut::HeadRange;
+use super::cut::FromHead;
 use super::{Db, DbError};
 use crate::head::Samples;
 
 /// The name of a snapshot that is taken at this time: `20261121T143735Z-137c891f48911aba`.
 #[must_use]
 pub fn snapshot_name(now: i64, random: u64) -> String {
-    let (days, millis) = (now.div_euclid(86_400_000), now.rem_euclid(86_400_000));
-    let (year, month, day) = date(days);
-    let seconds = millis / 1000;
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let second = model::timestamp::format_rfc3339(now.div_euclid(1000) * 1000).replace(['-', ':'], "");
     // As random as Prometheus': 63 bits.
-    let random = random >> 1;
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z-{random:016x}")
-}
-
-/// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar.
-fn date(days: i64) -> (i64, i64, i64) {
-    // Years that begin in March: the odd day is their last. An era is 400 years.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+    format!("{second}-{:016x}", random >> 1)
 }
 
 impl Db {
@@ -57,10 +40,10 @@ impl Db {
         }
         let range = self.head.whole_time_range().filter(|_| !skip_head);
         let Some((min_time, newest)) = range else { return Ok(()) };
-        let end = newest.saturating_add(1);
-        let meta = Meta::new(Ulid::generate(now), min_time, end);
-        let range = HeadRange { min_time, end, samples: Samples::All, without: Vec::new(), only: None };
-        self.write_head(dir, meta, &range)?;
+        let ulid = Ulid::generate(now);
+        let meta = Meta::new(ulid, min_time, newest.saturating_add(1));
+        let wanted = FromHead { samples: Samples::All, without: Vec::new(), only: None };
+        self.write_head(dir, ulid, meta, &wanted)?;
         Ok(())
     }
 }

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use block::{FROM_STALE_SERIES, Meta, Parent, Ulid};
+use block::FROM_STALE_SERIES;
 use storage::MemoryStage;
 
-use super::cut::HeadRange;
+use super::cut::FromHead;
 use super::upkeep::Turn;
 use super::{Db, DbError};
-use crate::head::{Ended, Samples};
+use crate::head::Samples;
 
 /// Not done when a block of all series is due so soon.
 const SOON: Duration = Duration::from_mins(10);
@@ -57,42 +57,8 @@ impl Db {
     fn cut_stale(&self, most: usize, now: i64) -> Result<usize, DbError> {
         let Some((oldest, newest)) = self.head.time_range() else { return Ok(0) };
         let ended = self.head.ended(most);
-        let range = self.head.block_range();
-        let mut start = oldest.saturating_sub(oldest.rem_euclid(range));
-        let mut written = Vec::new();
-        while start <= newest {
-            let end = start.saturating_add(range);
-            let wrote = self.stop.check().and_then(|()| self.write_stale(&ended, start, end, now));
-            match wrote {
-                Ok(ulid) => written.extend(ulid),
-                Err(error) => {
-                    // The next attempt writes all of them again.
-                    for ulid in written {
-                        let _ = super::leftovers::delete_block(&self.dir.join(Ulid::to_string(&ulid)));
-                    }
-                    return Err(error);
-                }
-            }
-            start = end;
-        }
-        for ulid in written {
-            self.serve_new_block(ulid)?;
-        }
+        let wanted = FromHead { samples: Samples::InOrder, without: Vec::new(), only: Some(&ended) };
+        self.write_ranges(oldest, newest, FROM_STALE_SERIES, &wanted, now)?;
         self.head.drop_ended(&ended).map_err(|e| DbError::io(&self.dir, e))
-    }
-
-    fn write_stale(&self, ended: &Ended, start: i64, end: i64, now: i64) -> Result<Option<Ulid>, DbError> {
-        let ulid = Ulid::generate(now);
-        let mut meta = Meta::new(ulid, start, end).with_hint(FROM_STALE_SERIES);
-        // Prometheus names a parent that is none.
-        meta.compaction.parents.push(Parent { ulid: "0".repeat(26), min_time: 0, max_time: 0 });
-        let range = HeadRange {
-            min_time: start,
-            end,
-            samples: Samples::InOrder,
-            without: Vec::new(),
-            only: Some(ended),
-        };
-        Ok(self.write_head(&self.dir, meta, &range)?.map(|_| ulid))
     }
 }

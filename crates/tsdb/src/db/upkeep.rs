@@ -82,7 +82,7 @@ impl Db {
                 next = next.min(last + SHORT_OF_MEMORY);
             }
             let due = now >= next;
-            if !due && !self.head.has_full_range() || now < not_before {
+            if now < not_before || !due && !self.can_cut(now) {
                 continue;
             }
             let outcome = self.upkeep(now_millis(), due);
@@ -100,6 +100,10 @@ impl Db {
             };
             not_before = Instant::now() + backoff;
         }
+    }
+
+    fn can_cut(&self, now: Instant) -> bool {
+        self.head.has_full_range() && !self.turn.lock().delay.holds(now)
     }
 
     /// Ends [`run_upkeep`](Self::run_upkeep), in the middle of a compaction if need be.

@@ -7,7 +7,7 @@ use std::path::Path;
 use block::Inspector;
 use chunk::{Columns, Encoding, HistogramPoint};
 
-use crate::chunk_files::{CHECKSUM, CHUNK_HEADER, FILE_HEADER, MAGIC, VERSION, chunk_at};
+use crate::chunk_files::{CHECKSUM, CHUNK_HEADER, FILE_HEADER, MAGIC, VERSION, chunk_at, uvarint};
 use crate::mmap::MappedFile;
 use crate::wal::segments;
 
@@ -135,12 +135,6 @@ impl Walk<'_> {
 
 /// Of a whole chunk with header and checksum.
 fn chunk_length(bytes: &[u8]) -> Option<usize> {
-    let mut length = 0usize;
-    for (i, &b) in bytes.get(CHUNK_HEADER..)?.iter().take(5).enumerate() {
-        length |= usize::from(b & 0x7f) << (7 * i);
-        if b < 0x80 {
-            return Some(CHUNK_HEADER + i + 1 + length + CHECKSUM);
-        }
-    }
-    None
+    let (length, width) = bytes.get(CHUNK_HEADER..).and_then(uvarint)?;
+    Some(CHUNK_HEADER + width + length + CHECKSUM)
 }

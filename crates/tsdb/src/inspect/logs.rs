@@ -11,11 +11,6 @@ use block::Inspector;
 use crate::wal::frame::Segment;
 use crate::wal::{record, segments};
 
-/// Kinds of records of a snapshot.
-const SNAPSHOT_SERIES: u8 = 1;
-const SNAPSHOT_TOMBSTONES: u8 = 2;
-const SNAPSHOT_EXEMPLARS: u8 = 3;
-
 /// The references that a log has labels for.
 #[derive(Debug, Default)]
 pub struct KnownSeries(HashSet<u64>);
@@ -203,12 +198,12 @@ impl<'a> Log<'a> {
     /// Only the front of a series' record is looked at: type and reference.
     fn snapshot_record(&mut self, content: &[u8]) -> Result<(), &'static str> {
         match content.split_first() {
-            Some((&SNAPSHOT_SERIES, rest)) => {
+            Some((&record::SNAPSHOT_SERIES, rest)) => {
                 let reference = rest.first_chunk().ok_or("a record whose content cannot be read")?;
                 self.found.series += u64::from(self.known.0.insert(u64::from_be_bytes(*reference)));
                 Ok(())
             }
-            Some((&(SNAPSHOT_TOMBSTONES | SNAPSHOT_EXEMPLARS), _)) => Ok(()),
+            Some((&(record::SNAPSHOT_TOMBSTONES | record::SNAPSHOT_EXEMPLARS), _)) => Ok(()),
             _ => Err("a record of an unknown kind"),
         }
     }

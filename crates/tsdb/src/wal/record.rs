@@ -16,7 +16,6 @@ mod tombstones;
 pub(crate) use exemplars::{ExemplarsEncoder, read_exemplars};
 pub(crate) use histograms::{HistogramEntry, HistogramsEncoder, read_histograms};
 pub(crate) use metadata::{push_metadata, read_metadata};
-#[allow(unused_imports, reason = "for the log of samples out of order")]
 pub(crate) use mmap_markers::{push_mmap_marker, read_mmap_markers};
 pub(crate) use samples::{SamplesEncoder, read_samples};
 pub(crate) use series::{push_series, read_series};
@@ -36,7 +35,6 @@ pub(crate) const TOMBSTONES: u8 = 3;
 /// Exemplars.
 pub(crate) const EXEMPLARS: u8 = 4;
 /// Places of mapped chunks, in the log of samples out of order.
-#[allow(dead_code, reason = "for the log of samples out of order")]
 pub(crate) const MMAP_MARKERS: u8 = 5;
 /// Type, unit and help.
 pub(crate) const METADATA: u8 = 6;

@@ -311,7 +311,6 @@ impl Wal {
     }
 
     /// Deletes the segments up to `upto`, but never the one being written.
-    #[allow(dead_code, reason = "cutting blocks comes with the store that has some")]
     pub(crate) fn truncate(&self, upto: u32) -> io::Result<()> {
         let current = self.position().segment;
         if let Some(m) = &self.metrics {

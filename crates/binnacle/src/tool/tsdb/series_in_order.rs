@@ -145,7 +145,7 @@ impl<'a> InOrder<'a> {
         if let Some(head) = head {
             all.push(Box::new(OfHead::new(head, wanted)?));
         }
-        for block in blocks.iter().filter(|block| block.meta().overlaps(wanted.min_time, wanted.max_time)) {
+        for block in blocks.iter().filter(|block| block.overlaps(wanted.min_time, wanted.max_time)) {
             all.push(Box::new(OfBlock::new(block, wanted)?));
         }
         let sources = all.into_iter().map(|source| (source, Series::default())).collect();

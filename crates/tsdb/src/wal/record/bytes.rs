@@ -98,6 +98,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Bytes behind their length.
+    #[inline]
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], BadRecord> {
         let len = usize::try_from(self.uvarint()?).map_err(|_| BadRecord)?;
         let (bytes, rest) = self.rest.split_at_checked(len).ok_or(BadRecord)?;
@@ -106,10 +107,7 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn text(&mut self) -> Result<&'a str, BadRecord> {
-        let len = usize::try_from(self.uvarint()?).map_err(|_| BadRecord)?;
-        let (text, rest) = self.rest.split_at_checked(len).ok_or(BadRecord)?;
-        self.rest = rest;
-        std::str::from_utf8(text).map_err(|_| BadRecord)
+        std::str::from_utf8(self.bytes()?).map_err(|_| BadRecord)
     }
 
     /// Labels; `pairs` is memory to work in.

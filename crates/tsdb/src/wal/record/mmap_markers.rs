@@ -3,7 +3,6 @@
 use super::bytes::Cursor;
 use super::{BadRecord, MMAP_MARKERS};
 
-#[allow(dead_code, reason = "for the log of samples out of order")]
 /// Appends a marker to a record. `place` is the number of the chunk file in the upper half and the offset of the chunk
 /// in the lower one; 0 says that there is no such chunk.
 pub(crate) fn push_mmap_marker(buf: &mut Vec<u8>, reference: u64, place: u64) {
@@ -14,7 +13,6 @@ pub(crate) fn push_mmap_marker(buf: &mut Vec<u8>, reference: u64, place: u64) {
     buf.extend_from_slice(&place.to_be_bytes());
 }
 
-#[allow(dead_code, reason = "for the log of samples out of order")]
 /// Calls `each` with reference and place.
 pub(crate) fn read_mmap_markers(record: &[u8], mut each: impl FnMut(u64, u64)) -> Result<(), BadRecord> {
     let mut cursor = Cursor::after_kind(record, &[MMAP_MARKERS])?;
