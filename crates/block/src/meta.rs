@@ -270,6 +270,8 @@ mod tests {
     fn cleaning_a_block_out_of_order_leaves_it_one_though_its_parent_is_another_then() {
         let cleaned = with_no_parent(None).cleaned(Ulid::new(2, 2));
         assert!(cleaned.compaction.is_out_of_order());
-        assert!(!with_no_parent(Some(FROM_STALE_SERIES)).cleaned(Ulid::new(2, 2)).compaction.is_out_of_order());
+        assert!(
+            !with_no_parent(Some(FROM_STALE_SERIES)).cleaned(Ulid::new(2, 2)).compaction.is_out_of_order()
+        );
     }
 }
