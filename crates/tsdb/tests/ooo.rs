@@ -317,6 +317,28 @@ fn queries_before_the_samples_in_order_find_those_out_of_order() {
     assert_eq!(head.time_range(), Some((START, START)));
 }
 
+/// As when a new configuration is applied while the log is still being replayed.
+#[test]
+fn a_window_that_is_set_before_the_replay_hides_no_torn_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let lives = killed(dir.path(), 12);
+    let (_, want) = &lives[lives.len() - 2];
+    let path = dir.path().join("wbl/00000000");
+    let log = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &log[..log.len() - 3]).unwrap();
+    let plain = HeadOptions { out_of_order_window: Duration::ZERO, ..options() };
+    let head = Head::open_replaying(dir.path(), plain, &Registry::new()).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| head.set_out_of_order_window(Duration::from_secs(7200)).unwrap());
+        }
+    });
+    head.replay().unwrap();
+    assert_eq!(&everything(&head), want);
+    assert!(!dir.path().join("wbl-damaged").exists());
+    assert_eq!(segments(dir.path()), ["00000000", "00000001"]);
+}
+
 /// A series that has nothing but samples out of order is not dropped as one without samples.
 #[test]
 fn series_with_nothing_else_stay_and_their_files_too() {

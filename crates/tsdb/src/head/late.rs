@@ -65,9 +65,8 @@ impl Head {
             stop: &self.closed,
         };
         let dir = self.ooo.log_dir();
-        let done = replay.run(shards, found).map_err(failed(dir))?;
         wait_for_room(&self.closed, || self.ooo.open_log()).map_err(failed(dir))?;
-        Ok(done)
+        replay.run(shards, found).map_err(failed(dir))
     }
 
     /// What samples of a batch are measured by; `first` is the time of the batch's first sample.

@@ -29,8 +29,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use exposition::Registry;
+use parking_lot::Mutex;
 
-use crate::wal::{Compression, LogMetrics, Wal, segments};
+use crate::wal::{Compression, LogMetrics, Wal, repair, segments};
 use metrics::Metrics;
 
 /// No sample yet.
@@ -58,7 +59,9 @@ pub(crate) struct OutOfOrder {
     metrics: Metrics,
     window: AtomicI64,
     cap: usize,
-    log: OnceLock<Wal>,
+    /// With the number of its first segment.
+    log: OnceLock<(u32, Wal)>,
+    making: Mutex<()>,
     min_time: AtomicI64,
     max_time: AtomicI64,
 }
@@ -81,6 +84,7 @@ impl OutOfOrder {
             window: AtomicI64::new(millis(options.window)),
             cap: options.cap.clamp(1, MOST_CAP),
             log: OnceLock::new(),
+            making: Mutex::new(()),
             min_time: AtomicI64::new(NO_MIN),
             max_time: AtomicI64::new(NO_MAX),
         }
@@ -93,26 +97,42 @@ impl OutOfOrder {
 
     /// Begins a segment of the log, if samples are taken now or the log of earlier ones is there.
     pub(crate) fn open_log(&self) -> io::Result<()> {
-        let needed = self.window() > 0 || !segments::list(&self.dir)?.is_empty();
-        if !needed || self.log.get().is_some() {
+        self.open_log_for(self.window())
+    }
+
+    fn open_log_for(&self, window: i64) -> io::Result<()> {
+        let _one = self.making.lock();
+        if self.log.get().is_some() {
+            return Ok(());
+        }
+        if self.dir.is_dir() {
+            // A segment that was being repaired has no name that counts.
+            repair::finish(&self.dir)?;
+        }
+        if window == 0 && segments::list(&self.dir)?.is_empty() {
             return Ok(());
         }
         disk::create_dir_all(&self.dir)?;
+        let segment = segments::next(&self.dir)?;
         let metrics = LogMetrics::register(
             &self.registry,
             "prometheus_tsdb_out_of_order_wbl_",
             self.compression.name(),
         );
-        let segment = segments::next(&self.dir)?;
         let log = Wal::begin(&self.dir, segment, self.segment_size, self.compression, Some(metrics))?;
-        // Somebody else may have been faster; nothing was written then.
-        let _ = self.log.set(log);
+        self.log.get_or_init(|| (segment, log));
         Ok(())
     }
 
     /// The log, once there is one.
     pub(crate) fn log(&self) -> Option<&Wal> {
-        self.log.get()
+        self.log.get().map(|(_, log)| log)
+    }
+
+    /// The segments that processes before this one left, in order.
+    fn left_segments(&self) -> io::Result<Vec<PathBuf>> {
+        let own = self.log.get().map_or(u32::MAX, |(first, _)| *first);
+        Ok(segments::list(&self.dir)?.into_iter().filter(|(n, _)| *n < own).map(|(_, path)| path).collect())
     }
 
     /// In milliseconds; 0: none.
@@ -122,8 +142,10 @@ impl OutOfOrder {
 
     /// Takes effect with the next batch.
     pub(crate) fn set_window(&self, window: Duration) -> io::Result<()> {
-        let before = self.window.swap(millis(window), Ordering::Relaxed);
-        self.open_log().inspect_err(|_| self.window.store(before, Ordering::Relaxed))
+        let window = millis(window);
+        self.open_log_for(window)?;
+        self.window.store(window, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Times of the oldest and newest sample, in milliseconds.

@@ -18,7 +18,7 @@ use super::{OutOfOrder, table};
 use crate::chunk_files::{ChunkFiles, FoundChunk, NewChunk, chunk_at};
 use crate::shard::{RefMap, ShardData};
 use crate::wal::frame::{Damage, Segment};
-use crate::wal::{record, repair, segments};
+use crate::wal::{record, repair};
 
 /// What is found on the disk besides the log.
 #[derive(Debug, Default)]
@@ -104,7 +104,7 @@ fn note_alias(aliases: &mut HashMap<u64, u64>, reference: u64, own: u64) {
 }
 
 impl Replay<'_> {
-    /// Fills the tables of the shards.
+    /// Fills the tables of the shards. The log was begun, so that what others left of it is known.
     pub(crate) fn run(&self, shards: &mut [ShardData], found: &Found) -> io::Result<Replayed> {
         let mut done = Replayed::default();
         for chunk in &found.chunks {
@@ -115,16 +115,12 @@ impl Replay<'_> {
                 series.mapped.push(Mapped { min_time, max_time, place: place_of(chunk) });
             }
         }
-        let dir = self.ooo.log_dir();
-        if dir.is_dir() {
-            repair::finish(dir)?;
-            let segments = segments::list(dir)?;
-            for (i, (_, path)) in segments.iter().enumerate() {
-                let (damage, good_end) = self.read_segment(path, shards, found, &mut done)?;
-                if !damage.is_empty() {
-                    self.corruptions.inc();
-                    repair::repair(path, i + 1 == segments.len(), &damage, good_end)?;
-                }
+        let segments = self.ooo.left_segments()?;
+        for (i, path) in segments.iter().enumerate() {
+            let (damage, good_end) = self.read_segment(path, shards, found, &mut done)?;
+            if !damage.is_empty() {
+                self.corruptions.inc();
+                repair::repair(path, i + 1 == segments.len(), &damage, good_end)?;
             }
         }
         for data in shards {
