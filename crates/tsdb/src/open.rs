@@ -15,8 +15,6 @@ use crate::slab::{Addr, Slab};
 const HISTOGRAM_BYTES: usize = 1024;
 /// A chunk of histograms is not cut for its size before it has so many samples.
 const HISTOGRAM_SAMPLES: u16 = 10;
-/// A float of these bits says that the series has ended.
-pub(crate) const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 /// An open XOR2 chunk; its bytes are in the slab.
 #[derive(Debug)]
@@ -163,7 +161,7 @@ impl ShardData {
         v: f64,
     ) -> Result<Appended, Rejection> {
         let (series, slab, _) = self.parts(slot);
-        let stale = v.to_bits() == STALE && series.open_samples() == 0;
+        let stale = model::is_stale(v) && series.open_samples() == 0;
         if series.open != OpenKind::Xor || rules.floats != FloatChunk::Xor || stale {
             return self.append_float_aside(slot, rules, start_time, t, v);
         }
@@ -186,7 +184,7 @@ impl ShardData {
         if self.check_float(slot, t, v)? == Appended::Unchanged {
             return Ok(Appended::Unchanged);
         }
-        if v.to_bits() == STALE
+        if model::is_stale(v)
             && let Some(value) = self.stale_histogram(slot)
         {
             return self.append_histogram(slot, rules, &HistogramPoint { t, start_time, value });
@@ -313,7 +311,7 @@ impl ShardData {
             Some(open) => open.encoding,
             None => closed::newest(&self.slab, self.series(slot).closed)?.encoding(),
         };
-        let sum = f64::from_bits(STALE);
+        let sum = model::STALE_NAN;
         match newest {
             Encoding::Xor | Encoding::Xor2 => None,
             Encoding::Histogram | Encoding::HistogramSt => {
@@ -366,6 +364,14 @@ impl ShardData {
                 Some((open.state.last_time(), open.state.last_value()))
             }
             OpenKind::Histogram => None,
+        }
+    }
+
+    /// Whether the newest sample says so.
+    pub(crate) fn has_ended(&self, slot: u32) -> bool {
+        match self.last_histogram(slot) {
+            Some(value) => model::is_stale(value.sum()),
+            None => self.last_float(slot).is_some_and(|(_, v)| model::is_stale(v)),
         }
     }
 
@@ -528,7 +534,7 @@ fn compare(t: i64, last: i64, same: impl FnOnce() -> bool) -> Result<Appended, R
 
 /// Whether both are the same histogram; empty buckets and what is known of resets make no difference.
 fn same(a: &HistogramValue, b: &HistogramValue) -> bool {
-    let stale = |value: &HistogramValue| value.sum().to_bits() == STALE;
+    let stale = |value: &HistogramValue| model::is_stale(value.sum());
     if std::mem::discriminant(a) != std::mem::discriminant(b) || stale(a) != stale(b) {
         return false;
     }

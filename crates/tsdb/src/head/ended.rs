@@ -4,7 +4,6 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use super::Head;
-use crate::open::STALE;
 use crate::shard::ShardData;
 use crate::wal::Packed;
 use crate::wal::record::push_tombstone;
@@ -31,11 +30,7 @@ fn end_of(data: &ShardData, slot: u32) -> Option<i64> {
     if !data.is_live(slot) || data.ooo.get(slot).is_some() {
         return None;
     }
-    let last = match data.last_histogram(slot) {
-        Some(value) => value.sum(),
-        None => data.last_float(slot)?.1,
-    };
-    if last.to_bits() == STALE { data.last_time(slot) } else { None }
+    if data.has_ended(slot) { data.last_time(slot) } else { None }
 }
 
 impl Head {
@@ -80,7 +75,7 @@ impl Head {
                 }
             }
         }
-        self.truncate(self.min_valid_time.load(Ordering::Relaxed))?;
+        self.truncate(self.let_go_before.load(Ordering::Relaxed))?;
         Ok(before.saturating_sub(self.series.load(Ordering::Relaxed)))
     }
 
@@ -114,5 +109,35 @@ impl Head {
         self.metrics.chunks_removed.add(dropped as f64);
         self.remove_series(index, &dead);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use exposition::Registry;
+    use model::{Labels, STALE_NAN};
+    use storage::{Affinity, Append, Batch, BatchSample, Outcome};
+
+    use super::super::HeadOptions;
+    use super::*;
+
+    fn append(head: &Head, name: &str, t: i64, v: f64) {
+        let labels = Labels::from_pairs([("__name__", name)]);
+        let series = head.resolve(Affinity(0), &labels).unwrap().series;
+        let batch = Batch { samples: vec![BatchSample { series, t, v }], ..Batch::default() };
+        head.append(&batch, &mut Outcome::default()).unwrap();
+    }
+
+    /// A cut that failed leaves the head frozen up to its end, but with all that it has.
+    #[test]
+    fn dropping_what_has_ended_drops_nothing_that_is_still_to_be_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let head = Head::open(dir.path(), HeadOptions::default(), &Registry::new()).unwrap();
+        append(&head, "old", 1_000, 1.0);
+        append(&head, "ended", 2_000, STALE_NAN);
+        append(&head, "new", 9_000, 1.0);
+        head.freeze_before(5_000);
+        assert_eq!(head.drop_ended(&head.ended(10)).unwrap(), 1);
+        assert_eq!(head.time_range(), Some((1_000, 9_000)));
     }
 }

@@ -44,7 +44,8 @@ pub(super) enum Bound {
 }
 
 /// Why a series is not created; the label of the metric that counts it.
-enum Refusal {
+#[derive(Clone, Copy)]
+pub(super) enum Refusal {
     MaxSeries,
     PerMinute(u32),
     Memory,
@@ -102,7 +103,11 @@ impl Head {
     /// Whether a series may be created. If it is known to be new, it counts as created then.
     pub(super) fn check_limits(&self, labels: &Labels, bound: Bound, how: Check) -> Result<(), AppendError> {
         let series = self.series.load(Ordering::Relaxed);
-        let Err(refusal) = self.limits.check(series, labels, bound, how) else { return Ok(()) };
+        self.limits.check(series, labels, bound, how).map_err(|refusal| self.refuse(refusal))
+    }
+
+    /// Counts a series that is not created, and says why it is not.
+    pub(super) fn refuse(&self, refusal: Refusal) -> AppendError {
         let (reason, text) = match refusal {
             Refusal::MaxSeries => (
                 "max_series",
@@ -131,7 +136,7 @@ impl Head {
             }
         };
         self.metrics.refuse_series(reason);
-        Err(AppendError::SeriesLimit(text))
+        AppendError::SeriesLimit(text)
     }
 }
 

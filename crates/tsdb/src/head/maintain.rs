@@ -9,7 +9,6 @@ use model::histogram::HistogramValue;
 use super::{Head, NO_MAX, NO_MIN};
 use crate::closed::{self, Place};
 use crate::lookup::Location;
-use crate::open::STALE;
 use crate::shard::ShardData;
 use crate::wal::segments;
 
@@ -59,10 +58,8 @@ impl Left {
                 HistogramValue::Integer(h) => h.positive_deltas.len() + h.negative_deltas.len(),
                 HistogramValue::Float(h) => h.positive.len() + h.negative.len(),
             };
-            self.stale += usize::from(value.sum().to_bits() == STALE);
-        } else if let Some((_, v)) = data.last_float(slot) {
-            self.stale += usize::from(v.to_bits() == STALE);
         }
+        self.stale += usize::from(data.has_ended(slot));
     }
 }
 

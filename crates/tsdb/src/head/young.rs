@@ -27,7 +27,7 @@ use storage::{
 };
 
 use super::Head;
-use super::limits::{Bound, Check};
+use super::limits::{Bound, Check, Refusal};
 use crate::full_disk::{is_full, wait_for_room};
 use crate::wal::frame::{Damage, PAGE, Segment};
 use crate::wal::record::{self, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder};
@@ -36,6 +36,8 @@ use crate::wal::{Compression, Packed, Position, Wal, repair, segments};
 const DIR: &str = "wal-young";
 /// Marks temporary references: those of the head are far below.
 const TEMPORARY: u64 = 1 << 47;
+/// No series has this reference.
+const NONE: u64 = 0;
 /// Below the mark, where the series belongs, and below that its number.
 const SPREAD_AT: u32 = 32;
 /// The table is split by some bits of the hash, so that growing copies a small piece at a time.
@@ -214,14 +216,11 @@ impl Head {
             _ => usize::MAX,
         };
         let resolved = young.resolve(self.shard_for(affinity) as u64, labels, most);
-        Some(resolved.map_err(AppendError::Log).and_then(|resolved| {
-            resolved.ok_or_else(|| {
-                self.metrics.refuse_series("max_series");
-                AppendError::SeriesLimit(format!(
-                    "the limit of {most} series in memory (--storage.tsdb.max-series) is reached"
-                ))
-            })
-        }))
+        Some(
+            resolved
+                .map_err(AppendError::Log)
+                .and_then(|resolved| resolved.ok_or_else(|| self.refuse(Refusal::MaxSeries))),
+        )
     }
 
     /// [`append`](storage::Append::append) while the log is replayed; `None` once it was. Nothing can be compared with
@@ -274,7 +273,7 @@ impl Joined {
         if reference.0 & TEMPORARY == 0 {
             return None;
         }
-        let own = self.series.get(number(reference.0) as usize).copied().filter(|&own| own != 0)?;
+        let own = self.series.get(number(reference.0) as usize).copied().filter(|&own| own != NONE)?;
         Some(SeriesRef(own))
     }
 }
@@ -338,6 +337,10 @@ impl<'h> Reader<'h> {
         // Also series that have no samples yet; they can do without, where the disk is full.
         log.commit(&Packed::default()).or_else(|error| if is_full(&error) { Ok(()) } else { Err(error) })?;
         let to = log.position();
+        if self.at.is_none() {
+            // Those are numbers of earlier processes.
+            self.series.clear();
+        }
         let from = *self.at.get_or_insert(Position { segment: *first, offset: 0 });
         let mut bytes = 0;
         for segment in from.segment..=to.segment {
@@ -445,14 +448,15 @@ impl<'h> Reader<'h> {
         let at = number(reference) as usize;
         // A series that the limits refuse now was accepted when it came.
         let shard = spread(reference) & (self.head.shards.len() - 1);
-        let Ok(resolved) = self.head.resolve_in(shard, labels, Bound::LabelsOnly) else { return };
+        let own =
+            self.head.resolve_in(shard, labels, Bound::LabelsOnly).map_or(NONE, |resolved| resolved.series.0);
         if at >= self.series.len() {
             // A damaged record does not name what it likes: numbers count up.
             let most = self.series.len() + (1 << 20);
-            self.series.resize((at + 1).min(most), 0);
+            self.series.resize((at + 1).min(most), NONE);
         }
         if let Some(series) = self.series.get_mut(at) {
-            *series = resolved.series.0;
+            *series = own;
         }
     }
 
@@ -475,6 +479,30 @@ impl<'h> Reader<'h> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_stands_for_what_was_named_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = exposition::Registry::new();
+        let head = Head::open_replaying(dir.path(), super::super::HeadOptions::default(), &registry).unwrap();
+        let mut reader = Reader::new(&head);
+        let reference = TEMPORARY | 4;
+        reader.name(reference, &named(1));
+        let first = reader.series(reference);
+        assert_eq!(head.labels_of(first), Some(named(1)));
+        // As a process that ran with other limits may have left it.
+        let many: Vec<(String, String)> = (0..300).map(|i| (format!("l{i:03}"), "v".into())).collect();
+        reader.name(reference, &Labels::from_pairs(many.iter().map(|(n, v)| (n.as_str(), v.as_str()))));
+        assert_eq!(reader.series(reference), SeriesRef(NONE));
+        reader.name(reference, &named(1));
+        assert_eq!(reader.series(reference), first);
+        // This process' numbers begin anew.
+        let young = Young::new(dir.path(), 1 << 20, Compression::Snappy);
+        young.resolve(0, &named(2), usize::MAX).unwrap();
+        reader.catch_up(&young).unwrap();
+        assert_eq!(reader.series.len(), 1);
+        assert_eq!(head.labels_of(reader.series(TEMPORARY)), Some(named(2)));
+    }
 
     fn named(i: usize) -> Labels {
         Labels::from_pairs([("__name__", "m"), ("i", &i.to_string())])
