@@ -1,5 +1,6 @@
 //! One block.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -223,6 +224,11 @@ impl Block {
             let file = self.dir.join("chunks").join(format!("{:06}", (reference >> 32).saturating_add(1)));
             BlockError::damaged(&file, damage)
         })
+    }
+
+    /// Counts what lies between two chunks as resident memory no longer.
+    pub(crate) fn give_back_chunks(&self, references: Range<u64>) {
+        self.files.segments.give_back(references);
     }
 
     pub(crate) fn index_damaged(&self, damage: Damage) -> BlockError {

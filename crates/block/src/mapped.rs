@@ -1,9 +1,10 @@
 //! Mapped files: the only `unsafe` of this crate.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 
 use crate::BlockError;
 
@@ -28,10 +29,9 @@ impl MappedFile {
             return Ok(MappedFile(Bytes::Owned(Vec::new())));
         }
         // SAFETY: the files of a block are complete before its directory gets its name, and are never changed
-        // afterwards: tombstones are replaced by renaming, a block that is dropped is unlinked, not truncated. An index
-        // that is being written is mapped by its writer alone, which from then on only writes behind what it has
-        // mapped: the map is as long as the file was then. A foreign program that truncates a file of the directory
-        // while it is in use can kill the process; no such program is supported.
+        // afterwards: tombstones are replaced by renaming, a block that is dropped is unlinked, not truncated. A foreign
+        // program that truncates a file of the directory while it is in use can kill the process; no such program is
+        // supported.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         Ok(MappedFile(Bytes::Mapped(map)))
     }
@@ -45,6 +45,24 @@ impl MappedFile {
         match &self.0 {
             Bytes::Mapped(map) => map,
             Bytes::Owned(bytes) => bytes,
+        }
+    }
+
+    /// Counts a range of the file as resident memory no longer: who has gone through it does not need it again soon. It
+    /// can be read as before.
+    #[allow(unsafe_code)]
+    pub(crate) fn give_back(&self, range: Range<usize>) {
+        let Bytes::Mapped(map) = &self.0 else { return };
+        let range = range.start..range.end.min(map.len());
+        if range.is_empty() {
+            return;
+        }
+        // SAFETY: nothing is ever written through the map, so the pages that come back from the file when they are
+        // touched again have the same bytes.
+        let advised =
+            unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
+        if let Err(error) = advised {
+            tracing::debug!(err = error.to_string(), "Cannot give back mapped pages");
         }
     }
 }

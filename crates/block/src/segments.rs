@@ -1,6 +1,7 @@
 //! Chunk segments: `chunks/000001` and so on.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use crate::cursor::{Cursor, matches};
@@ -38,6 +39,15 @@ impl Segments {
     /// Of all files.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Counts what lies from one chunk to another, or to the end of the first one's segment, as resident memory no longer.
+    pub(crate) fn give_back(&self, references: Range<u64>) {
+        let Range { start, end } = references;
+        let end = if start >> 32 == end >> 32 { end as u32 } else { u32::MAX };
+        if let Some(file) = self.files.get(&((start >> 32) as u32)) {
+            file.give_back(start as u32 as usize..end as usize);
+        }
     }
 
     /// A chunk's encoding and content; `reference` is segment and offset, 32 bits each.

@@ -27,7 +27,9 @@ pub(crate) fn of(meta: &Meta, index: &Index) -> Times {
         return Times { begin, covered: meta.max_time, wrong: None };
     }
     let Meta { min_time, max_time, .. } = *meta;
-    let Some((oldest, newest)) = read(index) else {
+    let found = read(index);
+    index.give_back(0..u64::MAX);
+    let Some((oldest, newest)) = found else {
         return Times { begin: min_time, covered: max_time, wrong: None };
     };
     let end = newest.saturating_add(1);

@@ -306,7 +306,13 @@ fn frame(buf: &mut Vec<u8>, chunk: &NewChunk<'_>, mark: u8) {
     buf.extend_from_slice(&sum.to_be_bytes());
 }
 
-pub(crate) fn uvarint(bytes: &[u8]) -> Option<(usize, usize)> {
+/// Length of the chunk that begins these bytes, with header and checksum.
+pub(crate) fn chunk_length(bytes: &[u8]) -> Option<usize> {
+    let (length, width) = bytes.get(CHUNK_HEADER..).and_then(uvarint)?;
+    Some(CHUNK_HEADER + width + length + CHECKSUM)
+}
+
+fn uvarint(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut x = 0usize;
     for (i, &b) in bytes.iter().take(5).enumerate() {
         x |= usize::from(b & 0x7f) << (7 * i);
@@ -319,7 +325,51 @@ pub(crate) fn uvarint(bytes: &[u8]) -> Option<(usize, usize)> {
 
 /// The encoding and bytes of the chunk at `offset`.
 pub(crate) fn chunk_at(file: &MappedFile, offset: u32) -> Result<(Encoding, &[u8]), &'static str> {
-    let rest = file.bytes().get(offset as usize..).ok_or("beyond the end of the file")?;
+    chunk_in(file.bytes().get(offset as usize..).ok_or(BEYOND)?)
+}
+
+/// What [`Window`] reads at once, in bytes: most chunks are a few hundred bytes long, and neighbours are often wanted.
+const WINDOW: usize = 4 << 10;
+
+/// Reads chunks without mapping them, which is for those who go through many and want none of them again.
+#[derive(Default)]
+pub(crate) struct Window {
+    number: u32,
+    start: usize,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    /// The encoding and bytes of the chunk at `offset` of the file with that number.
+    pub(crate) fn chunk(
+        &mut self,
+        file: &MappedFile,
+        number: u32,
+        offset: u32,
+    ) -> Result<(Encoding, &[u8]), &'static str> {
+        let offset = offset as usize;
+        let held =
+            (number == self.number).then(|| self.bytes.get(offset.checked_sub(self.start)?..)).flatten();
+        let is_whole = |rest: &[u8]| chunk_length(rest).is_some_and(|len| len <= rest.len());
+        if held.is_none_or(|rest| !is_whole(rest)) {
+            self.read(file, number, offset, WINDOW)?;
+            let len = chunk_length(&self.bytes).ok_or("cut short")?;
+            if len > self.bytes.len() {
+                self.read(file, number, offset, len)?;
+            }
+        }
+        chunk_in(self.bytes.get(offset - self.start..).ok_or(BEYOND)?)
+    }
+
+    fn read(&mut self, file: &MappedFile, number: u32, at: usize, len: usize) -> Result<(), &'static str> {
+        (self.number, self.start) = (number, at);
+        file.read(&mut self.bytes, at, len).inspect_err(|_| self.bytes.clear()).map_err(|_| "cannot be read")
+    }
+}
+
+const BEYOND: &str = "beyond the end of the file";
+
+fn chunk_in(rest: &[u8]) -> Result<(Encoding, &[u8]), &'static str> {
     let encoding = *rest.get(CHUNK_HEADER - 1).ok_or("cut short")?;
     let (len, len_len) = rest.get(CHUNK_HEADER..).and_then(uvarint).ok_or("bad length")?;
     let start = CHUNK_HEADER + len_len;

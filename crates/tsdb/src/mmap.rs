@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::{Mmap, MmapOptions};
@@ -10,6 +11,7 @@ use memmap2::{Mmap, MmapOptions};
 #[derive(Debug)]
 pub(crate) struct MappedFile {
     map: Mmap,
+    file: File,
     /// So many bytes of the map are in the file. Never decreases, never more than the map has.
     written: AtomicUsize,
 }
@@ -34,7 +36,7 @@ impl MappedFile {
         // unlinked, not truncated, while a map of it lives. A foreign program that truncates a file of the directory
         // while it is in use can kill the process; no such program is supported.
         let map = unsafe { MmapOptions::new().len(len).map(file)? };
-        Ok(MappedFile { map, written: AtomicUsize::new(written) })
+        Ok(MappedFile { map, file: file.try_clone()?, written: AtomicUsize::new(written) })
     }
 
     /// The file's first `len` bytes have been written for good.
@@ -44,5 +46,13 @@ impl MappedFile {
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.map[..self.written.load(Ordering::Acquire)]
+    }
+
+    /// Replaces `bytes` by what the file has from `at` on, at most `len` bytes. Nothing of the map is touched, and so
+    /// nothing of it gets resident.
+    pub(crate) fn read(&self, bytes: &mut Vec<u8>, at: usize, len: usize) -> io::Result<()> {
+        let written = self.written.load(Ordering::Acquire);
+        bytes.resize(len.min(written.saturating_sub(at)), 0);
+        self.file.read_exact_at(bytes, at as u64)
     }
 }

@@ -6,6 +6,8 @@ mod symbols;
 mod table;
 mod toc;
 
+use std::ops::Range;
+
 use crate::Damage;
 use crate::cursor::Cursor;
 use crate::mapped::MappedFile;
@@ -72,6 +74,20 @@ impl Index {
 
     pub(crate) fn bytes(&self) -> &[u8] {
         self.file.bytes()
+    }
+
+    /// Counts a range of the file as resident memory no longer.
+    pub(crate) fn give_back(&self, range: Range<u64>) {
+        let place = |at| usize::try_from(at).unwrap_or(usize::MAX);
+        self.file.give_back(place(range.start)..place(range.end));
+    }
+
+    /// Where in the file the entry of a series begins.
+    pub(crate) fn place_of(&self, number: u32) -> u64 {
+        match self.version {
+            Version::V1 => u64::from(number),
+            Version::V2 => u64::from(number) * series::ALIGNMENT as u64,
+        }
     }
 
     /// Where the sections are.
@@ -153,10 +169,7 @@ impl Index {
     /// # Errors
     /// When it is damaged; `entry` is empty then.
     pub fn series<'a>(&'a self, number: u32, entry: &mut SeriesEntry<'a>) -> Result<(), Damage> {
-        let place = match self.version {
-            Version::V1 => number as usize,
-            Version::V2 => number as usize * series::ALIGNMENT,
-        };
+        let place = usize::try_from(self.place_of(number)).unwrap_or(usize::MAX);
         series::read(self.bytes(), place, &self.symbols, entry)
     }
 

@@ -34,6 +34,9 @@ pub trait SeriesSource {
     fn chunks<'a>(&'a mut self, out: &mut Vec<NewChunk<'a>>) -> Result<&'a [Interval], BlockError>;
 }
 
+/// So much of a file is gone through before it is given back, in bytes.
+const GIVE_BACK: u64 = 4 << 20;
+
 /// The series of a block.
 pub(super) struct BlockSource<'a> {
     block: &'a Block,
@@ -44,6 +47,8 @@ pub(super) struct BlockSource<'a> {
     /// What is to go besides what was deleted.
     doomed: Option<&'a Tombstones>,
     deleted: Vec<Interval>,
+    /// From where entries and chunks are still counted as resident memory: a place in the index, a reference.
+    held: (u64, u64),
 }
 
 impl<'a> BlockSource<'a> {
@@ -61,11 +66,27 @@ impl<'a> BlockSource<'a> {
             labels: Labels::empty(),
             doomed,
             deleted: Vec::new(),
+            held: (block.index().toc().series, 0),
         })
     }
 }
 
 impl BlockSource<'_> {
+    /// Gives back what lies before a series and its chunks: nobody merges it again.
+    fn give_back_before(&mut self, number: u32) {
+        let (entries, chunks) = &mut self.held;
+        let place = self.block.index().place_of(number);
+        if place.saturating_sub(*entries) >= GIVE_BACK {
+            self.block.index().give_back(*entries..place);
+            *entries = place;
+        }
+        let reference = self.entry.chunks.first().map_or(0, |chunk| chunk.reference);
+        if reference.saturating_sub(*chunks) >= GIVE_BACK {
+            self.block.give_back_chunks(*chunks..reference);
+            *chunks = reference;
+        }
+    }
+
     fn gather_deleted(&mut self, number: u64) {
         self.deleted.clear();
         self.deleted.extend(self.block.tombstones().of(number));
@@ -90,6 +111,7 @@ impl SeriesSource for BlockSource<'_> {
             self.next += 1;
             let read = self.block.index().series(number, &mut self.entry);
             read.map_err(|damage| self.block.index_damaged(damage))?;
+            self.give_back_before(number);
             self.gather_deleted(u64::from(number));
             let covered = |chunk: &ChunkMeta| {
                 self.deleted.iter().any(|i| i.contains(chunk.min_time) && i.contains(chunk.max_time))

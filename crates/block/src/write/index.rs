@@ -1,6 +1,8 @@
 //! The index of a block that is being written, version 2.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use hashbrown::HashTable;
 use model::Labels;
@@ -9,8 +11,10 @@ use super::output::Output;
 use super::symbols::SymbolTable;
 use crate::cursor::{Cursor, crc32c};
 use crate::index::{MAGIC, SERIES_ALIGNMENT, Toc, VERSION_2};
-use crate::mapped::MappedFile;
 use crate::{BlockError, put};
+
+/// What is read of the file at once while postings are gathered, in bytes.
+const READ_BUFFER: usize = 256 << 10;
 
 /// A label as numbers of symbols, and how many series have it.
 struct Pair {
@@ -220,14 +224,16 @@ impl IndexWriter {
     }
 
     fn write_all_series(&mut self) -> Result<(), BlockError> {
-        let file = MappedFile::open(self.out.path())?;
-        let entries = Entries::new(file.bytes(), &self.toc);
-        self.write_list(entries.map(|(number, _)| number), self.series)
+        let mut entries = Entries::open(self.out.path(), &self.toc)?;
+        let mut numbers = Vec::with_capacity(self.series as usize);
+        while let Some((number, _)) = entries.next()? {
+            numbers.push(number);
+        }
+        self.write_list(numbers.into_iter(), self.series)
     }
 
     /// The lists of all labels in this order, as many at a time as the memory allows.
     fn write_lists(&mut self, order: &[u32]) -> Result<(), BlockError> {
-        let file = MappedFile::open(self.out.path())?;
         let most = (self.postings_memory / 4).max(self.series as usize);
         // By place in `pairs`: where the pair's list continues in `lists`.
         let mut ends: Vec<u32> = vec![u32::MAX; self.pairs.all.len()];
@@ -251,7 +257,7 @@ impl IndexWriter {
             rest = after;
             lists.clear();
             lists.resize(total, 0);
-            self.fill(file.bytes(), &mut lists, &mut ends);
+            self.fill(&mut lists, &mut ends)?;
             let mut start = 0;
             for &at in batch {
                 let count = self.pairs.all.get(at as usize).map_or(0, |p| p.series);
@@ -267,9 +273,10 @@ impl IndexWriter {
     }
 
     /// Puts the numbers of all series into the lists that are being gathered.
-    fn fill(&self, file: &[u8], lists: &mut [u32], ends: &mut [u32]) {
+    fn fill(&self, lists: &mut [u32], ends: &mut [u32]) -> Result<(), BlockError> {
         let mut before: Vec<(u32, u32, u32)> = Vec::new();
-        for (number, mut entry) in Entries::new(file, &self.toc) {
+        let mut entries = Entries::open(self.out.path(), &self.toc)?;
+        while let Some((number, mut entry)) = entries.next()? {
             let count = entry.uvarint32().unwrap_or(0) as usize;
             for i in 0..count {
                 let (Ok(name), Ok(value)) = (entry.uvarint32(), entry.uvarint32()) else { break };
@@ -286,6 +293,7 @@ impl IndexWriter {
                 }
             }
         }
+        Ok(())
     }
 
     /// Which list is where: they lie one behind the other in this order.
@@ -317,31 +325,51 @@ impl IndexWriter {
     }
 }
 
-/// The entries of the series section: their numbers and contents.
-struct Entries<'a> {
-    file: &'a [u8],
-    at: usize,
-    end: usize,
+/// The entries of the series section: their numbers and contents. Read, not mapped: mapped pages would be resident memory.
+struct Entries {
+    path: PathBuf,
+    file: BufReader<File>,
+    at: u64,
+    end: u64,
+    entry: Vec<u8>,
 }
 
-impl<'a> Entries<'a> {
-    fn new(file: &'a [u8], toc: &Toc) -> Self {
-        Entries { file, at: toc.series as usize, end: toc.label_indices as usize }
+impl Entries {
+    fn open(path: &Path, toc: &Toc) -> Result<Self, BlockError> {
+        let io = |e| BlockError::io(path, e);
+        let mut file = BufReader::with_capacity(READ_BUFFER, File::open(path).map_err(io)?);
+        file.seek(SeekFrom::Start(toc.series)).map_err(io)?;
+        Ok(Entries { path: path.to_owned(), file, at: toc.series, end: toc.label_indices, entry: Vec::new() })
     }
-}
 
-impl<'a> Iterator for Entries<'a> {
-    type Item = (u32, Cursor<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let start = self.at.next_multiple_of(SERIES_ALIGNMENT);
+    fn next(&mut self) -> Result<Option<(u32, Cursor<'_>)>, BlockError> {
+        let start = self.at.next_multiple_of(SERIES_ALIGNMENT as u64);
         if start >= self.end {
-            return None;
+            return Ok(None);
         }
-        let mut cursor = Cursor::new(self.file, start..self.end);
-        let length = cursor.uvarint32().ok()? as usize;
-        let content = Cursor::new(self.file, cursor.at()..cursor.at() + length);
-        self.at = cursor.at() + length + 4;
-        Some((u32::try_from(start / SERIES_ALIGNMENT).ok()?, content))
+        self.read(start).map_err(|e| BlockError::io(&self.path, e))?;
+        let content = Cursor::new(&self.entry, 0..self.entry.len());
+        Ok(Some(((start / SERIES_ALIGNMENT as u64) as u32, content)))
+    }
+
+    /// Reads the entry that begins at `start`, and passes over its checksum.
+    fn read(&mut self, start: u64) -> io::Result<()> {
+        self.file.seek_relative((start - self.at) as i64)?;
+        let (mut length, mut shift, mut at) = (0u64, 0, start);
+        loop {
+            let mut byte = [0];
+            self.file.read_exact(&mut byte)?;
+            at += 1;
+            length |= u64::from(byte[0] & 0x7f) << shift;
+            shift += 7;
+            if byte[0] < 0x80 || shift > 28 {
+                break;
+            }
+        }
+        self.entry.clear();
+        self.file.by_ref().take(length).read_to_end(&mut self.entry)?;
+        self.file.seek_relative(4)?;
+        self.at = at + length + 4;
+        Ok(())
     }
 }

@@ -419,6 +419,8 @@ impl<'a> Run<'a> {
                     ends.push(self.keys.len());
                 }
             }
+            drop(data);
+            part.copy_files();
             self.part = Some(part);
         }
         self.ends = ends.into_iter();

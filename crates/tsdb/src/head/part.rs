@@ -8,7 +8,7 @@ use chunk::Encoding;
 use model::{Labels, Sample};
 use storage::{ChunkView, Projection, SelectError, SeriesPart, SeriesView};
 
-use crate::chunk_files::{ChunkFiles, chunk_at};
+use crate::chunk_files::{ChunkFiles, Window, chunk_at};
 use crate::closed::{self, ClosedChunk, Place};
 use crate::epochs::Reader;
 use crate::mmap::MappedFile;
@@ -269,6 +269,24 @@ impl<'a> Part<'a> {
             && let Some(file) = files.file(number)
         {
             self.files.insert(number, file);
+        }
+    }
+
+    /// Copies the chunks that are in files. One that cannot be read stays where it is: whoever asks for it is told.
+    pub(super) fn copy_files(&mut self) {
+        let mut places: Vec<(u32, u32, usize)> = Vec::new();
+        for (i, piece) in self.pieces.iter().enumerate() {
+            if let Source::File(number, offset) = piece.source {
+                places.push((number, offset, i));
+            }
+        }
+        places.sort_unstable();
+        let mut window = Window::default();
+        for (number, offset, i) in places {
+            let Some(file) = self.files.get(&number) else { continue };
+            let Ok((encoding, bytes)) = window.chunk(file, number, offset) else { continue };
+            self.pieces[i].source = Source::Copied(encoding, self.arena.len() as u32, bytes.len() as u32);
+            self.arena.extend_from_slice(bytes);
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use block::Inspector;
 use chunk::{Columns, Encoding, HistogramPoint};
 
-use crate::chunk_files::{CHECKSUM, CHUNK_HEADER, FILE_HEADER, MAGIC, VERSION, chunk_at, uvarint};
+use crate::chunk_files::{CHUNK_HEADER, FILE_HEADER, MAGIC, VERSION, chunk_at, chunk_length};
 use crate::mmap::MappedFile;
 use crate::wal::segments;
 
@@ -131,10 +131,4 @@ impl Walk<'_> {
         }
         Ok((points.first().map(|p| p.t), points.last().map(|p| p.t)))
     }
-}
-
-/// Of a whole chunk with header and checksum.
-fn chunk_length(bytes: &[u8]) -> Option<usize> {
-    let (length, width) = bytes.get(CHUNK_HEADER..).and_then(uvarint)?;
-    Some(CHUNK_HEADER + width + length + CHECKSUM)
 }
