@@ -8,6 +8,9 @@ use memmap2::{Mmap, UncheckedAdvice};
 
 use crate::BlockError;
 
+/// Who goes through a file does so much of it before giving it back, in bytes.
+pub(crate) const GIVE_BACK: u64 = 4 << 20;
+
 /// A file in the address space, as much of it as there was when it was mapped.
 #[derive(Debug)]
 pub(crate) struct MappedFile(Bytes);

@@ -6,6 +6,7 @@
 
 use crate::Meta;
 use crate::index::{Index, SeriesEntry};
+use crate::mapped::GIVE_BACK;
 
 /// The length of the shortest blocks, unless the configuration says otherwise: they end at multiples of it.
 const USUAL_RANGE: i64 = 2 * 3600 * 1000;
@@ -27,9 +28,7 @@ pub(crate) fn of(meta: &Meta, index: &Index) -> Times {
         return Times { begin, covered: meta.max_time, wrong: None };
     }
     let Meta { min_time, max_time, .. } = *meta;
-    let found = read(index);
-    index.give_back(0..u64::MAX);
-    let Some((oldest, newest)) = found else {
+    let Some((oldest, newest)) = read(index) else {
         return Times { begin: min_time, covered: max_time, wrong: None };
     };
     let end = newest.saturating_add(1);
@@ -64,12 +63,18 @@ fn agrees_with_parents(meta: &Meta) -> bool {
 fn read(index: &Index) -> Option<(i64, i64)> {
     let mut entry = SeriesEntry::default();
     let (mut oldest, mut newest) = (i64::MAX, i64::MIN);
-    for number in index.scan_series() {
+    let mut held = index.toc().series;
+    index.each_series(|number| {
         if index.series(number, &mut entry).is_ok() {
             oldest = entry.chunks.iter().fold(oldest, |oldest, chunk| oldest.min(chunk.min_time));
             newest = entry.chunks.iter().fold(newest, |newest, chunk| newest.max(chunk.max_time));
         }
-    }
+        let place = index.place_of(number);
+        if place.saturating_sub(held) >= GIVE_BACK {
+            index.give_back(held..place);
+            held = place;
+        }
+    });
     (oldest <= newest).then_some((oldest, newest))
 }
 

@@ -68,14 +68,10 @@ impl Labels {
 
     /// Builds a set from pairs that are already sorted by name and have distinct names. Empty values are dropped.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut buf = String::new();
-        for (name, value) in pairs.into_iter().filter(|(_, v)| !v.is_empty()) {
-            push_len(&mut buf, name.len());
-            buf.push_str(name);
-            push_len(&mut buf, value.len());
-            buf.push_str(value);
-        }
-        if buf.is_empty() { Labels(None) } else { Labels(Some(buf.into())) }
+        // Most sets fit; growing step by step would cost more than a little too much for a moment.
+        let mut builder = SortedLabels(String::with_capacity(256));
+        pairs.into_iter().for_each(|(name, value)| builder.push(name, value));
+        builder.take()
     }
 
     /// The pairs in order of name.
@@ -131,6 +127,30 @@ impl Labels {
     #[must_use]
     pub fn without_metric_name(&self) -> Self {
         if self.metric_name().is_none() { self.clone() } else { self.filter(|n| n != METRIC_NAME) }
+    }
+}
+
+/// Builds sets from sorted pairs, one set after the other in the same memory.
+#[derive(Debug, Default)]
+pub struct SortedLabels(String);
+
+impl SortedLabels {
+    /// Adds a pair whose name comes after those of the pairs before. Without a value it is left out.
+    pub fn push(&mut self, name: &str, value: &str) {
+        if value.is_empty() {
+            return;
+        }
+        push_len(&mut self.0, name.len());
+        self.0.push_str(name);
+        push_len(&mut self.0, value.len());
+        self.0.push_str(value);
+    }
+
+    /// The set of what was added; the next one begins empty.
+    pub fn take(&mut self) -> Labels {
+        let labels = Labels((!self.0.is_empty()).then(|| self.0.as_str().into()));
+        self.0.clear();
+        labels
     }
 }
 

@@ -17,7 +17,9 @@ pub mod size;
 pub mod timestamp;
 
 pub use histogram::FloatHistogram;
-pub use labels::{Labels, LabelsBuilder, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};
+pub use labels::{
+    Labels, LabelsBuilder, METRIC_NAME, SortedLabels, is_legacy_label_name, is_legacy_metric_name,
+};
 pub use matcher::{MatchOp, Matcher};
 pub use names::ValidationScheme;
 pub use regex::{Captures, Regex, RegexError};

@@ -175,9 +175,19 @@ impl Index {
 
     /// Numbers of all series that can be read, by going through them: what stands in for a damaged list.
     pub(crate) fn scan_series(&self) -> Vec<u32> {
-        let places = series::scan(self.bytes(), &self.toc);
+        let mut numbers = Vec::new();
+        self.each_series(|number| numbers.push(number));
+        numbers
+    }
+
+    /// Calls `each` with the same numbers, one after the other.
+    pub(crate) fn each_series(&self, mut each: impl FnMut(u32)) {
         let unit = if self.version == Version::V1 { 1 } else { series::ALIGNMENT };
-        places.into_iter().filter_map(|place| u32::try_from(place / unit).ok()).collect()
+        series::scan(self.bytes(), &self.toc, |place| {
+            if let Ok(number) = u32::try_from(place / unit) {
+                each(number);
+            }
+        });
     }
 }
 

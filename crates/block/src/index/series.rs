@@ -95,11 +95,10 @@ fn fill<'a>(
     Ok(())
 }
 
-/// Places of all entries whose checksum holds. Behind a damaged length the next multiple that fits is taken.
-pub(super) fn scan(file: &[u8], toc: &Toc) -> Vec<usize> {
+/// Calls `each` with the places of all entries whose checksum holds. Behind a damaged length the next multiple that fits is taken.
+pub(super) fn scan(file: &[u8], toc: &Toc, mut each: impl FnMut(usize)) {
     let end = toc.end_of(toc.series, file.len());
     let mut at = usize::try_from(toc.series).unwrap_or(usize::MAX);
-    let mut places = Vec::new();
     while at < end {
         at = at.next_multiple_of(ALIGNMENT);
         let mut cursor = Cursor::new(file, at..end);
@@ -107,11 +106,10 @@ pub(super) fn scan(file: &[u8], toc: &Toc) -> Vec<usize> {
             .uvarint32()
             .and_then(|n| if n == 0 { Ok(None) } else { cursor.checked(n as usize).map(Some) });
         if let Ok(Some(_)) = whole {
-            places.push(at);
+            each(at);
             at = cursor.at();
         } else {
             at += ALIGNMENT;
         }
     }
-    places
 }

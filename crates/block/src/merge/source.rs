@@ -7,6 +7,7 @@ use model::Labels;
 
 use super::SymbolIter;
 use crate::index::SeriesEntry;
+use crate::mapped::GIVE_BACK;
 use crate::{Block, BlockError, ChunkMeta, Damage, Interval, Intervals, NewChunk, Postings, Tombstones};
 
 /// Series in order of their labels, each with its chunks.
@@ -33,9 +34,6 @@ pub trait SeriesSource {
     /// When they cannot be read.
     fn chunks<'a>(&'a mut self, out: &mut Vec<NewChunk<'a>>) -> Result<&'a [Interval], BlockError>;
 }
-
-/// So much of a file is gone through before it is given back, in bytes.
-const GIVE_BACK: u64 = 4 << 20;
 
 /// The series of a block.
 pub(super) struct BlockSource<'a> {

@@ -234,7 +234,7 @@ impl IndexWriter {
 
     /// The lists of all labels in this order, as many at a time as the memory allows.
     fn write_lists(&mut self, order: &[u32]) -> Result<(), BlockError> {
-        let most = (self.postings_memory / 4).max(self.series as usize);
+        let most = (self.postings_memory / 4).max(2 * self.series as usize);
         // By place in `pairs`: where the pair's list continues in `lists`.
         let mut ends: Vec<u32> = vec![u32::MAX; self.pairs.all.len()];
         let mut lists: Vec<u32> = Vec::new();

@@ -24,13 +24,14 @@ pub const CREATION_SUFFIX: &str = "tmp-for-creation";
 pub struct WriteOptions {
     /// No segment of chunks grows beyond this, in bytes, unless a single chunk does.
     pub segment_size: u64,
-    /// What gathering postings may take, in bytes. With less the series are gone through more often at the end.
+    /// What gathering postings may take, in bytes, unless eight bytes a series are more. With less the series are gone
+    /// through more often at the end.
     pub postings_memory: usize,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        WriteOptions { segment_size: 512 << 20, postings_memory: 32 << 20 }
+        WriteOptions { segment_size: 512 << 20, postings_memory: 8 << 20 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Replacing old segments of the log by what is still needed of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
@@ -129,8 +129,6 @@ struct Filter<'h> {
     upto: u32,
     /// Older samples are not needed.
     oldest: i64,
-    /// From which time on samples of a series are needed.
-    decided: HashMap<u64, i64>,
     metadata: BTreeMap<u64, Metadata>,
     buf: Vec<u8>,
     samples: [SamplesEncoder; 2],
@@ -144,7 +142,6 @@ impl<'h> Filter<'h> {
             head,
             upto,
             oldest,
-            decided: HashMap::new(),
             metadata: BTreeMap::new(),
             buf: Vec::new(),
             samples: [SamplesEncoder::new(false), SamplesEncoder::new(true)],
@@ -213,9 +210,9 @@ impl<'h> Filter<'h> {
 
     fn series(&mut self, record: &[u8]) -> Result<(), BadRecord> {
         let mut kept = std::mem::take(&mut self.buf);
-        let read = record::read_series(record, |reference, labels| {
+        let read = record::split_series(record, |reference, raw| {
             if self.is_kept(reference) {
-                record::push_series(&mut kept, reference, &labels);
+                record::push_raw_series(&mut kept, reference, raw);
             }
         });
         self.buf = kept;
@@ -226,7 +223,7 @@ impl<'h> Filter<'h> {
         let mut samples = std::mem::take(&mut self.samples[with_start_times]);
         samples.clear();
         let read = record::read_samples(record, |reference, start_time, t, v| {
-            if t >= self.from(reference) {
+            if self.is_needed(reference, t) {
                 samples.push(reference, start_time, t, v);
             }
         });
@@ -238,7 +235,7 @@ impl<'h> Filter<'h> {
         let mut histograms = std::mem::take(&mut self.histograms[with_start_times]);
         histograms.clear();
         let read = record::read_histograms(record, |h| {
-            if h.t >= self.from(h.reference) {
+            if self.is_needed(h.reference, h.t) {
                 histograms.push(h.reference, h.start_time, h.t, &h.value);
             }
         });
@@ -267,12 +264,12 @@ impl<'h> Filter<'h> {
         })
     }
 
-    /// From which time on samples of a series are needed.
-    fn from(&mut self, reference: u64) -> i64 {
-        let (head, upto, oldest) = (self.head, self.upto, self.oldest);
-        *self.decided.entry(reference).or_insert_with(|| match head.keep(reference, upto) {
-            Keep::From(from) => from.max(oldest),
-            Keep::Name | Keep::Nothing => i64::MAX,
-        })
+    /// Whether a sample is needed. Nearly all are too old, so that the head is asked for few.
+    fn is_needed(&self, reference: u64, t: i64) -> bool {
+        t >= self.oldest
+            && match self.head.keep(reference, self.upto) {
+                Keep::From(from) => t >= from,
+                Keep::Name | Keep::Nothing => false,
+            }
     }
 }

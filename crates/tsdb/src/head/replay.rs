@@ -32,7 +32,7 @@ use crate::ooo::replay::Found;
 use crate::series::CutRules;
 use crate::shard::{MAX_ID, RefMap, ShardData};
 use crate::wal::frame::{self, Damage, Segment};
-use crate::wal::record::{BadRecord, HistogramEntry};
+use crate::wal::record::{BadRecord, HistogramEntry, LabelsReader};
 use crate::wal::{Position, record, repair, segments};
 
 /// What replay works with.
@@ -87,7 +87,10 @@ impl Unknown {
 /// Work for one worker; series come before the rest.
 #[derive(Default)]
 struct Work {
-    series: Vec<(u64, Labels)>,
+    /// References, and where in `labels` those of each end.
+    series: Vec<(u64, usize)>,
+    /// As they lie in the log.
+    labels: Vec<u8>,
     samples: Vec<(u64, i64, f64)>,
     /// Of the samples; empty while none has one.
     start_times: Vec<i64>,
@@ -106,6 +109,8 @@ enum Other {
 
 /// Samples handed over at a time.
 const HANDFUL: usize = 8192;
+/// Series handed over at a time.
+const HANDFUL_OF_SERIES: usize = 1024;
 /// Histograms and the like handed over at a time.
 const HANDFUL_OF_OTHERS: usize = 512;
 /// Handfuls that may wait for a worker.
@@ -131,6 +136,7 @@ impl Replay<'_> {
                 replay: self,
                 shards: Vec::new(),
                 done: Replayed::default(),
+                reader: LabelsReader::default(),
                 slots: Vec::new(),
                 touched: 0,
             })
@@ -393,7 +399,7 @@ struct ReadSegment {
 /// Hands the entries of a record to the workers; says whether its kind is known.
 fn deal(record: &[u8], dealer: &mut Dealer) -> Result<bool, BadRecord> {
     match record.first() {
-        Some(&record::SERIES) => record::read_series(record, |r, labels| dealer.series(r, labels))?,
+        Some(&record::SERIES) => record::split_series(record, |r, labels| dealer.series(r, labels))?,
         Some(&record::SAMPLES | &record::SAMPLES_V2) => {
             record::read_samples(record, |r, start, t, v| dealer.sample(r, start, t, v))?;
         }
@@ -454,10 +460,12 @@ struct Dealer {
 }
 
 impl Dealer {
-    fn series(&mut self, reference: u64, labels: Labels) {
+    fn series(&mut self, reference: u64, labels: &[u8]) {
         let worker = self.refs.shard_of(reference) % self.doors.len();
-        self.pending[worker].series.push((reference, labels));
-        if self.pending[worker].series.len() >= HANDFUL {
+        let work = &mut self.pending[worker];
+        work.labels.extend_from_slice(labels);
+        work.series.push((reference, work.labels.len()));
+        if work.series.len() >= HANDFUL_OF_SERIES {
             self.send(worker);
         }
     }
@@ -524,6 +532,7 @@ struct Worker<'r, 's> {
     /// In order of index, which is the same modulo the number of workers.
     shards: Vec<Own<'s>>,
     done: Replayed,
+    reader: LabelsReader,
     /// Shard (in `shards`) and slot of each sample of a handful.
     slots: Vec<(u32, u32)>,
     /// Nothing that matters: gives loads made for their effect on the cache a use.
@@ -537,8 +546,13 @@ const BLOCK: usize = 64;
 impl Worker<'_, '_> {
     fn run(mut self, work: &Receiver<Work>) -> io::Result<Replayed> {
         while let Ok(work) = work.recv() {
-            for (reference, labels) in &work.series {
-                self.create(*reference, labels);
+            let mut start = 0;
+            for &(reference, end) in &work.series {
+                // What was found good in the log can be read.
+                if let Ok(labels) = self.reader.read(&work.labels[start..end]) {
+                    self.create(reference, &labels);
+                }
+                start = end;
             }
             self.apply(&work);
             for own in &mut self.shards {

@@ -227,7 +227,7 @@ impl<'a> Log<'a> {
             | record::FLOAT_HISTOGRAMS_V2 => {
                 record::read_histograms(content, |entry| sample(entry.reference))
             }
-            record::SERIES => record::read_series(content, |reference, _| {
+            record::SERIES => record::split_series(content, |reference, _| {
                 found.series += u64::from(known.insert(reference));
             }),
             record::TOMBSTONES => record::read_tombstones(content, |_, _, _| {}),

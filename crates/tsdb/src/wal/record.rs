@@ -13,12 +13,13 @@ mod series;
 mod snapshots;
 mod tombstones;
 
+pub(crate) use bytes::LabelsReader;
 pub(crate) use exemplars::{ExemplarsEncoder, read_exemplars};
 pub(crate) use histograms::{HistogramEntry, HistogramsEncoder, read_histograms};
 pub(crate) use metadata::{push_metadata, read_metadata};
 pub(crate) use mmap_markers::{push_mmap_marker, read_mmap_markers};
 pub(crate) use samples::{SamplesEncoder, read_samples};
-pub(crate) use series::{push_series, read_series};
+pub(crate) use series::{push_raw_series, push_series, read_series, split_series};
 pub(crate) use snapshots::{
     Newest, OpenChunk, SNAPSHOT_EXEMPLARS, SNAPSHOT_SERIES, SNAPSHOT_TOMBSTONES, as_logged_exemplars,
     as_snapshot_exemplars, put_snapshot_series, put_snapshot_tombstones, read_snapshot_series,

@@ -1,6 +1,6 @@
 //! Numbers and texts as records hold them: fixed widths are big endian, varints are Go's (zigzag where signed).
 
-use model::Labels;
+use model::{Labels, SortedLabels};
 
 use super::BadRecord;
 
@@ -110,17 +110,75 @@ impl<'a> Cursor<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| BadRecord)
     }
 
-    /// Labels; `pairs` is memory to work in.
-    pub(super) fn labels(&mut self, pairs: &mut Vec<(&'a str, &'a str)>) -> Result<Labels, BadRecord> {
-        pairs.clear();
-        for _ in 0..self.count(2)? {
-            pairs.push((self.text()?, self.text()?));
+    /// Labels as they lie there, checked: [`LabelsReader`] can make a set of them.
+    pub(super) fn raw_labels(&mut self) -> Result<&'a [u8], BadRecord> {
+        let from = self.rest;
+        let count = self.count(2)?;
+        for _ in 0..2 * count {
+            self.bytes()?;
         }
-        let sorted = pairs.is_sorted_by(|a, b| a.0 < b.0);
-        Ok(if sorted {
-            Labels::from_sorted(pairs.iter().copied())
-        } else {
-            Labels::from_pairs(pairs.iter().copied())
-        })
+        let raw = &from[..from.len() - self.rest.len()];
+        // One look at all bytes is cheaper than one at each text, and tells nearly always.
+        if !raw.is_ascii() {
+            let mut again = Cursor { rest: raw };
+            again.uvarint()?;
+            for _ in 0..2 * count {
+                again.text()?;
+            }
+        }
+        Ok(raw)
+    }
+}
+
+/// Makes sets of labels as records have them, one after the other in the same memory.
+#[derive(Default)]
+pub(crate) struct LabelsReader(SortedLabels);
+
+impl LabelsReader {
+    /// The labels that lie there.
+    pub(crate) fn read(&mut self, raw: &[u8]) -> Result<Labels, BadRecord> {
+        match std::str::from_utf8(raw) {
+            Ok(text) if raw.is_ascii() => self.ascii(text).ok_or(BadRecord),
+            _ => {
+                let mut cursor = Cursor { rest: raw };
+                let pairs: Result<Vec<_>, _> =
+                    (0..cursor.count(2)?).map(|_| Ok((cursor.text()?, cursor.text()?))).collect();
+                pairs.map(Labels::from_pairs)
+            }
+        }
+    }
+
+    /// Where all bytes are ASCII, each length is one byte.
+    fn ascii(&mut self, text: &str) -> Option<Labels> {
+        let (_count, pairs) = text.split_at_checked(1)?;
+        let mut before = "";
+        for (name, value) in AsciiPairs(pairs) {
+            if name <= before {
+                // Foreign logs may have them in any order.
+                self.0.take();
+                return Some(Labels::from_pairs(AsciiPairs(pairs)));
+            }
+            self.0.push(name, value);
+            before = name;
+        }
+        Some(self.0.take())
+    }
+}
+
+/// Takes a text behind its length of one byte.
+fn split_ascii<'a>(rest: &mut &'a str) -> Option<&'a str> {
+    let length = usize::from(*rest.as_bytes().first()?);
+    let text = rest.get(1..1 + length)?;
+    *rest = rest.get(1 + length..)?;
+    Some(text)
+}
+
+struct AsciiPairs<'a>(&'a str);
+
+impl<'a> Iterator for AsciiPairs<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some((split_ascii(&mut self.0)?, split_ascii(&mut self.0)?))
     }
 }

@@ -2,7 +2,7 @@
 
 use model::Labels;
 
-use super::bytes::{Cursor, put_f64, put_labels, put_varint};
+use super::bytes::{Cursor, LabelsReader, put_f64, put_labels, put_varint};
 use super::{BadRecord, EXEMPLARS};
 
 /// Writes an exemplars record, exemplar by exemplar.
@@ -43,12 +43,12 @@ pub(crate) fn read_exemplars(
     }
     let first_ref = cursor.u64()?;
     let first_time = cursor.u64()? as i64;
-    let mut pairs = Vec::new();
+    let mut reader = LabelsReader::default();
     while !cursor.is_empty() {
         let reference = first_ref.wrapping_add(cursor.varint()? as u64);
         let t = first_time.wrapping_add(cursor.varint()?);
         let v = cursor.f64()?;
-        each(reference, t, v, cursor.labels(&mut pairs)?);
+        each(reference, t, v, reader.read(cursor.raw_labels()?)?);
     }
     Ok(())
 }

@@ -63,11 +63,11 @@ pub(crate) fn put_snapshot_series(
     }
 }
 
-/// Reads the record of a series. What follows the chunk is told by the chunk itself.
-pub(crate) fn read_snapshot_series(record: &[u8]) -> Result<(u64, Labels, Option<OpenChunk<'_>>), BadRecord> {
+/// Reads the record of a series: its reference, its labels (for [`LabelsReader`](super::LabelsReader)), its chunk. What follows the chunk is told by the chunk itself.
+pub(crate) fn read_snapshot_series(record: &[u8]) -> Result<(u64, &[u8], Option<OpenChunk<'_>>), BadRecord> {
     let mut cursor = Cursor::after_kind(record, &[SNAPSHOT_SERIES])?;
     let reference = cursor.u64()?;
-    let labels = cursor.labels(&mut Vec::new())?;
+    let labels = cursor.raw_labels()?;
     cursor.u64()?;
     if cursor.uvarint()? == 0 {
         return Ok((reference, labels, None));
@@ -122,6 +122,7 @@ fn swap_type(record: &mut [u8], from: u8, to: u8) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::LabelsReader;
     use super::*;
 
     #[test]
@@ -132,7 +133,9 @@ mod tests {
         for open in [None, Some(open)] {
             let mut buf = Vec::new();
             put_snapshot_series(&mut buf, 77, &labels, open.clone().map(|open| (open, Newest::Float(1.5))));
-            assert_eq!(read_snapshot_series(&buf), Ok((77, labels.clone(), open)));
+            let (reference, raw, read) = read_snapshot_series(&buf).unwrap();
+            let read_labels = LabelsReader::default().read(raw).unwrap();
+            assert_eq!((reference, read_labels, read), (77, labels.clone(), open));
             for end in 0..9.min(buf.len()) {
                 assert!(read_snapshot_series(&buf[..end]).is_err());
             }
