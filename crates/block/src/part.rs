@@ -55,6 +55,23 @@ pub(crate) struct Part {
     left: Vec<Sample>,
     left_histograms: Vec<HistogramSample>,
     joiner: Joiner,
+    /// Of each block, the chunks that were looked at: from the first to behind the last.
+    looked_at: Vec<Range<u64>>,
+}
+
+/// So much of a file, in bytes, is left where it is: giving back less would cost more than it saves.
+const LEFT_MAPPED: u64 = 64 << 10;
+
+/// What a part went through is not soon needed again, and a query through everything is not to make everything count as
+/// resident memory.
+impl Drop for Part {
+    fn drop(&mut self) {
+        for (block, looked_at) in self.blocks.iter().zip(&self.looked_at) {
+            if looked_at.end.saturating_sub(looked_at.start) > LEFT_MAPPED {
+                block.give_back_chunks(looked_at.clone());
+            }
+        }
+    }
 }
 
 impl Part {
@@ -67,6 +84,7 @@ impl Part {
         warnings: Warnings,
     ) -> Self {
         Part {
+            looked_at: vec![0..0; blocks.len()],
             blocks,
             wanted,
             span,
@@ -135,6 +153,11 @@ impl Part {
                 self.warnings.add(missing(block));
                 continue;
             };
+            if let Some(looked_at) = self.looked_at.get_mut(planned.member.block as usize) {
+                let reference = planned.chunk.reference;
+                looked_at.start = if looked_at.end == 0 { reference } else { looked_at.start.min(reference) };
+                looked_at.end = looked_at.end.max(reference + bytes.len() as u64);
+            }
             let Ok(encoding) = Encoding::try_from(number) else {
                 block.note_skipped(number);
                 self.warnings.add(missing(block));

@@ -498,7 +498,12 @@ impl Evaluator<'_> {
         let len = grid.len();
         let mut groups = Groups::new(a.op, len);
         match &*a.input {
-            Vector::Scan(scan) if scan.name.is_some() || self.delayed_names || !scan.drops_name() => {
+            // Variances are not put together from parts: where the mean is large, their last digits depend on the order in
+            // which series are taken in.
+            Vector::Scan(scan)
+                if !matches!(a.op, AggregateOp::Stddev | AggregateOp::Stdvar)
+                    && (scan.name.is_some() || self.delayed_names || !scan.drops_name()) =>
+            {
                 let stream = || {
                     self.scan(
                         scan,

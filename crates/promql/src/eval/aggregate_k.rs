@@ -1,13 +1,11 @@
 //! Aggregations that select series: `topk`, `bottomk`, `limitk`, `limit_ratio`.
 
-use std::sync::Arc;
-
 use model::Labels;
 use xxhash_rust::xxh64::xxh64;
 
 use super::Evaluator;
 use super::aggregate::{Grouping, ParamBounds, group_rows};
-use super::column::{Column, Grid, Point, Scalars, Series};
+use super::column::{Bitmap, Grid, Point, Scalars, Series};
 use super::rows::Rows;
 use crate::ast::AggregateOp;
 use crate::engine::QueryError;
@@ -141,7 +139,7 @@ impl Evaluator<'_> {
             Some(param) => self.scalar(param, grid)?,
             None => Scalars::Const(f64::NAN),
         };
-        let rows = self.vector(&a.input, grid)?;
+        let mut rows = self.vector(&a.input, grid)?;
         let bounds = ParamBounds::new(&param, a.param_const, len);
         let fail = |text: String| Err(QueryError::Execution(text));
         if a.op == AggregateOp::LimitRatio {
@@ -180,7 +178,7 @@ impl Evaluator<'_> {
             self.notes.lock().histogram_ignored_in_aggregation(op, a.span);
         }
         let (_, members) = group_rows(&rows.series, grouping);
-        let mut selected: Vec<Option<Column>> = vec![None; rows.series.len()];
+        let mut selected: Vec<Option<Bitmap>> = vec![None; rows.series.len()];
         let mut order = Vec::new();
         let tiles: Vec<std::ops::Range<usize>> =
             (0..len).step_by(TILE).map(|from| from..(from + TILE).min(len)).collect();
@@ -195,13 +193,9 @@ impl Evaluator<'_> {
                 Ok::<_, QueryError>(chosen)
             });
             for chosen in chosen {
-                for (i, (at, v)) in chosen? {
-                    let Some(column) = selected.get_mut(at) else { continue };
-                    let column = column.get_or_insert_with(|| Column::absent(len));
-                    match rows.series.get(at).and_then(|s| s.floats.histogram(i)) {
-                        Some(h) => column.set_histogram(i, Arc::clone(h)),
-                        None => column.set(i, v),
-                    }
+                for (i, (at, _)) in chosen? {
+                    let Some(steps) = selected.get_mut(at) else { continue };
+                    steps.get_or_insert_with(|| Bitmap::new(len)).set(i);
                     if grid.is_instant() {
                         order.push(at);
                     }
@@ -213,12 +207,14 @@ impl Evaluator<'_> {
         }
         let mut out = Vec::new();
         for at in order {
-            if let (Some(series), Some(floats)) =
-                (rows.series.get(at), selected.get_mut(at).and_then(Option::take))
+            if let (Some(series), Some(steps)) =
+                (rows.series.get_mut(at), selected.get_mut(at).and_then(Option::take))
             {
-                out.push(Series { labels: series.labels.clone(), drop_name: series.drop_name, floats });
+                series.floats.present = steps;
+                out.push(std::mem::take(series));
             }
         }
+        drop(rows);
         self.rows(out)
     }
 }

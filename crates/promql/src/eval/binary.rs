@@ -63,8 +63,8 @@ fn note(first: &mut Option<Failure>, rank: (usize, usize, usize), text: impl FnO
 struct Join<'a> {
     b: &'a VectorBinary,
     delayed_names: bool,
-    many: &'a [Series],
-    one: &'a [Series],
+    /// Series of the `many` side, of all signatures.
+    many_len: usize,
     /// The sides stand the other way round than they were written.
     swapped: bool,
     /// Steps at which there is anything to match.
@@ -180,8 +180,14 @@ impl Join<'_> {
         labels.build()
     }
 
-    /// Matches the series of one signature.
-    fn signature(&self, many: &[usize], one: &[usize], failure: &mut Option<Failure>, out: &mut Vec<Series>) {
+    /// Matches the series of one signature, each with its place on its side.
+    fn signature(
+        &self,
+        many: &[(usize, Series)],
+        one: &[(usize, Series)],
+        failure: &mut Option<Failure>,
+        out: &mut Vec<Series>,
+    ) {
         let matching = &self.b.matching;
         self.check_one_side(one, failure);
         let mut joined: Vec<Joined> = Vec::new();
@@ -235,12 +241,11 @@ impl Join<'_> {
             joined.push(new);
         };
         let mut any_one = Bitmap::new(self.len);
-        for s in one.iter().filter_map(|&o| self.one.get(o)) {
+        for (_, s) in one {
             any_one.union(&s.floats.present);
         }
-        for &m in many {
-            let Some(a) = self.many.get(m) else { continue };
-            for b in one.iter().filter_map(|&o| self.one.get(o)) {
+        for &(m, ref a) in many {
+            for (_, b) in one {
                 if !a.floats.present.intersects(&b.floats.present) {
                     continue;
                 }
@@ -262,11 +267,10 @@ impl Join<'_> {
             }
         }
         if let Some(fill) = matching.fill_left {
-            for &o in one {
-                let Some(b) = self.one.get(o) else { continue };
+            for (o, b) in one {
                 let before = met.clone();
                 let mut pairs = b.floats.iter().filter(|&(i, _)| !before.get(i)).map(|(i, v)| (i, fill, v));
-                let rank = self.many.len() + o;
+                let rank = self.many_len + o;
                 let lonely = b.floats.histograms().filter(|&(i, _)| !before.get(i));
                 let mut mixed = lonely.map(|(i, h)| (i, Point::Float(fill), Point::Histogram(h)));
                 let labels = self.labels(&matched(&b.labels, matching), &b.labels);
@@ -282,11 +286,10 @@ impl Join<'_> {
     }
 
     /// On the "one" side a signature may have one sample a step.
-    fn check_one_side(&self, one: &[usize], failure: &mut Option<Failure>) {
+    fn check_one_side(&self, one: &[(usize, Series)], failure: &mut Option<Failure>) {
         let matching = &self.b.matching;
-        for (at, &o) in one.iter().enumerate() {
-            let Some(new) = self.one.get(o) else { continue };
-            for old in one.iter().take(at).filter_map(|&o| self.one.get(o)) {
+        for (at, &(o, ref new)) in one.iter().enumerate() {
+            for (_, old) in one.iter().take(at) {
                 let mut both = new.floats.present.clone();
                 both.intersect(self.active);
                 if let Some(i) = both.first_common(&old.floats.present) {
@@ -311,6 +314,11 @@ impl Join<'_> {
 /// As Prometheus prints a match group.
 fn match_labels(labels: &Labels, matching: &VectorMatching) -> Labels {
     matched(labels, matching)
+}
+
+/// Takes series out, each with its place.
+fn take(series: &mut [Series], places: &[usize]) -> Vec<(usize, Series)> {
+    places.iter().filter_map(|&at| Some((at, std::mem::take(series.get_mut(at)?)))).collect()
 }
 
 /// Within a signature no two pairs may have a result of the same labels.
@@ -349,8 +357,8 @@ impl Evaluator<'_> {
     }
 
     pub(super) fn vector_binary(&self, b: &VectorBinary, grid: Grid) -> Result<Rows<'_>, QueryError> {
-        let left = self.vector(&b.left, grid)?;
-        let right = self.vector(&b.right, grid)?;
+        let mut left = self.vector(&b.left, grid)?;
+        let mut right = self.vector(&b.right, grid)?;
         let len = grid.len();
         let mut active = Bitmap::new(len);
         let mut on_right = Bitmap::new(len);
@@ -367,7 +375,11 @@ impl Evaluator<'_> {
             active.union(&on_right);
         }
         let swapped = b.matching.card == Cardinality::OneToMany;
-        let (many, one) = if swapped { (&right.series, &left.series) } else { (&left.series, &right.series) };
+        let (many, one) = if swapped {
+            (&mut right.series, &mut left.series)
+        } else {
+            (&mut left.series, &mut right.series)
+        };
         let mut signatures = Signatures::new(&b.matching);
         let mut members: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
         for (at, s) in one.iter().enumerate() {
@@ -391,13 +403,16 @@ impl Evaluator<'_> {
         order.extend((0..members.len()).filter(|&s| members.get(s).is_some_and(|(many, _)| many.is_empty())));
         let remarks = RefCell::default();
         let delayed_names = self.delayed_names;
-        let join = Join { b, delayed_names, many, one, swapped, active: &active, remarks: &remarks, len };
+        let many_len = many.len();
+        let join = Join { b, delayed_names, many_len, swapped, active: &active, remarks: &remarks, len };
         let mut failure = None;
-        let mut out = Vec::with_capacity(many.len());
+        let mut out = Vec::with_capacity(many_len);
         for signature in order {
             self.ctx.check()?;
-            if let Some((many, one)) = members.get(signature) {
-                join.signature(many, one, &mut failure, &mut out);
+            if let Some((of_many, of_one)) = members.get(signature) {
+                // Taken out, so that what has been gone through makes room for the result.
+                let (of_many, of_one) = (take(many, of_many), take(one, of_one));
+                join.signature(&of_many, &of_one, &mut failure, &mut out);
             }
         }
         self.note_remarks(b, &remarks.into_inner());

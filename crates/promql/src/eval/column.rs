@@ -455,7 +455,7 @@ impl Column {
 }
 
 /// A series of an intermediate result.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Series {
     /// Its labels.
     pub(crate) labels: Labels,

@@ -141,6 +141,7 @@ impl Evaluator<'_> {
             stages: Vec::new(),
             name: None,
             counts_only: false,
+            taken_in: false,
         };
         self.scan_named(&read, &scan, grid)
     }

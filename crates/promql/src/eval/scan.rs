@@ -432,7 +432,13 @@ impl Evaluator<'_> {
         let Some(read) = self.plan.reads.get(scan.read) else { return Ok(Vec::new()) };
         let before = self.held.load(Ordering::Relaxed);
         let (args, range, mode) = match &scan.source {
-            Source::Window(call) => (self.scalars(&call.args, grid)?, call.range, call.mode),
+            Source::Window(call) => {
+                let args = self.scalars(&call.args, grid)?;
+                if let Some(why) = &call.misuse {
+                    return Err(QueryError::Execution(why.clone()));
+                }
+                (args, call.range, call.mode)
+            }
             _ => (Vec::new(), 0, None),
         };
         let stages_ready = self.ready_stages(stages, grid)?;
@@ -470,11 +476,13 @@ impl Evaluator<'_> {
             self.count(grid, &worker.counts);
             totals.add(series, worker.decoded.0, worker.decoded.1);
         };
+        // What an aggregation holds may be much for each group, and more groups only even out what threads have to do.
+        let groups = self.workers.threads() * if scan.taken_in { 1 } else { 2 };
         if read.uses > 1 {
             let shared = self.shared_read(scan.read, read, totals)?;
             let items: Vec<&[RawSeries]> = shared.chunks(SHARED_SERIES_PER_ITEM).collect();
             let heavy = shared.len() >= SERIES_FOR_THREADS;
-            let results = self.workers.run(items, heavy, |group| {
+            let results = self.workers.run_in_groups(items, groups, heavy, |group| {
                 let (mut worker, mut state) = (worker(), init());
                 for raw in group.into_iter().flatten() {
                     self.ctx.check()?;
@@ -489,7 +497,7 @@ impl Evaluator<'_> {
         // Series of very many steps take long each.
         let check_every = if grid.len() > MANY_STEPS { 1 } else { 64 };
         let heavy = parts.iter().map(|p| p.size_hint()).sum::<usize>() >= SERIES_FOR_THREADS;
-        let results = self.workers.run(parts, heavy, |group| {
+        let results = self.workers.run_in_groups(parts, groups, heavy, |group| {
             let (mut worker, mut state) = (worker(), init());
             let mut decoded = Samples::default();
             let mut series = 0;

@@ -28,6 +28,11 @@ impl<'e> Workers<'e> {
         Workers { threads: threads.max(1), busy }
     }
 
+    /// How many threads there are for all queries.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// Takes up to `wanted` threads that are not at work for any query, besides the caller's own.
     fn lease(&self, wanted: usize) -> Lease<'e> {
         let mut count = 0;
@@ -48,7 +53,18 @@ impl<'e> Workers<'e> {
         heavy: bool,
         work: impl Fn(Vec<T>) -> R + Sync,
     ) -> Vec<R> {
-        let groups = items.len().min(self.threads * 2).max(1);
+        self.run_in_groups(items, 2 * self.threads, heavy, work)
+    }
+
+    /// The same in at most so many groups; of what `work` returns there are as many.
+    pub(crate) fn run_in_groups<T: Send, R: Send>(
+        &self,
+        items: Vec<T>,
+        groups: usize,
+        heavy: bool,
+        work: impl Fn(Vec<T>) -> R + Sync,
+    ) -> Vec<R> {
+        let groups = items.len().min(groups).max(1);
         let mut queue: Vec<Mutex<Option<Vec<T>>>> = Vec::with_capacity(groups);
         let total = items.len();
         let mut rest = items.into_iter();

@@ -53,6 +53,7 @@ impl<'a> Planner<'a> {
                     mode: m.selector.mode,
                     args: Vec::new(),
                     span: m.span,
+                    misuse: None,
                 };
                 Root::Samples(planner.scan(&m.selector, &reach, grid, Source::Window(call)))
             }
@@ -134,6 +135,7 @@ impl<'a> Planner<'a> {
             stages: Vec::new(),
             name: fixed_name(selector),
             counts_only,
+            taken_in: false,
         }
     }
 
@@ -175,7 +177,7 @@ impl<'a> Planner<'a> {
             _ => self.vector(&subquery.expr, grid)?,
         };
         self.buckets_needed -= 1;
-        let call = WindowCall { function, range, mode: None, args, span };
+        let call = WindowCall { function, range, mode: None, args, span, misuse: None };
         Ok(Vector::Subquery(SubqueryScan { input: Box::new(input), grid, offset, at, call }))
     }
 
@@ -208,6 +210,7 @@ impl<'a> Planner<'a> {
             )
             && (scan.name.is_some() || !scan.drops_name())
         {
+            scan.taken_in = true;
             self.want_labels_of(scan, &grouping, e.without);
         }
         Ok(Vector::Aggregate(Aggregation {

@@ -185,14 +185,14 @@ impl Planner<'_> {
         let absent = (e.function.name == "absent_over_time").then(|| window.map(absent_labels));
         let input = match window {
             Some(Expr::Matrix(m)) => {
-                check_mode(&m.selector, function, e.function.name)?;
                 let reach = Reach {
                     range: Some(millis(&m.range, &self.range, false)?),
                     offset: millis(&m.selector.offset, &self.range, true)?,
                     at: self.fixed_time(m.selector.at),
                 };
                 let range = reach.range.unwrap_or(0);
-                let call = WindowCall { function, range, mode: m.selector.mode, args, span };
+                let misuse = misuse_of_mode(&m.selector, function, e.function.name);
+                let call = WindowCall { function, range, mode: m.selector.mode, args, span, misuse };
                 Vector::Scan(self.scan(&m.selector, &reach, grid, Source::Window(call)))
             }
             Some(Expr::Subquery(s)) => {
@@ -283,16 +283,14 @@ impl Planner<'_> {
     }
 }
 
-fn check_mode(selector: &VectorSelector, function: WindowFn, name: &str) -> Result<(), QueryError> {
-    let (word, allowed, names) = match selector.mode {
-        None => return Ok(()),
-        Some(RangeMode::Anchored) => ("anchored", ANCHORED, "changes, delta, increase, rate, resets"),
-        Some(RangeMode::Smoothed) => ("smoothed", SMOOTHED, "delta, increase, rate"),
+/// Why a function cannot have the range that it is given; said only once it is to be computed.
+fn misuse_of_mode(selector: &VectorSelector, function: WindowFn, name: &str) -> Option<String> {
+    let (word, allowed, names) = match selector.mode? {
+        RangeMode::Anchored => ("anchored", ANCHORED, "changes, delta, increase, rate, resets"),
+        RangeMode::Smoothed => ("smoothed", SMOOTHED, "delta, increase, rate"),
     };
-    if allowed.contains(&function) {
-        return Ok(());
-    }
-    Err(QueryError::Execution(format!("{word} modifier can only be used with: {names} - not with {name}")))
+    (!allowed.contains(&function))
+        .then(|| format!("{word} modifier can only be used with: {names} - not with {name}"))
 }
 
 /// The labels that a selector fixes, for the series that `absent` gives: those with one equality matcher and no

@@ -65,12 +65,14 @@ pub(super) fn millis(
     Ok((seconds * 1000.0) as i64)
 }
 
-/// Where Prometheus says that a duration expression is: of a function, what stands between its parentheses.
+/// Where Prometheus says that a duration expression is: from the first to the last number in it, so that of a function
+/// only what stands between its parentheses counts.
 fn place(expr: &DurationExpr) -> Span {
     match &expr.kind {
-        DurationKind::MinOf(a, b) | DurationKind::MaxOf(a, b) => {
+        DurationKind::MinOf(a, b) | DurationKind::MaxOf(a, b) | DurationKind::Binary(_, a, b) => {
             Span { start: place(a).start, end: place(b).end }
         }
+        DurationKind::Unary(_, a) => Span { start: expr.span.start, end: place(a).end },
         _ => expr.span,
     }
 }
@@ -88,7 +90,8 @@ fn seconds(expr: &DurationExpr, range: &QueryRange) -> Result<f64, QueryError> {
         DurationKind::Binary(op, a, b) => {
             let (a, b) = (seconds(a, range)?, seconds(b, range)?);
             let by_zero = |what: &str| {
-                Err(QueryError::Invalid(format!("{}:{}: {what} by zero", expr.span.start, expr.span.end)))
+                let place = place(expr);
+                Err(QueryError::Invalid(format!("{}:{}: {what} by zero", place.start, place.end)))
             };
             match op {
                 BinaryOp::Div if b == 0.0 => return by_zero("division"),

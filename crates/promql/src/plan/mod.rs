@@ -176,6 +176,8 @@ pub(crate) struct WindowCall {
     pub(crate) args: Vec<Scalar>,
     /// Place of the first argument, which remarks point to.
     pub(crate) span: Span,
+    /// Why the function cannot have such a range.
+    pub(crate) misuse: Option<String>,
 }
 
 /// Reading series and computing on each of them for itself.
@@ -195,6 +197,8 @@ pub(crate) struct Scan {
     pub(crate) name: Option<String>,
     /// Of histograms only count and sum will be looked at; then resets are found while reading.
     pub(crate) counts_only: bool,
+    /// An aggregation takes the series in as they come: what it holds is held once for each group of series.
+    pub(crate) taken_in: bool,
 }
 
 /// A window function over the steps of a subquery.
