@@ -23,7 +23,7 @@ pub(crate) async fn delete_series(api: Arc<Api>, request: Request) -> Answer {
         .collect::<Result<_, _>>()
         .map_err(|e| ApiError::invalid("match[]", &e.to_string()))?;
     change(api, move |api| {
-        selectors.iter().try_for_each(|matchers| api.db.delete(matchers, min_time, max_time))
+        selectors.iter().try_for_each(|matchers| api.db.delete(matchers, min_time, max_time, api.now()))
     })
     .await?;
     Ok(Reply::empty(StatusCode::NO_CONTENT))

@@ -121,7 +121,7 @@ fn fill(db: &Db) {
         db.append(&batch, &mut outcome).unwrap();
     }
     let some = [Matcher::new(MatchOp::Equal, "__name__", "up").unwrap()];
-    db.delete(&some, START, START + 60_000).unwrap();
+    db.delete(&some, START, START + 60_000, START).unwrap();
 }
 
 fn add_head(found: &mut Vec<(&'static str, Vec<u8>)>, dir: &Path) {

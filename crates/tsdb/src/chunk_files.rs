@@ -1,7 +1,7 @@
 //! The directory `chunks_head`: full chunks of the head, appended to files and read by mapping. Prometheus' format,
 //! drawn in README.md.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::full_disk::wait_for_room;
 use crate::mmap::MappedFile;
+use crate::wal::repair::{self, REWRITTEN};
 use crate::wal::segments::{list, sync_dir};
 
 pub(crate) const MAGIC: u32 = 0x0130_BC91;
@@ -25,6 +26,10 @@ pub(crate) const CHECKSUM: usize = 4;
 const MAX_FILE: u64 = 128 * 1024 * 1024;
 /// Marks chunks of out-of-order samples in the encoding byte.
 const OUT_OF_ORDER: u8 = 0x80;
+/// Stands for the encoding of a chunk that is none any more, see [`ChunkFiles::drop_out_of_order`].
+pub(crate) const DROPPED: u8 = OUT_OF_ORDER;
+/// A file is copied in steps of this many bytes.
+const STEP: usize = 1 << 20;
 
 fn checksum(bytes: &[u8]) -> u32 {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
@@ -57,6 +62,13 @@ pub(crate) struct FoundChunk {
     pub(crate) offset: u32,
 }
 
+impl FoundChunk {
+    fn with(self, bytes: &[u8]) -> NewChunk<'_> {
+        let FoundChunk { series, min_time, max_time, encoding, .. } = self;
+        NewChunk { series, min_time, max_time, encoding, bytes }
+    }
+}
+
 /// What [`ChunkFiles::scan`] found.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
@@ -78,6 +90,8 @@ pub(crate) struct ChunkFiles {
     /// By number.
     files: RwLock<BTreeMap<u32, Arc<MappedFile>>>,
     current: Mutex<Current>,
+    /// Numbers of the files that may have chunks of samples out of order.
+    out_of_order: Mutex<BTreeSet<u32>>,
 }
 
 struct Current {
@@ -91,6 +105,7 @@ impl ChunkFiles {
     /// Opens the directory, creating it if need be.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         disk::create_dir_all(dir)?;
+        repair::finish(dir)?;
         let mut files = BTreeMap::new();
         let mut number = 0;
         for (n, path) in list(dir)? {
@@ -101,7 +116,12 @@ impl ChunkFiles {
             }
         }
         let current = Current { file: None, number, len: 0, buf: Vec::new() };
-        Ok(ChunkFiles { dir: dir.to_path_buf(), files: RwLock::new(files), current: Mutex::new(current) })
+        Ok(ChunkFiles {
+            dir: dir.to_path_buf(),
+            files: RwLock::new(files),
+            current: Mutex::new(current),
+            out_of_order: Mutex::default(),
+        })
     }
 
     /// Reads all files and checks every chunk. Damage costs the chunks it touches (or the rest of its file where
@@ -116,6 +136,7 @@ impl ChunkFiles {
                 scan.first_damaged.get_or_insert(number);
             }
         }
+        self.out_of_order.lock().extend(scan.out_of_order.iter().map(|chunk| chunk.file));
         Ok(scan)
     }
 
@@ -163,7 +184,10 @@ impl ChunkFiles {
                 self.cut(&mut current)?;
             }
             places.push((current.number, (current.len + current.buf.len() as u64) as u32));
-            frame(&mut current.buf, &chunk, mark);
+            frame(&mut current.buf, &chunk, chunk.encoding as u8 | mark);
+        }
+        if mark == OUT_OF_ORDER {
+            self.out_of_order.lock().extend(places.iter().map(|(number, _)| *number));
         }
         self.flush(&mut current)?;
         Ok(places)
@@ -172,7 +196,7 @@ impl ChunkFiles {
     fn cut(&self, current: &mut Current) -> io::Result<()> {
         self.finish(current)?;
         let number = current.number + 1;
-        let path = self.dir.join(format!("{number:06}"));
+        let path = self.path(number);
         let file = match self.begin_file(&path, number) {
             Ok(file) => file,
             Err(error) => {
@@ -269,10 +293,7 @@ impl ChunkFiles {
 
     /// Deletes the files numbered below `first`. Readers that hold them keep them until they are done.
     pub(crate) fn delete_below(&self, first: u32) -> io::Result<()> {
-        let writing = {
-            let current = self.current.lock();
-            if current.file.is_some() { current.number } else { u32::MAX }
-        };
+        let writing = self.first_unfinished();
         for (number, path) in list(&self.dir)? {
             if number < first && number < writing {
                 self.files.write().remove(&number);
@@ -282,6 +303,70 @@ impl ChunkFiles {
         Ok(())
     }
 
+    /// The file that is being written, or a number greater than those of all files.
+    fn first_unfinished(&self) -> u32 {
+        let current = self.current.lock();
+        if current.file.is_some() { current.number } else { u32::MAX }
+    }
+
+    /// Takes chunks of samples out of order out of the files that were ended, all but those at the places given: blocks
+    /// have their samples, and a start would find them again.
+    ///
+    /// The others keep their places: where a chunk was there is one of no encoding then, which Prometheus passes over too.
+    pub(crate) fn drop_out_of_order(&self, kept: &HashSet<(u32, u32)>) -> io::Result<()> {
+        let ended: Vec<u32> = self.out_of_order.lock().range(..self.first_unfinished()).copied().collect();
+        for number in ended {
+            let mut scan = Scan::default();
+            let path = self.path(number);
+            let Some(file) = self.file(number).filter(|_| path.exists()) else {
+                self.out_of_order.lock().remove(&number);
+                continue;
+            };
+            scan_file(&mut BufReader::with_capacity(STEP, File::open(&path)?), number, &mut scan)?;
+            let (stay, go): (Vec<_>, Vec<_>) =
+                scan.out_of_order.iter().partition(|chunk| kept.contains(&(chunk.file, chunk.offset)));
+            if !go.is_empty() {
+                self.rewrite(&file, &path, &go).inspect_err(|_| {
+                    let _ = disk::remove_file(&path.with_extension(REWRITTEN));
+                })?;
+                self.files.write().insert(number, Arc::new(MappedFile::open(&File::open(&path)?)?));
+            }
+            if stay.is_empty() {
+                self.out_of_order.lock().remove(&number);
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces a file by a copy without the chunks that are to go, which are in order.
+    fn rewrite(&self, file: &MappedFile, path: &Path, go: &[&FoundChunk]) -> io::Result<()> {
+        let rewritten = path.with_extension(REWRITTEN);
+        let copy = disk::File::create(&rewritten)?;
+        let (mut at, mut bytes) = (0, Vec::new());
+        let ends = go.iter().map(|chunk| chunk.offset as usize).chain([file.bytes().len()]);
+        for (i, end) in ends.enumerate() {
+            while at < end {
+                file.read(&mut bytes, at, STEP.min(end - at))?;
+                copy.append_all(&bytes)?;
+                at += bytes.len();
+            }
+            if let Some(chunk) = go.get(i) {
+                let (_, content) = chunk_at(file, chunk.offset).map_err(io::Error::other)?;
+                bytes.clear();
+                frame(&mut bytes, &chunk.with(content), DROPPED);
+                copy.append_all(&bytes)?;
+                at += bytes.len();
+            }
+        }
+        copy.sync_all()?;
+        disk::rename(&rewritten, path)?;
+        sync_dir(&self.dir)
+    }
+
+    fn path(&self, number: u32) -> PathBuf {
+        self.dir.join(format!("{number:06}"))
+    }
+
     /// Bytes of the files in the directory.
     pub(crate) fn size(&self) -> u64 {
         let Ok(files) = list(&self.dir) else { return 0 };
@@ -289,12 +374,12 @@ impl ChunkFiles {
     }
 }
 
-fn frame(buf: &mut Vec<u8>, chunk: &NewChunk<'_>, mark: u8) {
+fn frame(buf: &mut Vec<u8>, chunk: &NewChunk<'_>, encoding: u8) {
     let start = buf.len();
     buf.extend_from_slice(&chunk.series.to_be_bytes());
     buf.extend_from_slice(&chunk.min_time.to_be_bytes());
     buf.extend_from_slice(&chunk.max_time.to_be_bytes());
-    buf.push(chunk.encoding as u8 | mark);
+    buf.push(encoding);
     let mut len = chunk.bytes.len();
     while len >= 0x80 {
         buf.push(len as u8 | 0x80);
@@ -367,6 +452,8 @@ impl Window {
     }
 }
 
+/// Also what is said of dropped chunks.
+pub(crate) const UNKNOWN_ENCODING: &str = "unknown encoding";
 const BEYOND: &str = "beyond the end of the file";
 
 fn chunk_in(rest: &[u8]) -> Result<(Encoding, &[u8]), &'static str> {
@@ -378,7 +465,7 @@ fn chunk_in(rest: &[u8]) -> Result<(Encoding, &[u8]), &'static str> {
     if !is_checksum(*sum, &rest[..start + len]) {
         return Err("wrong checksum");
     }
-    let encoding = Encoding::try_from(encoding & !OUT_OF_ORDER).map_err(|_| "unknown encoding")?;
+    let encoding = Encoding::try_from(encoding & !OUT_OF_ORDER).map_err(|_| UNKNOWN_ENCODING)?;
     Ok((encoding, bytes))
 }
 
@@ -439,7 +526,7 @@ pub(crate) fn scan_file(reader: &mut impl Read, file: u32, scan: &mut Scan) -> i
         let (out_of_order, encoding) =
             (data[CHUNK_HEADER - 1] & OUT_OF_ORDER, data[CHUNK_HEADER - 1] & !OUT_OF_ORDER);
         let Ok(encoding) = Encoding::try_from(encoding) else {
-            scan.skipped += 1;
+            scan.skipped += u64::from(data[CHUNK_HEADER - 1] != DROPPED);
             continue;
         };
         let found = FoundChunk {

@@ -7,6 +7,7 @@ mod closed;
 mod db;
 #[doc(hidden)]
 pub mod decoders;
+mod deleted;
 mod dir_lock;
 mod epochs;
 mod exemplars;

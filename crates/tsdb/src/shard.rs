@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use block::Intervals;
 use model::Labels;
 use parking_lot::{Mutex, RwLock};
 
+use crate::deleted::Deleted;
 use crate::metadata::SeriesMetadata;
 use crate::ooo::Table;
 use crate::open::OpenChunks;
@@ -112,7 +112,7 @@ pub(crate) struct ShardData {
     pub(crate) unwritten: Vec<u32>,
     pub(crate) metadata: SeriesMetadata,
     /// What was deleted of series and is still in their chunks, by slot.
-    pub(crate) deleted: HashMap<u32, Intervals, foldhash::fast::FixedState>,
+    pub(crate) deleted: HashMap<u32, Deleted, foldhash::fast::FixedState>,
 }
 
 impl ShardData {

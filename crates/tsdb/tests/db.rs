@@ -456,8 +456,8 @@ fn deleted_samples_are_hidden_at_once_and_gone_after_cleaning() {
     let mut want = Dump::new();
     scrape(&db, START, 600, &mut want);
     db.upkeep(START + 600 * STEP, true).unwrap();
-    db.delete(&[Matcher::equal("i", "4")], i64::MIN, i64::MAX).unwrap();
-    db.delete(&[Matcher::equal("target", "2")], START + 50 * STEP, START + 70 * STEP).unwrap();
+    db.delete(&[Matcher::equal("i", "4")], i64::MIN, i64::MAX, START).unwrap();
+    db.delete(&[Matcher::equal("target", "2")], START + 50 * STEP, START + 70 * STEP, START).unwrap();
     for (labels, samples) in &mut want {
         samples.retain(|_| labels.value("i") != "4");
         let middle = START + 50 * STEP..=START + 70 * STEP;

@@ -135,7 +135,7 @@ fn chunks_are_measured_when_a_block_is_cut_and_when_it_is_cleaned() {
     let [cut, ..] = seen();
     assert!(cut > 0.0);
     assert_eq!(seen(), [cut; 3]);
-    db.delete(&[Matcher::equal("__name__", "m")], START, START + 1_000).unwrap();
+    db.delete(&[Matcher::equal("__name__", "m")], START, START + 1_000, START).unwrap();
     db.clean_tombstones(START + 100_000).unwrap();
     assert_eq!(seen(), [cut * 2.0; 3]);
 }

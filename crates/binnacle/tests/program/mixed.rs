@@ -37,7 +37,7 @@ impl Point {
         Point { labels: Labels::from_pairs(pairs), t, value, exemplars: Vec::new(), metadata: None }
     }
 
-    fn float(name: &str, pairs: &[(&str, &str)], t: i64, v: f64) -> Point {
+    pub(crate) fn float(name: &str, pairs: &[(&str, &str)], t: i64, v: f64) -> Point {
         Point::new(name, pairs, t, Value::Float(v))
     }
 

@@ -219,7 +219,7 @@ impl Writer for Ours {
 
     fn delete(&self, (name, value): (&str, &str), min_time: i64, max_time: i64) {
         let matcher = Matcher::new(MatchOp::Equal, name, value).unwrap();
-        self.db().delete(&[matcher], min_time, max_time).unwrap();
+        self.db().delete(&[matcher], min_time, max_time, START + SCRAPES * STEP).unwrap();
     }
 
     fn clean_tombstones(&mut self) {
@@ -327,7 +327,8 @@ const STAGES: [&str; 5] = ["killed", "stopped", "cut", "deleted", "end"];
 fn live(writer: &mut dyn Writer, copies: &Path) {
     let at = |n: i64| START + n * STEP;
     writer.write(0..150);
-    writer.delete(("i", "2"), at(30), at(90) + 5);
+    // Of these nothing comes out of order: of that, Prometheus deletes what is in blocks only.
+    writer.delete(("i", "3"), at(30), at(90) + 5);
     writer.delete(("kind", "gauge"), at(100), at(149));
     writer.delete(("__name__", "special"), 0, at(10_000));
     writer.write(150..170);
@@ -462,6 +463,45 @@ fn what_binnacle_wrote_is_answered_as_prometheus_answered_about_its_own() {
         let mut found = Vec::new();
         differences(&recorded[stage], &have, stage, &mut found);
         assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+}
+
+/// Prometheus deletes no samples out of order that are in memory, and hides what comes late into a deleted time until it is
+/// cut. What binnacle deletes is gone and what comes later is there, and so Prometheus reads its directory, too.
+#[test]
+fn prometheus_reads_what_was_deleted_and_came_again_as_binnacle_does() {
+    let Some((prometheus, _)) = prometheus_3().filter(|_| !is_peer()) else { return };
+    let root = tempfile::tempdir().unwrap();
+    let mut ours = Ours::new(root.path().join("work"));
+    let at = |n: i64| START + n * STEP;
+    ours.write(0..150);
+    // With samples out of order, in buffers and in mapped chunks.
+    ours.delete(("i", "2"), at(30), at(90));
+    ours.delete(("kind", "integer"), 0, at(10_000));
+    ours.copy(&root.path().join("deleted"));
+    for n in 0..12 {
+        let t = at(60 + n) + 77;
+        mixed::append(ours.db(), &[mixed::Point::float("temperature", &[("i", "2")], t, -1.0)]);
+    }
+    ours.write(150..152);
+    ours.restart(&|dir| copy_dir(dir, &root.path().join("came again")));
+    ours.write(152..400);
+    ours.copy(&root.path().join("cut"));
+    let count = |answers: &Answers, n: usize| {
+        let (_, samples) = answers.iter().find(|(question, _)| question.contains("5B3h%5D")).unwrap();
+        let series = samples["data"]["result"].as_array().unwrap();
+        let series =
+            series.iter().find(|s| s["metric"]["i"] == "2" && s["metric"]["__name__"] == "temperature");
+        let times =
+            series.unwrap()["values"].as_array().unwrap().iter().flat_map(|point| point.as_array().unwrap());
+        let range = at(30) as f64 / 1000.0..at(90) as f64 / 1000.0;
+        assert_eq!(times.filter_map(Value::as_f64).filter(|t| range.contains(t)).count(), n);
+    };
+    for (stage, came_again) in [("deleted", 0), ("came again", 12), ("cut", 12)] {
+        let dir = root.path().join(stage);
+        let want = answers_about(&dir, None);
+        count(&want, came_again);
+        assert_equal(&want, &answers_about(&dir, Some(&prometheus)), stage).unwrap();
     }
 }
 

@@ -85,7 +85,7 @@ impl Db {
     }
 
     /// Writes the samples that came out of order into blocks of their own, one a range.
-    fn cut_late(&self, now: i64) -> Result<(), DbError> {
+    pub(super) fn cut_late(&self, now: i64) -> Result<(), DbError> {
         let failed = |e| DbError::io(&self.dir, e);
         let Some(cut) = self.head.begin_out_of_order_cut().map_err(failed)? else { return Ok(()) };
         let wanted = FromHead { samples: Samples::Late(&cut), without: Vec::new(), only: None };

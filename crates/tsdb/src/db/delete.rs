@@ -11,13 +11,28 @@ use super::{Db, DbError};
 impl Db {
     /// Deletes the samples between two times (both inclusive, in milliseconds) of the series that match all of these.
     /// They are hidden at once; their space is given back by compactions, or by [`clean_tombstones`](Self::clean_tombstones).
+    /// What comes later, even into that time, is there.
+    ///
+    /// The head has no way to note, so that Prometheus understands it, that samples out of order were deleted: if there are
+    /// some, all of them are written to blocks first.
     ///
     /// # Errors
     /// When files cannot be read or written; some of it may be deleted then.
-    pub fn delete(&self, matchers: &[Matcher], min_time: i64, max_time: i64) -> Result<(), DbError> {
+    pub fn delete(
+        &self,
+        matchers: &[Matcher],
+        min_time: i64,
+        max_time: i64,
+        now: i64,
+    ) -> Result<(), DbError> {
         let _turn = self.turn.lock();
+        let ctx = QueryContext::unlimited();
+        if self.head.has_out_of_order(&ctx, matchers, min_time, max_time)? {
+            self.cut_late(now)?;
+        }
+        self.head.drop_cut_chunks().map_err(|e| DbError::io(&self.dir, e))?;
         self.blocks.delete(matchers, min_time, max_time)?;
-        self.head.delete(&QueryContext::unlimited(), matchers, min_time, max_time)?;
+        self.head.delete(&ctx, matchers, min_time, max_time)?;
         Ok(())
     }
 

@@ -202,7 +202,21 @@ impl Db {
             return self.head.close();
         }
         let _turn = self.turn.lock();
+        self.cut_late_where_deleted();
         self.head.close()
+    }
+
+    /// In the head Prometheus takes samples that came late into a time that was deleted before for deleted ones. Blocks leave
+    /// no such doubt, so that is where it finds them if it goes on here.
+    fn cut_late_where_deleted(&self) {
+        if !self.head.has_late_where_deleted() {
+            return;
+        }
+        self.stop.withdraw();
+        if let Err(error) = self.cut_late(upkeep::now_millis()) {
+            tracing::warn!(err = %error, "samples that came late into a time that was deleted stay in the head");
+        }
+        self.stop.request();
     }
 
     fn merge_options(&self) -> MergeOptions<'_> {

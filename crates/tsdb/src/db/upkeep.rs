@@ -47,6 +47,12 @@ impl Stop {
         self.changed.notify_all();
     }
 
+    /// Lets the holder of the turn write one thing more. Whoever runs the upkeep may miss the request, and then waits for the
+    /// turn until it is made again.
+    pub(super) fn withdraw(&self) {
+        self.requested.store(false, Ordering::SeqCst);
+    }
+
     /// Set once it is requested.
     pub(super) fn flag(&self) -> &AtomicBool {
         &self.requested
@@ -159,7 +165,7 @@ impl Db {
     }
 }
 
-fn now_millis() -> i64 {
+pub(super) fn now_millis() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))

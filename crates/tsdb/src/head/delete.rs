@@ -10,7 +10,7 @@ use super::Head;
 use super::matching::matching;
 use super::select::slots;
 use crate::wal::Packed;
-use crate::wal::record::push_tombstone;
+use crate::wal::record::push_in_order_tombstone;
 
 /// Why samples could not be deleted.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +25,8 @@ pub enum DeleteError {
 
 impl Head {
     /// Deletes the samples from `min_time` to `max_time` (both inclusive, in milliseconds) of the series that match,
-    /// and says of how many series that was. Samples that
-    /// are newer than all that the series has now are there; those that come late, into the range, are deleted with it.
+    /// and says of how many series that was. Samples out of order stay: those that are there are to be cut into blocks and
+    /// deleted from these first, and those that come later, even into the range, are there.
     ///
     /// # Errors
     /// When the query has to stop or the log cannot be written: some series may have lost their samples by then.
@@ -54,7 +54,7 @@ impl Head {
                     let stone = Interval { min_time: min_time.max(first), max_time: max_time.min(last) };
                     if stone.min_time <= stone.max_time {
                         let reference = self.refs.reference(index, data.series(slot).id);
-                        push_tombstone(&mut record, reference, stone.min_time, stone.max_time);
+                        push_in_order_tombstone(&mut record, reference, stone.min_time, stone.max_time);
                         stones.push((slot, stone));
                     }
                 }
@@ -67,7 +67,7 @@ impl Head {
             self.wal.commit(&packed)?;
             let mut data = shard.data.write();
             for (slot, stone) in &stones {
-                data.deleted.entry(*slot).or_default().add(*stone);
+                data.deleted.entry(*slot).or_default().in_order.add(*stone);
             }
             count += stones.len();
         }

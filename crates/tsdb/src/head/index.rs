@@ -5,11 +5,10 @@ use std::io;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use block::Intervals;
-
 use super::{NO_MAX, NO_MIN};
 use crate::chunk_files::{ChunkFiles, NewChunk};
 use crate::closed::{self, ClosedChunk, Place};
+use crate::deleted::Deleted;
 use crate::lookup::{Location, Lookup};
 use crate::shard::{RefMap, ShardData};
 
@@ -113,12 +112,12 @@ fn join(
     stop: &AtomicBool,
 ) -> io::Result<()> {
     let mut chunks: Vec<(ClosedChunk, Option<Vec<u8>>)> = Vec::new();
-    let mut deleted = Intervals::default();
+    let mut deleted = Deleted::default();
     let mut metadata = None;
     for at in old {
         let data = &mut shards[at.shard()];
         if let Some(of_series) = data.deleted.get(&at.slot()) {
-            of_series.iter().for_each(|interval| deleted.add(interval));
+            deleted.join(of_series);
         }
         metadata = data.metadata.get(at.slot()).cloned().or(metadata);
         if data.close_open(at.slot()).is_none() {
@@ -137,8 +136,7 @@ fn join(
     let reference = series;
     let data = &mut shards[keep.shard()];
     if !deleted.is_empty() {
-        let own = data.deleted.entry(keep.slot()).or_default();
-        deleted.iter().for_each(|interval| own.add(interval));
+        data.deleted.entry(keep.slot()).or_default().join(&deleted);
     }
     if let (Some(metadata), None) = (metadata, data.metadata.get(keep.slot())) {
         data.metadata.set(keep.slot(), &metadata);

@@ -1,15 +1,19 @@
 //! Samples out of order: where the head meets [`ooo`](crate::ooo).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use block::Interval;
 use chunk::Encoding;
+use model::Matcher;
 use parking_lot::RwLockReadGuard;
-use storage::AppendError;
+use storage::{AppendError, QueryContext, SelectError};
 
 use super::maintain::{Grace, millis};
+use super::matching::matching;
+use super::select::slots;
 use super::start::failed;
 use super::{FloatEncoding, Head, NO_MAX, OpenError};
 use crate::full_disk::wait_for_room;
@@ -107,6 +111,65 @@ impl Head {
         self.ooo.begin_cut(&self.shards, self.refs, self.encodings(), &self.chunk_files)
     }
 
+    /// Whether a series that all of these match has samples out of order between the times (both inclusive).
+    pub(crate) fn has_out_of_order(
+        &self,
+        ctx: &QueryContext,
+        matchers: &[Matcher],
+        min_time: i64,
+        max_time: i64,
+    ) -> Result<bool, SelectError> {
+        for shard in &self.shards {
+            let data = shard.data.read();
+            if data.ooo.iter().all(|(_, series)| !series.overlaps(min_time, max_time)) {
+                continue;
+            }
+            let ids = matching(ctx, &data, matchers)?;
+            let late = |slot| data.ooo.get(slot).is_some_and(|series| series.overlaps(min_time, max_time));
+            if slots(&data, &ids).any(late) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a series has got samples out of order in a time that we deleted before.
+    pub(crate) fn has_late_where_deleted(&self) -> bool {
+        self.shards.iter().any(|shard| {
+            let data = shard.data.read();
+            data.deleted.iter().any(|(&slot, deleted)| {
+                let hidden = |(i, in_order_only): (Interval, bool)| {
+                    in_order_only
+                        && data.ooo.get(slot).is_some_and(|late| late.overlaps(i.min_time, i.max_time))
+                };
+                deleted.iter().any(hidden)
+            })
+        })
+    }
+
+    /// Drops chunks of samples out of order that are in blocks from `chunks_head`, where a start would find them again.
+    ///
+    /// # Errors
+    /// When files cannot be written.
+    pub(crate) fn drop_cut_chunks(&self) -> io::Result<()> {
+        if !self.ooo.take_left_in_files() {
+            return Ok(());
+        }
+        let _one = self.maintaining.lock();
+        let dropped = self.chunk_files.close().and_then(|()| {
+            let mut kept = HashSet::new();
+            for shard in &self.shards {
+                // Whoever has written to the files that were ended now holds this until the table says so.
+                let _order = shard.order.lock();
+                let data = shard.data.read();
+                let chunks = data.ooo.iter().flat_map(|(_, series)| &series.mapped);
+                kept.extend(chunks.map(|chunk| (chunk.place.file, chunk.place.offset)));
+            }
+            self.chunk_files.drop_out_of_order(&kept)
+        });
+        dropped.inspect_err(|_| self.ooo.note_left_in_files())
+    }
+
     /// Drops what was cut, because blocks have it.
     ///
     /// # Errors
@@ -116,6 +179,9 @@ impl Head {
         let dropped = self.ooo.end_cut(&self.shards, cut, newest)?;
         self.chunks.fetch_sub(dropped, Ordering::Relaxed);
         self.metrics.chunks_removed.add(dropped as f64);
+        if dropped > 0 {
+            self.ooo.note_left_in_files();
+        }
         // The files of what was cut.
         self.chunk_files.close()?;
         self.drop_before(self.let_go_before.load(Ordering::Relaxed), Grace::ForNew)

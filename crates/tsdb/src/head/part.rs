@@ -10,6 +10,7 @@ use storage::{ChunkView, Projection, SelectError, SeriesPart, SeriesView};
 
 use crate::chunk_files::{ChunkFiles, Window, chunk_at};
 use crate::closed::{self, ClosedChunk, Place};
+use crate::deleted::Deleted;
 use crate::epochs::Reader;
 use crate::mmap::MappedFile;
 use crate::ooo;
@@ -87,9 +88,10 @@ pub(super) struct Part<'a> {
     late: Vec<Copied>,
     delivered: Delivered,
     /// What was deleted, by place in `series`.
-    deleted: BTreeMap<usize, Intervals>,
+    deleted: BTreeMap<usize, Deleted>,
     /// Chunks of the current series that were written anew without that.
     rest: Vec<Rest>,
+    rest_of_late: Vec<Rest>,
     newest: [Sample; 1],
     at: usize,
     /// Where the pieces of the next series begin.
@@ -135,6 +137,7 @@ impl<'a> Part<'a> {
             delivered: Vec::new(),
             deleted: BTreeMap::new(),
             rest: Vec::new(),
+            rest_of_late: Vec::new(),
             newest: [Sample { t: 0, v: 0.0 }],
             at: 0,
             piece_at: 0,
@@ -151,11 +154,17 @@ impl<'a> Part<'a> {
         self.series.capacity() * size_of::<(u32, Content)>()
             + self.pieces.capacity() * size_of::<Piece>()
             + self.arena.capacity()
+            + self.late.iter().map(|late| size_of::<Copied>() + late.held()).sum::<usize>()
     }
 
     /// Takes in a series, if it has data in the span.
     pub(super) fn add(&mut self, data: &ShardData, files: &ChunkFiles, slot: u32, span: Span) {
-        let deleted = if data.deleted.is_empty() { None } else { data.deleted.get(&slot) };
+        let deleted = match self.which {
+            // Prometheus writes them to blocks, too, whatever was deleted from the head.
+            Which::OutOfOrder(_) => None,
+            _ if data.deleted.is_empty() => None,
+            _ => data.deleted.get(&slot),
+        };
         let Some(deleted) = deleted else { return self.add_whole(data, files, slot, span) };
         let place = self.series.len();
         // What was deleted may be the newest samples.
@@ -380,15 +389,19 @@ impl SeriesPart for Part<'_> {
         let pieces = &self.pieces[start as usize..end as usize];
         let view = |piece| view(&self.files, &self.arena, piece);
         let mut views = pieces.iter().map(view).collect::<Result<Vec<_>, _>>()?;
+        if let Some(Deleted { in_order, .. }) = deleted {
+            self.rest = write_anew(&views, in_order)?;
+            views = replace(views, &self.rest, in_order);
+        }
         if let Some(copy) = late {
             self.late[copy as usize].encode();
             let sources = self.late[copy as usize].sources(&views, &self.files)?;
             self.delivered = read::deliver(&sources)?;
             views = read::views(&self.delivered, &sources);
-        }
-        if let Some(deleted) = deleted {
-            self.rest = write_anew(&views, deleted)?;
-            views = replace(views, &self.rest, deleted);
+            if let Some(Deleted { late, .. }) = deleted.filter(|deleted| !deleted.late.is_empty()) {
+                self.rest_of_late = write_anew(&views, late)?;
+                views = replace(views, &self.rest_of_late, late);
+            }
         }
         Ok(Some(SeriesView::new(labels, views)))
     }

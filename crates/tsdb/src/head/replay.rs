@@ -101,7 +101,8 @@ struct Work {
 /// An entry of the log that is neither a series nor a float.
 enum Other {
     Histogram(HistogramEntry),
-    Deleted(u64, Interval),
+    /// With whether it is of samples in order only.
+    Deleted(u64, Interval, bool),
     Metadata(u64, Metadata),
     /// A chunk that was open.
     Open(u64, Encoding, Vec<u8>),
@@ -411,9 +412,14 @@ fn deal(record: &[u8], dealer: &mut Dealer) -> Result<bool, BadRecord> {
             | &record::HISTOGRAMS_V2
             | &record::FLOAT_HISTOGRAMS_V2,
         ) => record::read_histograms(record, |h| dealer.other(h.reference, Other::Histogram(h)))?,
-        Some(&record::TOMBSTONES) => record::read_tombstones(record, |r, min_time, max_time| {
-            dealer.other(r, Other::Deleted(r, Interval { min_time, max_time }));
-        })?,
+        Some(&record::TOMBSTONES) => {
+            record::read_deletions(
+                |each| record::read_tombstones(record, each),
+                |r, min, max, in_order_only| {
+                    dealer.deletion(r, min, max, in_order_only);
+                },
+            )?;
+        }
         Some(&record::METADATA) => {
             record::read_metadata(record, |r, metadata| dealer.other(r, Other::Metadata(r, metadata)))?;
         }
@@ -437,8 +443,9 @@ fn deal_snapshot(record: &mut [u8], dealer: &mut Dealer) -> Result<u8, BadRecord
             }
         }
         record::SNAPSHOT_TOMBSTONES => {
-            record::read_snapshot_tombstones(record, |r, min_time, max_time| {
-                dealer.other(r, Other::Deleted(r, Interval { min_time, max_time }));
+            let read = |each: &mut dyn FnMut(u64, i64, i64)| record::read_snapshot_tombstones(record, each);
+            record::read_deletions(read, |r, min, max, in_order_only| {
+                dealer.deletion(r, min, max, in_order_only);
             })?;
         }
         record::SNAPSHOT_EXEMPLARS => {
@@ -491,6 +498,10 @@ impl Dealer {
         if work.others.len() >= HANDFUL_OF_OTHERS {
             self.send(worker);
         }
+    }
+
+    fn deletion(&mut self, reference: u64, min_time: i64, max_time: i64, in_order_only: bool) {
+        self.other(reference, Other::Deleted(reference, Interval { min_time, max_time }, in_order_only));
     }
 
     fn exemplar(&mut self, reference: u64, exemplar: Exemplar) {
@@ -643,12 +654,14 @@ impl Worker<'_, '_> {
                     self.done.samples += 1;
                 }
             }
-            Other::Deleted(reference, interval) => match self.find(*reference) {
+            Other::Deleted(reference, interval, in_order_only) => match self.find(*reference) {
                 // That is how Prometheus notes that it dropped a stale series with all that it had.
                 Some((data, slot)) if interval.min_time == i64::MIN && interval.max_time == i64::MAX => {
                     data.drop_before(slot, i64::MAX);
                 }
-                Some((data, slot)) => data.deleted.entry(slot).or_default().add(*interval),
+                Some((data, slot)) => {
+                    data.deleted.entry(slot).or_default().replayed(*interval, *in_order_only);
+                }
                 None => self.done.unknown.tombstones += 1,
             },
             Other::Metadata(reference, metadata) => match self.find(*reference) {

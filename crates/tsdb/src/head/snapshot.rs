@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use block::Interval;
+
 use super::Head;
 use crate::shard::ShardData;
 use crate::wal::record::{self, ExemplarsEncoder, Newest, OpenChunk};
@@ -157,9 +159,13 @@ impl Head {
         let mut stones = Vec::new();
         for (index, shard) in self.shards.iter().enumerate() {
             let data = shard.data.read();
-            for (&slot, intervals) in data.deleted.iter().filter(|(slot, _)| data.is_live(**slot)) {
+            for (&slot, deleted) in data.deleted.iter().filter(|(slot, _)| data.is_live(**slot)) {
                 let reference = self.refs.reference(index, data.series(slot).id);
-                stones.extend(intervals.iter().map(|i| (reference, i.min_time, i.max_time)));
+                for (Interval { min_time, max_time }, in_order_only) in deleted.iter() {
+                    // See `push_in_order_tombstone`.
+                    let times = if in_order_only { 2 } else { 1 };
+                    stones.extend(std::iter::repeat_n((reference, min_time, max_time), times));
+                }
             }
         }
         stones.sort_unstable();

@@ -7,7 +7,9 @@ use std::path::Path;
 use block::Inspector;
 use chunk::{Columns, Encoding, HistogramPoint};
 
-use crate::chunk_files::{CHUNK_HEADER, FILE_HEADER, MAGIC, VERSION, chunk_at, chunk_length};
+use crate::chunk_files::{
+    CHUNK_HEADER, DROPPED, FILE_HEADER, MAGIC, UNKNOWN_ENCODING, VERSION, chunk_at, chunk_length,
+};
 use crate::mmap::MappedFile;
 use crate::wal::segments;
 
@@ -95,7 +97,10 @@ impl Walk<'_> {
 
     fn chunk(&mut self, file: &MappedFile, at: usize, bytes: &[u8]) -> Result<(), String> {
         let offset = u32::try_from(at).map_err(|_| "beyond 4 GiB")?;
-        let (encoding, content) = chunk_at(file, offset)?;
+        let (encoding, content) = match chunk_at(file, offset) {
+            Err(UNKNOWN_ENCODING) if bytes.get(CHUNK_HEADER - 1) == Some(&DROPPED) => return Ok(()),
+            found => found?,
+        };
         let (first, last) = self.samples(encoding, content)?;
         let time = |at: usize| {
             let number = bytes.get(at..).and_then(|rest| rest.first_chunk());

@@ -25,7 +25,7 @@ pub(crate) use window::Limits;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use exposition::Registry;
@@ -62,6 +62,8 @@ pub(crate) struct OutOfOrder {
     /// With the number of its first segment.
     log: OnceLock<(u32, Wal)>,
     making: Mutex<()>,
+    /// Whether `chunks_head` may have chunks that are in blocks.
+    left_in_files: AtomicBool,
     min_time: AtomicI64,
     max_time: AtomicI64,
 }
@@ -85,6 +87,7 @@ impl OutOfOrder {
             cap: options.cap.clamp(1, MOST_CAP),
             log: OnceLock::new(),
             making: Mutex::new(()),
+            left_in_files: AtomicBool::new(false),
             min_time: AtomicI64::new(NO_MIN),
             max_time: AtomicI64::new(NO_MAX),
         }
@@ -158,6 +161,16 @@ impl OutOfOrder {
     pub(crate) fn note_times(&self, (min, max): (i64, i64)) {
         self.min_time.fetch_min(min, Ordering::Relaxed);
         self.max_time.fetch_max(max, Ordering::Relaxed);
+    }
+
+    /// Chunks that were cut may still be in `chunks_head`.
+    pub(crate) fn note_left_in_files(&self) {
+        self.left_in_files.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether they may; it is the caller's business from now on.
+    pub(crate) fn take_left_in_files(&self) -> bool {
+        self.left_in_files.swap(false, Ordering::Relaxed)
     }
 
     /// Forces the log to the disk.

@@ -39,6 +39,11 @@ impl Series {
 }
 
 impl Copied {
+    /// Bytes of memory held, without those of histograms.
+    pub(crate) fn held(&self) -> usize {
+        self.mapped.capacity() * size_of::<Mapped>() + self.open.capacity() * size_of::<Late>()
+    }
+
     /// The files that its chunks are in.
     pub(crate) fn files(&self) -> impl Iterator<Item = u32> {
         self.mapped.iter().map(|chunk| chunk.place.file)

@@ -25,7 +25,7 @@ pub(crate) use snapshots::{
     as_snapshot_exemplars, put_snapshot_series, put_snapshot_tombstones, read_snapshot_series,
     read_snapshot_tombstones,
 };
-pub(crate) use tombstones::{push_tombstone, read_tombstones};
+pub(crate) use tombstones::{push_in_order_tombstone, push_tombstone, read_deletions, read_tombstones};
 
 /// Labels under references.
 pub(crate) const SERIES: u8 = 1;

@@ -8,15 +8,18 @@ use super::frame::{self, Damage, Segment};
 use super::segments;
 use crate::full_disk::is_full;
 
+/// Extension of what is about to replace a file.
+pub(crate) const REWRITTEN: &str = "rewritten";
+
 /// Ends or undoes what a process that died in the middle of a repair or a checkpoint left behind.
 pub(crate) fn finish(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         match path.extension().and_then(|e| e.to_str()) {
-            Some("rewritten") if !path.with_extension("").exists() => {
+            Some(REWRITTEN) if !path.with_extension("").exists() => {
                 disk::rename(&path, &path.with_extension(""))?;
             }
-            Some("rewritten") => disk::remove_file(&path)?,
+            Some(REWRITTEN) => disk::remove_file(&path)?,
             Some("tmp") if path.is_dir() => disk::remove_dir_all(&path)?,
             _ => {}
         }
@@ -57,7 +60,7 @@ pub(crate) fn repair(path: &Path, last: bool, damage: &[Damage], good_end: u64) 
 
 /// Puts a segment's good records in its place, and it aside.
 fn replace(path: &Path) -> io::Result<PathBuf> {
-    let rewritten = path.with_extension("rewritten");
+    let rewritten = path.with_extension(REWRITTEN);
     let aside = rewrite(path, &rewritten).and_then(|()| set_aside_path(path)).inspect_err(|_| {
         let _ = disk::remove_file(&rewritten);
     })?;

@@ -322,11 +322,11 @@ impl<'a> Life<'a> {
         let matchers = [Matcher::new(MatchOp::Equal, "i", "2").unwrap()];
         let end = START + RANGE - 1;
         self.gone("i=\"2\"", end + 1, |db, t| {
-            db.delete(&matchers, START, end).is_ok() && db.clean_tombstones(t).is_ok()
+            db.delete(&matchers, START, end, t).is_ok() && db.clean_tombstones(t).is_ok()
         });
-        self.gone("i=\"3\"", end + 1, |db, _| {
+        self.gone("i=\"3\"", end + 1, |db, t| {
             let matchers = [Matcher::new(MatchOp::Equal, "i", "3").unwrap()];
-            db.delete(&matchers, START, end).is_ok()
+            db.delete(&matchers, START, end, t).is_ok()
         });
     }
 

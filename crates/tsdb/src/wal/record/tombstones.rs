@@ -22,10 +22,56 @@ pub(crate) fn read_tombstones(record: &[u8], mut each: impl FnMut(u64, i64, i64)
     Ok(())
 }
 
+/// Appends a deletion that samples out of order are no part of. That it is there twice makes no difference to Prometheus.
+pub(crate) fn push_in_order_tombstone(buf: &mut Vec<u8>, reference: u64, min_time: i64, max_time: i64) {
+    push_tombstone(buf, reference, min_time, max_time);
+    push_tombstone(buf, reference, min_time, max_time);
+}
+
+/// Calls `each` with every deletion that `read` finds, and whether samples out of order are no part of it: then it is there
+/// twice, one behind the other.
+pub(crate) fn read_deletions(
+    read: impl FnOnce(&mut dyn FnMut(u64, i64, i64)) -> Result<(), BadRecord>,
+    mut each: impl FnMut(u64, i64, i64, bool),
+) -> Result<(), BadRecord> {
+    let mut before: Option<(u64, i64, i64)> = None;
+    let outcome = read(&mut |reference, min_time, max_time| {
+        let this = (reference, min_time, max_time);
+        match before.replace(this) {
+            Some(other) if other == this => {
+                before = None;
+                each(reference, min_time, max_time, true);
+            }
+            Some((reference, min_time, max_time)) => each(reference, min_time, max_time, false),
+            None => {}
+        }
+    });
+    if let Some((reference, min_time, max_time)) = before {
+        each(reference, min_time, max_time, false);
+    }
+    outcome
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn deletions_of_samples_in_order_are_told_from_others() {
+        let mut buf = Vec::new();
+        push_tombstone(&mut buf, 1, 5, 9);
+        push_in_order_tombstone(&mut buf, 1, 7, 8);
+        push_in_order_tombstone(&mut buf, 2, 7, 8);
+        push_tombstone(&mut buf, 3, 7, 8);
+        let mut found = Vec::new();
+        read_deletions(
+            |each| read_tombstones(&buf, each),
+            |r, min, max, only| found.push((r, min, max, only)),
+        )
+        .unwrap();
+        assert_eq!(found, [(1, 5, 9, false), (1, 7, 8, true), (2, 7, 8, true), (3, 7, 8, false)]);
+    }
 
     proptest! {
         #[test]
