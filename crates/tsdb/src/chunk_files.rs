@@ -11,17 +11,17 @@ use std::sync::atomic::AtomicBool;
 use chunk::Encoding;
 use parking_lot::{Mutex, RwLock};
 
+use crate::checksum::{CHECKSUM, checksum, is_checksum};
 use crate::full_disk::wait_for_room;
 use crate::mmap::MappedFile;
 use crate::wal::repair::{self, REWRITTEN};
-use crate::wal::segments::{list, sync_dir};
+use crate::wal::segments::{free_name, list, sync_dir};
 
 pub(crate) const MAGIC: u32 = 0x0130_BC91;
 pub(crate) const VERSION: u8 = 1;
 pub(crate) const FILE_HEADER: usize = 8;
 /// Series, oldest and newest time, encoding.
 pub(crate) const CHUNK_HEADER: usize = 8 + 8 + 8 + 1;
-pub(crate) const CHECKSUM: usize = 4;
 /// Files end at this length. A map of it serves them while they grow; they are as long as what is written.
 const MAX_FILE: u64 = 128 * 1024 * 1024;
 /// Marks chunks of out-of-order samples in the encoding byte.
@@ -30,16 +30,6 @@ const OUT_OF_ORDER: u8 = 0x80;
 pub(crate) const DROPPED: u8 = OUT_OF_ORDER;
 /// A file is copied in steps of this many bytes.
 const STEP: usize = 1 << 20;
-
-fn checksum(bytes: &[u8]) -> u32 {
-    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
-}
-
-/// Whether a checksum is that of these bytes. To a fuzzer every one is, since it would hardly ever guess one.
-#[allow(unexpected_cfgs, reason = "set by cargo fuzz")]
-fn is_checksum(sum: [u8; CHECKSUM], bytes: &[u8]) -> bool {
-    cfg!(fuzzing) || checksum(bytes).to_be_bytes() == sum
-}
 
 /// A chunk to be written.
 #[derive(Clone, Copy)]
@@ -63,7 +53,8 @@ pub(crate) struct FoundChunk {
 }
 
 impl FoundChunk {
-    fn with(self, bytes: &[u8]) -> NewChunk<'_> {
+    /// To be written again; `bytes` are what it holds.
+    pub(crate) fn with(self, bytes: &[u8]) -> NewChunk<'_> {
         let FoundChunk { series, min_time, max_time, encoding, .. } = self;
         NewChunk { series, min_time, max_time, encoding, bytes }
     }
@@ -284,8 +275,7 @@ impl ChunkFiles {
         for (number, path) in list(&self.dir)? {
             if numbers.contains(&number) {
                 self.files.write().remove(&number);
-                let free = (0..).map(|i| aside.join(format!("{number:06}.{i}"))).find(|p| !p.exists());
-                disk::rename(&path, &free.ok_or_else(|| io::Error::other("no free name"))?)?;
+                disk::rename(&path, &free_name(&aside, &format!("{number:06}"))?)?;
             }
         }
         sync_dir(&self.dir)
@@ -388,7 +378,7 @@ fn frame(buf: &mut Vec<u8>, chunk: &NewChunk<'_>, encoding: u8) {
     buf.push(len as u8);
     buf.extend_from_slice(chunk.bytes);
     let sum = checksum(&buf[start..]);
-    buf.extend_from_slice(&sum.to_be_bytes());
+    buf.extend_from_slice(&sum);
 }
 
 /// Length of the chunk that begins these bytes, with header and checksum.

@@ -2,6 +2,7 @@
 //!
 //! README.md beside this crate shows the memory of a series, the locks, and the bytes of the files.
 
+mod checksum;
 mod chunk_files;
 mod closed;
 mod db;
@@ -17,6 +18,7 @@ mod inspect;
 mod lookup;
 mod metadata;
 mod metrics;
+mod millis;
 mod mmap;
 mod ooo;
 mod open;

@@ -160,11 +160,17 @@ impl ShardData {
         t: i64,
         v: f64,
     ) -> Result<Appended, Rejection> {
-        let (series, slab, _) = self.parts(slot);
+        let series = self.series(slot);
         let stale = model::is_stale(v) && series.open_samples() == 0;
         if series.open != OpenKind::Xor || rules.floats != FloatChunk::Xor || stale {
             return self.append_float_aside(slot, rules, start_time, t, v);
         }
+        self.append_xor(slot, rules, t, v)
+    }
+
+    #[inline]
+    fn append_xor(&mut self, slot: u32, rules: &CutRules, t: i64, v: f64) -> Result<Appended, Rejection> {
+        let (series, slab, _) = self.parts(slot);
         let had_open = series.open_samples() > 0;
         let appended = series.append(slab, rules, t, v)?;
         if appended == Appended::Cut && had_open {
@@ -208,13 +214,7 @@ impl ShardData {
             let start_time = if rules.floats == FloatChunk::Xor2WithStartTimes { start_time } else { 0 };
             return self.append_xor2(slot, rules, start_time, t, v);
         }
-        let (series, slab, _) = self.parts(slot);
-        let had_open = series.open_samples() > 0;
-        let appended = series.append(slab, rules, t, v)?;
-        if appended == Appended::Cut && had_open {
-            self.unwritten.push(slot);
-        }
-        Ok(appended)
+        self.append_xor(slot, rules, t, v)
     }
 
     fn append_xor2(

@@ -47,7 +47,7 @@ impl Db {
             blocks.truncate(waiting);
         }
         let range = self.head.block_range();
-        let longest = super::retention::millis(self.options.max_block);
+        let longest = crate::millis::millis(self.options.max_block);
         let ranges = block::block_ranges(range, longest);
         let metas: Vec<&Meta> = blocks.iter().map(|block| block.meta()).collect();
         let planned = block::plan(&metas, &ranges, self.options.compact_overlapping);

@@ -29,7 +29,7 @@ use storage::{
     SelectError, SeriesPart,
 };
 
-use crate::head::{Head, HeadOptions, OpenError};
+use crate::head::{Head, HeadOptions, OpenError, random_seed};
 use delay::CutDelay;
 use metrics::Metrics;
 use upkeep::{Stop, Turn};
@@ -130,11 +130,7 @@ impl Db {
         let blocks = Blocks::open(dir, registry).map_err(|e| failed(std::io::Error::other(e.to_string())))?;
         let blocks = Arc::new(blocks);
         let store = Merged::new(vec![Arc::clone(&head) as _, Arc::clone(&blocks) as _]);
-        let random = {
-            use std::hash::{BuildHasher, RandomState};
-            RandomState::new().hash_one(0u8)
-        };
-        let delay = CutDelay::new(options.head.chunk_range, options.cut_delay_percent, random);
+        let delay = CutDelay::new(options.head.chunk_range, options.cut_delay_percent, random_seed());
         let db = Db {
             dir: dir.to_owned(),
             metrics: Metrics::register(registry, &head, &blocks),

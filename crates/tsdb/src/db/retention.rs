@@ -11,6 +11,7 @@ use model::Matcher;
 use super::delay::UploadList;
 use super::upkeep::Turn;
 use super::{Db, DbError, leftovers};
+use crate::millis::millis;
 
 /// How long and how much is kept.
 #[derive(Debug, Clone, Default)]
@@ -46,11 +47,6 @@ pub(super) struct Kept {
 pub(super) struct Expired {
     pub(super) by_time: Vec<usize>,
     pub(super) by_size: Vec<usize>,
-}
-
-/// Milliseconds, as times are counted here.
-pub(super) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The time that ages are counted from: the end of the newest block, but not what is ahead of the clock.

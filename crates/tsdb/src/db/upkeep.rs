@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::delay::CutDelay;
 use super::{Db, DbError};
+use crate::millis::millis;
 
 /// How often the head is asked whether a block can be cut.
 const TICK: Duration = Duration::from_secs(1);
@@ -166,7 +167,5 @@ impl Db {
 }
 
 pub(super) fn now_millis() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
 }

@@ -50,7 +50,7 @@ pub(super) fn use_what_the_log_lacks(
             let Some(file) = files.file(chunk.file) else { continue };
             let Ok((encoding, bytes)) = chunk_at(&file, chunk.offset) else { continue };
             let (min_time, max_time) = (chunk.min_time, chunk.max_time);
-            let new = NewChunk { series: chunk.series, min_time, max_time, encoding, bytes };
+            let new = NewChunk { encoding, ..chunk.with(bytes) };
             let (file, offset) = files.write_patiently(new, false, stop)?;
             chain.push(ClosedChunk::in_file(min_time, max_time, encoding, file, offset));
         }

@@ -11,12 +11,13 @@ use model::Matcher;
 use parking_lot::RwLockReadGuard;
 use storage::{AppendError, QueryContext, SelectError};
 
-use super::maintain::{Grace, millis};
+use super::maintain::Grace;
 use super::matching::matching;
 use super::select::slots;
 use super::start::failed;
 use super::{FloatEncoding, Head, NO_MAX, OpenError};
 use crate::full_disk::wait_for_room;
+use crate::millis::millis;
 use crate::ooo::cut::Cut;
 use crate::ooo::replay::{Found, Replay, Replayed};
 use crate::ooo::stage::Staged;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use model::histogram::HistogramValue;
 
@@ -16,11 +16,6 @@ use crate::wal::segments;
 const STEP: u32 = 4096;
 /// The log is truncated when it has so many whole segments, and at least twice what the last checkpoint kept.
 const SEGMENTS: usize = 4;
-
-/// Milliseconds, as times are counted here.
-pub(super) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
 
 /// What happens to series without samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -100,6 +100,13 @@ pub struct HeadOptions {
     pub metadata_wal_records: bool,
 }
 
+impl HeadOptions {
+    /// So many exemplars are kept.
+    fn exemplar_ring(&self) -> usize {
+        if self.exemplars { self.max_exemplars } else { 0 }
+    }
+}
+
 /// How floats are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FloatEncoding {
@@ -338,7 +345,7 @@ impl Drop for Head {
 }
 
 /// Differs from process to process, so that nobody can choose labels whose hashes collide.
-fn random_seed() -> u64 {
+pub(crate) fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0u8)
 }

@@ -181,12 +181,13 @@ impl Head {
                 return Ok(found);
             }
             for slot in at..end {
-                if !data.is_live(slot) || !has_data(&data, slot, span.min_time, span.max_time) {
+                if !data.is_live(slot) {
                     continue;
                 }
                 let id = data.series(slot).id;
-                if unwanted.iter().any(|ids| contains(ids, id))
-                    || only.is_some_and(|only| !only.contains(shard, id))
+                if only.is_some_and(|only| !only.contains(shard, id))
+                    || unwanted.iter().any(|ids| contains(ids, id))
+                    || !has_data(&data, slot, span.min_time, span.max_time)
                 {
                     continue;
                 }

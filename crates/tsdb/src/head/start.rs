@@ -19,7 +19,7 @@ use super::limits::SeriesLimits;
 use super::replay::Replay;
 use super::snapshot;
 use super::young::{self, Joined, Young};
-use super::{Head, HeadOptions, NO_MAX, NO_MIN, OpenError, index, maintain, random_seed};
+use super::{Head, HeadOptions, NO_MAX, NO_MIN, OpenError, index, random_seed};
 use crate::chunk_files::ChunkFiles;
 use crate::dir_lock::DirLock;
 use crate::epochs::Epochs;
@@ -27,6 +27,7 @@ use crate::exemplars::{Exemplar, Exemplars};
 use crate::full_disk::is_full;
 use crate::lookup::{Lookup, MAX_SHARDS};
 use crate::metrics::Metrics;
+use crate::millis::millis;
 use crate::ooo::{self, OutOfOrder};
 use crate::series::CutRules;
 use crate::shard::{RefMap, Shard, ShardData};
@@ -120,9 +121,8 @@ impl Head {
         let limits = SeriesLimits::new(options.max_series, options.max_series_per_minute, &options.memory);
         let late = ooo::Options { window: options.out_of_order_window, cap: options.out_of_order_cap };
         let (segment_size, compression) = (options.wal_segment_size, options.wal_compression);
-        let max_exemplars = if options.exemplars { options.max_exemplars } else { 0 };
-        let window = maintain::millis(options.out_of_order_window);
-        let exemplars = Exemplars::new(max_exemplars, window, metrics.clone());
+        let window = millis(options.out_of_order_window);
+        let exemplars = Exemplars::new(options.exemplar_ring(), window, metrics.clone());
         let empty = |i| Shard { order: Mutex::new(()), data: RwLock::new(ShardData::new(i, seed)) };
         Ok(Head {
             floats: RwLock::new(rules.floats),
@@ -232,7 +232,7 @@ impl Head {
             end: segment,
             start: self.let_go_before.load(Ordering::Relaxed),
             stop: &self.closed,
-            max_exemplars: if self.options.exemplars { self.options.max_exemplars } else { 0 },
+            max_exemplars: self.options.exemplar_ring(),
         }
         .run(&mut shards, scan)
         .map_err(self.stopped())?;

@@ -4,9 +4,9 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use super::encode::{self, Encoded, Encodings};
-use super::table::{Mapped, Place};
+use super::table::Place;
 use super::{NO_MAX, NO_MIN, OutOfOrder};
-use crate::chunk_files::{ChunkFiles, NewChunk};
+use crate::chunk_files::ChunkFiles;
 use crate::shard::{RefMap, Shard};
 use crate::wal::segments;
 
@@ -90,19 +90,13 @@ impl OutOfOrder {
                     chunks.extend(encoded.into_iter().map(|chunk| (slot, reference, chunk)));
                 }
             }
-            let places = files.write_out_of_order(chunks.iter().map(|(_, reference, chunk)| NewChunk {
-                series: *reference,
-                min_time: chunk.min_time,
-                max_time: chunk.max_time,
-                encoding: chunk.encoding,
-                bytes: &chunk.bytes,
-            }))?;
+            let places =
+                files.write_out_of_order(chunks.iter().map(|(_, reference, chunk)| chunk.of(*reference)))?;
             let mut data = shard.data.write();
             for ((slot, _, chunk), (file, offset)) in chunks.iter().zip(places) {
                 let series = data.ooo.entry(*slot);
                 series.open.clear();
-                let (min_time, max_time) = (chunk.min_time, chunk.max_time);
-                series.mapped.push(Mapped { min_time, max_time, place: Place { file, offset } });
+                series.mapped.push(chunk.at(Place { file, offset }));
             }
         }
         Ok(())

@@ -5,6 +5,8 @@ use chunk::{
 };
 
 use super::buffer::{Late, Value};
+use super::table::{Mapped, Place};
+use crate::chunk_files::NewChunk;
 
 /// Which encodings are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,19 @@ pub(crate) struct Encoded {
     pub(crate) max_time: i64,
     pub(crate) samples: u16,
     pub(crate) bytes: Vec<u8>,
+}
+
+impl Encoded {
+    /// To be written as one of the series' chunks.
+    pub(super) fn of(&self, series: u64) -> NewChunk<'_> {
+        let &Encoded { encoding, min_time, max_time, ref bytes, .. } = self;
+        NewChunk { series, min_time, max_time, encoding, bytes }
+    }
+
+    /// Once it was written.
+    pub(super) fn at(&self, place: Place) -> Mapped {
+        Mapped { min_time: self.min_time, max_time: self.max_time, place }
+    }
 }
 
 /// Encodes samples, which are in order of time, in chunks of at most `most` samples. A chunk ends where the kind of

@@ -31,6 +31,7 @@ use std::time::Duration;
 use exposition::Registry;
 use parking_lot::Mutex;
 
+use crate::millis::millis;
 use crate::wal::{Compression, LogMetrics, Wal, repair, segments};
 use metrics::Metrics;
 
@@ -182,8 +183,4 @@ impl OutOfOrder {
     pub(crate) fn close(&self) -> io::Result<()> {
         self.log().map_or(Ok(()), Wal::close)
     }
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -47,8 +47,7 @@ impl Found {
             let Some(Ok((encoding, bytes))) = file.as_ref().map(|file| chunk_at(file, chunk.offset)) else {
                 continue;
             };
-            let FoundChunk { series, min_time, max_time, .. } = *chunk;
-            let new = NewChunk { series, min_time, max_time, encoding, bytes };
+            let new = NewChunk { encoding, ..chunk.with(bytes) };
             (chunk.file, chunk.offset) = files.write_patiently(new, true, stop)?;
         }
         // What could not be written anew still has a place in a damaged file.
@@ -278,10 +277,8 @@ impl Replay<'_> {
     }
 
     fn write(&self, series: &mut table::Series, reference: u64, chunk: &Encoded) -> io::Result<()> {
-        let &Encoded { encoding, min_time, max_time, ref bytes, .. } = chunk;
-        let new = NewChunk { series: reference, min_time, max_time, encoding, bytes };
-        let (file, offset) = self.files.write_patiently(new, true, self.stop)?;
-        series.mapped.push(Mapped { min_time, max_time, place: Place { file, offset } });
+        let (file, offset) = self.files.write_patiently(chunk.of(reference), true, self.stop)?;
+        series.mapped.push(chunk.at(Place { file, offset }));
         Ok(())
     }
 

@@ -9,9 +9,9 @@ use std::ops::Range;
 
 use super::buffer::Late;
 use super::encode::{self, Encoded, Encodings};
-use super::table::{Mapped, Place, Series, Table};
+use super::table::{Place, Series, Table};
 use super::{NO_MAX, NO_MIN, OutOfOrder, Value};
-use crate::chunk_files::{ChunkFiles, NewChunk};
+use crate::chunk_files::ChunkFiles;
 use crate::shard::ShardData;
 use crate::wal::Packed;
 use crate::wal::record::{HistogramsEncoder, SamplesEncoder, push_mmap_marker};
@@ -146,13 +146,7 @@ impl Staged {
         let (groups, full, chunks) = (&self.groups, &self.full, &self.chunks);
         let new = groups.iter().flat_map(|group| {
             let of_group = full[group.full.clone()].iter().flat_map(|full| &chunks[full.chunks.clone()]);
-            of_group.map(|chunk| NewChunk {
-                series: group.reference,
-                min_time: chunk.min_time,
-                max_time: chunk.max_time,
-                encoding: chunk.encoding,
-                bytes: &chunk.bytes,
-            })
+            of_group.map(|chunk| chunk.of(group.reference))
         });
         let places = files.write_out_of_order(new)?;
         self.places = places.into_iter().map(|(file, offset)| Place { file, offset }).collect();
@@ -213,8 +207,7 @@ impl Staged {
                 let (Some(encoded), Some(&place)) = (self.chunks.get(chunk), self.places.get(chunk)) else {
                     continue;
                 };
-                let (min_time, max_time) = (encoded.min_time, encoded.max_time);
-                series.mapped.push(Mapped { min_time, max_time, place });
+                series.mapped.push(encoded.at(place));
             }
             if !full.is_empty() {
                 series.open.clear();

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use crate::checksum::{checksum, is_checksum};
+
 /// A segment is a sequence of pages; a fragment never crosses from one to the next.
 pub(crate) const PAGE: usize = 32 * 1024;
 /// Type, length, checksum.
@@ -93,16 +95,6 @@ impl Compression {
 /// No record is longer than a segment can be; compressed ones may unpack to this much.
 const MAX_RECORD: usize = 1 << 30;
 
-fn checksum(bytes: &[u8]) -> u32 {
-    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
-}
-
-/// Whether a checksum is that of these bytes. To a fuzzer every one is, since it would hardly ever guess one.
-#[allow(unexpected_cfgs, reason = "set by cargo fuzz")]
-fn is_checksum(sum: u32, bytes: &[u8]) -> bool {
-    cfg!(fuzzing) || checksum(bytes) == sum
-}
-
 /// Bytes that a record takes when the segment is `at` bytes long, padding before it included.
 pub(crate) fn framed_len(at: u64, record: usize) -> u64 {
     let mut len = 0;
@@ -151,7 +143,7 @@ pub(crate) fn frame(out: &mut Vec<u8>, at: u64, packed: &[u8], compression: Comp
         };
         out.push(kind | compression.flag());
         out.extend_from_slice(&(part.len() as u16).to_be_bytes());
-        out.extend_from_slice(&checksum(part).to_be_bytes());
+        out.extend_from_slice(&checksum(part));
         out.extend_from_slice(part);
         done.parts += 1;
         if HEADER + part.len() == room {
@@ -273,7 +265,7 @@ impl<R: Read> Segment<R> {
             return Err("the segment ends within a record");
         };
         let len = usize::from(u16::from_be_bytes([header[1], header[2]]));
-        let want = u32::from_be_bytes([header[3], header[4], header[5], header[6]]);
+        let want = [header[3], header[4], header[5], header[6]];
         let kind = header[0];
         let Some(part) = body.get(..len) else {
             let short = self.page.len() < PAGE;

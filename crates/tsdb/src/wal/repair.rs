@@ -78,8 +78,7 @@ fn set_aside_path(segment: &Path) -> io::Result<PathBuf> {
     let dir = log.with_file_name(format!("{}-damaged", name(log)));
     disk::create_dir_all(&dir)?;
     let name = name(segment);
-    let free = (0..).map(|i| dir.join(format!("{name}.{i}"))).find(|p| !p.exists());
-    free.ok_or_else(|| io::Error::other("no free name"))
+    segments::free_name(&dir, &name)
 }
 
 /// The first pieces of damage, in words.

@@ -53,6 +53,12 @@ pub(crate) fn total_size(dir: &Path) -> u64 {
         .sum()
 }
 
+/// Where a file of that name can be put beside others that were called so.
+pub(crate) fn free_name(dir: &Path, name: &str) -> io::Result<PathBuf> {
+    let free = (0..).map(|i| dir.join(format!("{name}.{i}"))).find(|path| !path.exists());
+    free.ok_or_else(|| io::Error::other("no free name"))
+}
+
 /// Makes the creation, removal or renaming of files in `dir` durable.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     disk::sync_dir(dir)
