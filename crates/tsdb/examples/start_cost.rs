@@ -1,6 +1,7 @@
-//! What a start costs whose log was left by a killed process.
+//! What a start costs whose log was left by a killed process, or by one that wrote a snapshot when it was stopped.
 //!
-//! `cargo run --release -p tsdb --example start_cost -- write DIR [series] [rounds]`, then `… -- start DIR`
+//! `cargo run --release -p tsdb --example start_cost -- write DIR [series] [rounds]`, then `… -- start DIR`; `… -- stop DIR`
+//! starts and leaves a snapshot.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "this is a program that measures")]
 
@@ -23,13 +24,22 @@ fn main() {
     let dir = Path::new(&args[2]);
     match args[1].as_str() {
         "write" => write(dir, number(3, 1_000_000), number(4, 10)),
-        _ => start(dir),
+        "stop" => start(dir).close().unwrap(),
+        _ => std::mem::forget(start(dir)),
     }
+    // Other than `stop`, it leaves all as it is.
+    std::process::abort();
+}
+
+fn options() -> DbOptions {
+    let mut options = DbOptions::default();
+    options.head.snapshot_on_shutdown = true;
+    options
 }
 
 /// Fills a directory and leaves it as a process does that is killed.
 fn write(dir: &Path, count: usize, rounds: usize) {
-    let db = Db::open(dir, DbOptions::default(), &Registry::new()).unwrap();
+    let db = Db::open(dir, options(), &Registry::new()).unwrap();
     for round in 0..rounds {
         // Targets of a thousand series each.
         for target in 0..count / 1_000 {
@@ -59,12 +69,12 @@ fn write(dir: &Path, count: usize, rounds: usize) {
     std::process::abort();
 }
 
-fn start(dir: &Path) {
+fn start(dir: &Path) -> Db {
     let (began, cpu) = (Instant::now(), cpu());
-    let db = Db::open(dir, DbOptions::default(), &Registry::new()).unwrap();
+    let db = Db::open(dir, options(), &Registry::new()).unwrap();
     let (took, cpu) = (began.elapsed(), self::cpu() - cpu);
     println!("{} series in {took:?}, {cpu:.2} s of CPU", db.head().series_count());
-    std::process::abort();
+    db
 }
 
 /// Seconds that this process has computed, in ticks of which there are 100.
