@@ -3,7 +3,7 @@
 use model::{MatchOp, Matcher};
 
 /// A range of byte offsets into the query, end exclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Span {
     /// First byte.
     pub start: u32,

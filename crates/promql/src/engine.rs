@@ -250,7 +250,7 @@ impl Engine {
         ctx.check()?;
         let lookback =
             overrides.lookback_delta_ms.filter(|&ms| ms > 0).unwrap_or(self.options.lookback_delta_ms);
-        let plan = Planner::plan(expr, range, lookback, &self.options)?;
+        let plan = Planner::plan(expr, range, lookback, &self.options, overrides.count_samples)?;
         let workers = Workers::new(self.options.threads, &self.busy);
         let grid = Grid { start: range.start, end: range.end, step: range.step };
         let wanted = Wanted {
@@ -259,6 +259,7 @@ impl Engine {
         };
         let evaluator = Evaluator::new(store, ctx, &plan, &self.options, lookback, workers, wanted);
         let value = evaluator.run(grid, range.instant)?;
+        evaluator.find_peak(expr, grid);
         let (mut warnings, infos) = evaluator.annotations(query);
         warnings.extend(ctx.warnings().texts());
         Ok(QueryResult { value, warnings, infos, stats: evaluator.stats(), plan: evaluator.trace() })

@@ -101,6 +101,7 @@ pub(crate) fn selector(read: &Read) -> String {
 
 fn describe(vector: &Vector, reads: &[Read]) -> (&'static str, String) {
     match vector {
+        Vector::At(_, vector) => describe(vector, reads),
         Vector::Scan(scan) => ("scan", scanned(scan, reads)),
         Vector::Subquery(s) => {
             let step = model::duration::format(s.grid.step);

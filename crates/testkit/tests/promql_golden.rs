@@ -96,3 +96,42 @@ fn all_files(folder: &std::path::Path, setup: &Setup) {
     }
     assert_eq!(equal, total, "{}", out.chars().take(4000).collect::<String>());
 }
+
+/// Queries with the most samples that Prometheus 3.14 holds for them, at 1700002800 over the block.
+const PEAKS: &[(&str, u64)] = &[
+    ("1 + 2", 5),
+    ("time()", 1),
+    ("up", 6),
+    ("rate(http_requests_total[5m])", 38),
+    ("sum by (job) (rate(http_requests_total[5m]))", 38),
+    ("topk(2, memory_bytes)", 13),
+    ("quantile by (job) (0.9, memory_bytes)", 13),
+    (r#"count_values("v", up)"#, 14),
+    ("memory_bytes / on (instance) group_left () sum by (instance) (memory_bytes)", 42),
+    ("up and on (instance) memory_bytes", 42),
+    ("predict_linear(memory_bytes[10m], 3600)", 53),
+    ("max_over_time(rate(http_requests_total[1m])[10m:30s])", 398),
+    ("-histogram_count(nh_seconds)", 78),
+    ("histogram_quantile(0.9, rate(nh_seconds[5m]))", 541),
+    ("nh_schema + nh_schema", 41),
+    ("abs(memory_bytes @ 1700001000) + memory_bytes", 60),
+    ("timestamp(up)", 12),
+    (r#"label_replace(up, "a", "$1", "job", "(.*)")"#, 6),
+    ("info(rate(http_requests_total[5m]))", 60),
+    ("up smoothed", 240),
+    ("absent_over_time(up[5m])", 26),
+    ("vector(scalar(sum(up)))", 6),
+    ("sum(sum_over_time((up * 2)[5m:1m])) > bool 3", 72),
+];
+
+#[test]
+fn the_most_samples_held_are_those_that_prometheus_tells() {
+    let Some(folder) = testkit::shared("golden/promql") else { return };
+    let store = block::Blocks::open(&folder.join("tsdb"), &exposition::Registry::new()).unwrap();
+    let engine = Engine::new(EngineOptions { parse: ParseOptions::all(), ..EngineOptions::default() });
+    for &(query, peak) in PEAKS {
+        let row = serde_json::json!({ "kind": "instant", "query": query, "params": { "time": "1700002800", "stats": "all" } });
+        let answer = ask(&engine, &store, &row).unwrap();
+        assert_eq!(answer.stats.peak_samples, peak, "{query}");
+    }
+}

@@ -6,7 +6,9 @@ use model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher};
 
 use super::Evaluator;
 use super::column::{Column, Grid, Series};
+use super::peaks::Given;
 use super::rows::{LabelMap, Rows, merge_equal};
+use crate::ast::Span;
 use crate::engine::QueryError;
 use crate::plan::{Read, Scan, Source, Wanted};
 
@@ -57,12 +59,15 @@ impl Evaluator<'_> {
         &self,
         rows: &Rows<'_>,
         matchers: Option<&[Matcher]>,
-        offset: i64,
-        at: Option<i64>,
+        (offset, at): (i64, Option<i64>),
+        span: Span,
         grid: Grid,
     ) -> Result<Rows<'_>, QueryError> {
         let selection = Selection::new(matchers);
         let infos = self.info_series(&rows.series, &selection, offset, at, grid)?;
+        if let Some(ledger) = &self.ledger {
+            ledger.give_looked_at(span, Given::of(&infos, grid.len()));
+        }
         // Info series by identity, of each metric the series that is newest at a step.
         let mut by_identity: LabelMap<Labels, BTreeMap<String, Vec<&Series>>> = LabelMap::default();
         for info in &infos {
@@ -142,6 +147,7 @@ impl Evaluator<'_> {
             name: None,
             counts_only: false,
             taken_in: false,
+            parts: Vec::new(),
         };
         self.scan_named(&read, &scan, grid)
     }

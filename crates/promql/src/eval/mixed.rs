@@ -10,6 +10,7 @@ use model::{FloatHistogram, is_stale};
 
 use super::column::{Column, Scalars};
 use super::native_rate::{Remarks, rate};
+use super::regression;
 use super::start_times::{self, Started};
 use super::window::{self, Window, WindowFn, WindowScratch, Windows};
 use crate::ast::RangeMode;
@@ -138,6 +139,11 @@ pub(super) fn apply(
     out: &mut Column,
 ) -> Result<(), QueryError> {
     let function = call.function;
+    if function == WindowFn::Smoothing {
+        let times: Vec<i64> = histograms.samples.iter().map(|s| s.t).collect();
+        let factor = |i: usize, step| args.get(i).map_or(f64::NAN, |factor| factor.get(step));
+        windows.slide(&times, |w| regression::check_factors(factor(0, w.step), factor(1, w.step)))?;
+    }
     let counted = scratch.samples;
     if !floats.is_empty() {
         let samples = Started { times: &floats.times, starts: &floats.start_times };

@@ -20,10 +20,12 @@ mod native;
 mod native_rate;
 mod order;
 mod over_time;
+mod peaks;
 mod rate;
 mod regression;
 mod result;
 mod rows;
+mod samples;
 mod scan;
 mod set;
 mod sort;
@@ -49,10 +51,11 @@ pub(crate) use math::{
     function as math_function, max as max_of, min as min_of, scalar as scalar_binary, symbol,
 };
 use rows::{Hold, Rows};
-use scan::RawSeries;
+use samples::RawSeries;
 pub(crate) use window::WindowFn;
 pub(crate) use workers::Workers;
 
+use crate::ast::Expr;
 use crate::engine::{EngineOptions, QueryError, QueryStats, StepStats};
 use crate::explain::PlanNode;
 use crate::plan::{Plan, Scalar, Stage, Vector};
@@ -91,6 +94,8 @@ pub(crate) struct Evaluator<'q> {
     series: AtomicU64,
     /// Where it was asked for: of the innermost subquery that is being evaluated.
     counts: Option<Mutex<stats::Counts>>,
+    /// With that: what the parts of the query gave.
+    ledger: Option<peaks::Ledger>,
     trace: Option<trace::Trace>,
 }
 
@@ -131,6 +136,7 @@ impl<'q> Evaluator<'q> {
             peak: AtomicU64::new(0),
             samples: AtomicU64::new(0),
             series: AtomicU64::new(0),
+            ledger: wanted.counts.map(|_| peaks::Ledger::default()),
             counts: wanted.counts.map(|grid| Mutex::new(stats::Counts::new(grid))),
             trace: wanted.trace.map(trace::Trace::new),
         }
@@ -144,6 +150,14 @@ impl<'q> Evaluator<'q> {
     /// What each node cost, if that was asked for.
     pub(crate) fn trace(&self) -> Option<PlanNode> {
         self.trace.as_ref().and_then(trace::Trace::root)
+    }
+
+    /// Finds the most samples that were held, if samples are counted.
+    pub(crate) fn find_peak(&self, expr: &Expr, grid: Grid) {
+        let peak = self.ledger.as_ref().and_then(|ledger| ledger.peak(expr, self.plan, grid.len()));
+        if let Some(peak) = peak {
+            self.peak.store(peak, Ordering::Relaxed);
+        }
     }
 
     /// What the evaluation cost so far.
@@ -274,6 +288,11 @@ impl<'q> Evaluator<'q> {
             return self.rows(Vec::new());
         }
         self.check_steps(grid)?;
+        if let (Vector::At(place, input), Some(ledger)) = (vector, &self.ledger) {
+            let rows = self.vector(input, grid)?;
+            ledger.give(*place, peaks::Given::of(&rows.series, grid.len()));
+            return Ok(rows);
+        }
         let Some(trace) = &self.trace else { return self.carry_out(vector, grid) };
         let node = PlanNode::of(vector, &self.plan.reads, grid.len());
         trace.node(node, || self.carry_out(vector, grid), trace::note_rows)
@@ -315,10 +334,11 @@ impl<'q> Evaluator<'q> {
                 Ok(sort::sorted(rows, by, *descending))
             }
             Vector::Buckets { input, call, span } => self.buckets(input, call, *span, grid),
-            Vector::Info { input, matchers, offset, at } => {
+            Vector::Info { input, matchers, offset, at, span } => {
                 let rows = self.vector(input, grid)?;
-                self.info(&rows, matchers.as_deref(), *offset, *at, grid)
+                self.info(&rows, matchers.as_deref(), (*offset, *at), *span, grid)
             }
+            Vector::At(_, input) => self.vector(input, grid),
             Vector::Invariant(input) => {
                 let once = Grid { end: grid.start, ..grid };
                 let looked_at = || self.counts.as_ref().map_or(0, |counts| counts.lock().total().queryable);

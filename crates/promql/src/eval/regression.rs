@@ -71,14 +71,7 @@ pub(crate) fn smoothing(
 ) -> Result<u64, QueryError> {
     windows.slide(times, |w| {
         let (sf, tf) = factors(w.step);
-        for (name, factor, letter) in [("smoothing", sf, 's'), ("trend", tf, 't')] {
-            if factor <= 0.0 || factor >= 1.0 {
-                return Err(QueryError::Execution(format!(
-                    "invalid {name} factor. Expected: 0 < {letter}f < 1, got: {}",
-                    fixed(factor)
-                )));
-            }
-        }
+        check_factors(sf, tf)?;
         if let Some(&[first, second, ref rest @ ..]) = values.get(w.lo..w.hi) {
             let mut trend = second - first;
             let mut before = first;
@@ -93,6 +86,19 @@ pub(crate) fn smoothing(
         }
         Ok(())
     })
+}
+
+/// Refuses factors that smooth nothing. They are looked at wherever a window has samples, of whichever kind.
+pub(crate) fn check_factors(sf: f64, tf: f64) -> Result<(), QueryError> {
+    for (name, factor, letter) in [("smoothing", sf, 's'), ("trend", tf, 't')] {
+        if factor <= 0.0 || factor >= 1.0 {
+            return Err(QueryError::Execution(format!(
+                "invalid {name} factor. Expected: 0 < {letter}f < 1, got: {}",
+                fixed(factor)
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Go's `%f`.

@@ -7,13 +7,15 @@ use std::sync::atomic::Ordering;
 use chunk::Columns;
 use model::histogram::HistogramSample;
 use model::{Labels, METRIC_NAME, is_stale};
-use storage::{ChunkView, Projection, Request, SelectError, SeriesPart};
+use storage::{Projection, Request, SeriesPart};
 
 use super::column::{Column, Grid, Scalars, Series, drop_reserved};
 use super::map::Ready;
 use super::mixed::Histograms;
 use super::native_rate::Remarks;
+use super::peaks::{Given, Windowed};
 use super::rows::{Rows, has_equal, merge_equal};
+use super::samples::{RawSeries, Samples, decode, without_stale};
 use super::start_times::Started;
 use super::stats::{self, Held, Looks};
 use super::trace::ReadTotals;
@@ -31,60 +33,6 @@ const SHARED_SERIES_PER_ITEM: usize = 16;
 
 /// With more steps than this, a look at the clock for each series costs nothing.
 const MANY_STEPS: usize = 10_000;
-
-/// A decoded series of a read that several scans use.
-#[derive(Debug)]
-pub(super) struct RawSeries {
-    labels: Labels,
-    samples: Samples,
-}
-
-/// What was read of a series.
-#[derive(Debug, Default)]
-pub(super) struct Samples {
-    pub(super) floats: Columns,
-    pub(super) histograms: Vec<HistogramSample>,
-    /// When the counting of each histogram began, if that is known of any.
-    pub(super) histogram_starts: Vec<i64>,
-    /// Of the chunks that they were in.
-    bytes: u64,
-}
-
-impl Samples {
-    fn len(&self) -> usize {
-        self.floats.len() + self.histograms.len()
-    }
-
-    /// What the samples weigh against the limits.
-    fn weight(&self) -> u64 {
-        self.floats.len() as u64 + self.histograms.iter().map(|s| stats::weight(&s.histogram)).sum::<u64>()
-    }
-
-    /// A series ends in the same way whatever it held: staleness markers are kept among the floats.
-    fn gather_stale(&mut self) {
-        let stale = |sample: &HistogramSample| is_stale(sample.histogram.sum);
-        if !self.histograms.iter().any(stale) {
-            return;
-        }
-        let Columns { times, values, start_times } = &mut self.floats;
-        let known = !start_times.is_empty();
-        let starts = std::mem::take(start_times).into_iter().chain(std::iter::repeat(0));
-        let floats = std::mem::take(times).into_iter().zip(std::mem::take(values)).zip(starts);
-        let marks = self.histograms.iter().filter(|s| stale(s)).map(|s| ((s.t, s.histogram.sum), 0));
-        let mut all: Vec<((i64, f64), i64)> = floats.chain(marks).collect();
-        all.sort_by_key(|((t, _), _)| *t);
-        times.extend(all.iter().map(|((t, _), _)| *t));
-        values.extend(all.iter().map(|((_, v), _)| *v));
-        if known {
-            start_times.extend(all.iter().map(|(_, start)| *start));
-        }
-        if !self.histogram_starts.is_empty() {
-            let kept = self.histograms.iter().zip(std::mem::take(&mut self.histogram_starts));
-            self.histogram_starts = kept.filter(|(s, _)| !stale(s)).map(|(_, start)| start).collect();
-        }
-        self.histograms.retain(|sample| !stale(sample));
-    }
-}
 
 /// What a scan found: one series with its values.
 pub(super) struct Found<'a> {
@@ -114,59 +62,34 @@ struct Worker<'w> {
     counts: Vec<StepStats>,
     /// Samples decoded, and bytes of the chunks that they were in.
     decoded: (u64, u64),
-    /// Where samples are counted, of each series.
-    held: Vec<Held>,
+    /// Where samples are counted: what the query's parts gave, and what windows held.
+    parts: Parts,
 }
 
-/// Decodes the next series of a part; without `start_times` those are forgotten.
-fn decode(
-    part: &mut dyn SeriesPart,
-    read: &Read,
-    start_times: bool,
-    into: &mut Samples,
-) -> Result<Option<Labels>, QueryError> {
-    let Some(series) = part.next()? else { return Ok(None) };
-    into.floats.clear();
-    into.histograms.clear();
-    into.histogram_starts.clear();
-    into.bytes = 0;
-    for chunk in series.chunks.iter() {
-        match *chunk {
-            ChunkView::Encoded { encoding, min_time, max_time, samples, bytes } => {
-                if min_time <= read.max_time && max_time >= read.min_time {
-                    into.bytes += bytes.len() as u64;
-                    let decoded = if encoding.is_float() {
-                        chunk::decode(encoding, bytes, samples, &mut into.floats)
-                    } else {
-                        chunk.started_histograms(&mut into.histograms, &mut into.histogram_starts)
-                    };
-                    decoded.map_err(|e| {
-                        QueryError::from(SelectError::Corrupt(format!("{}: {e}", series.labels)))
-                    })?;
-                }
-            }
-            ChunkView::Samples(samples) => {
-                into.floats.times.extend(samples.iter().map(|s| s.t));
-                into.floats.values.extend(samples.iter().map(|s| s.v));
-                if !into.floats.start_times.is_empty() {
-                    into.floats.start_times.resize(into.floats.times.len(), 0);
-                }
-            }
-            ChunkView::Histograms(samples) => {
-                into.histograms.extend_from_slice(samples);
-                if !into.histogram_starts.is_empty() {
-                    into.histogram_starts.resize(into.histograms.len(), 0);
-                }
-            }
+/// What was counted of a scan besides what it looked at.
+#[derive(Default)]
+struct Parts {
+    /// After how many stages which was given.
+    given: Vec<(usize, Given)>,
+    windowed: Windowed,
+    /// Series whose times were looked at.
+    looked_at: Given,
+}
+
+impl Parts {
+    fn of(scan: &Scan, stages: usize, steps: usize) -> Self {
+        let mut after: Vec<usize> = scan.parts.iter().map(|(after, _)| *after).collect();
+        after.dedup();
+        after.retain(|&after| after <= stages);
+        let given = after.into_iter().map(|after| (after, Given::nothing(steps)));
+        Parts { given: given.collect(), ..Parts::default() }
+    }
+
+    fn add(&mut self, after: usize, column: &Column, bare: bool) {
+        if let Some((_, given)) = self.given.iter_mut().find(|(stages, _)| *stages == after) {
+            given.add(column, bare);
         }
     }
-    let labels = series.labels;
-    if !start_times {
-        into.floats.start_times.clear();
-        into.histogram_starts.clear();
-    }
-    into.gather_stale();
-    Ok(Some(labels))
 }
 
 impl Worker<'_> {
@@ -193,13 +116,30 @@ impl Worker<'_> {
         } else {
             self.compute_mixed(evaluator, labels, samples)?;
         }
-        for stage in self.stages {
-            stage.apply(&mut self.column, &evaluator.notes);
-        }
         if !self.counts.is_empty() {
-            self.held.push(Held { gave: stats::weight_of(&self.column), ..held });
+            if matches!(self.source, Source::Smoothed(_)) {
+                let Windows { lookback, offset, .. } = self.windows;
+                let around = Windows { range: 2 * lookback, offset: offset - lookback, ..self.windows };
+                let mut steps = vec![StepStats::default(); self.counts.len()];
+                held = stats::count(Looks::Window, None, &around, samples, &mut steps)?;
+                self.parts.windowed.add(Held { gave: held.last, last: 0, ..held });
+            } else {
+                self.parts.windowed.add(Held { gave: stats::weight_of(&self.column), ..held });
+            }
+            self.parts.add(0, &self.column, self.counts_only);
+        }
+        for (i, stage) in self.stages.iter().enumerate() {
+            stage.apply(&mut self.column, &evaluator.notes);
+            self.parts.add(i + 1, &self.column, self.counts_only);
         }
         Ok(!self.column.is_absent())
+    }
+
+    /// Notes how many series there were at each step whose times are looked at.
+    fn note_looked_at(&mut self) {
+        if matches!(self.source, Source::Timestamp | Source::StartTime) {
+            self.parts.looked_at = Given::counted(self.counts.iter().map(|step| step.queryable).collect());
+        }
     }
 
     /// At each step the start time of the newest sample, in seconds; 0 where it is not known.
@@ -324,22 +264,6 @@ impl Worker<'_> {
     }
 }
 
-/// The samples that are not staleness markers.
-fn without_stale<'a>(samples: &'a Columns, kept: &'a mut Columns) -> &'a Columns {
-    if !samples.values.iter().any(|&v| is_stale(v)) {
-        return samples;
-    }
-    kept.clear();
-    for (i, (&t, &v)) in samples.times.iter().zip(&samples.values).enumerate() {
-        if !is_stale(v) {
-            kept.times.push(t);
-            kept.values.push(v);
-            kept.start_times.extend(samples.start_times.get(i));
-        }
-    }
-    kept
-}
-
 /// At each step the newest sample that is younger than the lookback and no staleness marker.
 fn newest(windows: &Windows, times: &[i64], values: &[f64], want_time: bool, out: &mut Column) {
     let mut next = 0;
@@ -430,7 +354,6 @@ impl Evaluator<'_> {
         totals: &ReadTotals,
     ) -> Result<Vec<S>, QueryError> {
         let Some(read) = self.plan.reads.get(scan.read) else { return Ok(Vec::new()) };
-        let before = self.held.load(Ordering::Relaxed);
         let (args, range, mode) = match &scan.source {
             Source::Window(call) => {
                 let args = self.scalars(&call.args, grid)?;
@@ -460,7 +383,7 @@ impl Evaluator<'_> {
             resets_known: Vec::new(),
             counts: self.uncounted(grid),
             decoded: (0, 0),
-            held: Vec::new(),
+            parts: Parts::of(scan, stages.len(), grid.len()),
         };
         let one = |worker: &mut Worker<'_>, state: &mut S, labels: Cow<'_, Labels>, samples: &Samples| {
             if !worker.compute(self, &labels, samples)? {
@@ -489,9 +412,10 @@ impl Evaluator<'_> {
                     one(&mut worker, &mut state, Cow::Borrowed(&raw.labels), &raw.samples)?;
                 }
                 finish(&worker, 0);
-                Ok((state, worker.held))
+                worker.note_looked_at();
+                Ok((state, worker.parts))
             });
-            return self.note_peak(before, results);
+            return self.note_parts(scan, Parts::of(scan, stages.len(), grid.len()), results);
         }
         let parts = self.select(read)?;
         // Series of very many steps take long each.
@@ -513,26 +437,45 @@ impl Evaluator<'_> {
                 }
             }
             finish(&worker, series);
-            Ok((state, worker.held))
+            worker.note_looked_at();
+            Ok((state, worker.parts))
         });
-        self.note_peak(before, results)
+        self.note_parts(scan, Parts::of(scan, stages.len(), grid.len()), results)
     }
 
-    /// Notes what Prometheus would hold at most during the scan, besides what was `held` before: what the series gave so
-    /// far, and a window of the one that it goes through.
-    fn note_peak<S>(
+    /// Notes what was counted, groups of series one after the other.
+    fn note_parts<S>(
         &self,
-        mut held: u64,
-        results: Vec<Result<(S, Vec<Held>), QueryError>>,
+        scan: &Scan,
+        mut all: Parts,
+        results: Vec<Result<(S, Parts), QueryError>>,
     ) -> Result<Vec<S>, QueryError> {
         let mut states = Vec::with_capacity(results.len());
         for result in results {
-            let (state, series) = result?;
-            for Held { gave, largest, last } in series {
-                self.peak.fetch_max(held + largest.max(gave + last), Ordering::Relaxed);
-                held += gave;
-            }
+            let (state, parts) = result?;
             states.push(state);
+            all.windowed.append(parts.windowed);
+            all.looked_at.merge(&parts.looked_at);
+            for ((_, all), (_, given)) in all.given.iter_mut().zip(&parts.given) {
+                all.merge(given);
+            }
+        }
+        if let Some(ledger) = &self.ledger {
+            match &scan.source {
+                Source::Window(call) => ledger.give_windows(call.whole, all.windowed),
+                Source::Smoothed(place) => ledger.give_windows(*place, all.windowed),
+                Source::Timestamp | Source::StartTime => {
+                    if let Some(&(_, place)) = scan.parts.first() {
+                        ledger.give_looked_at(place, all.looked_at);
+                    }
+                }
+                Source::Instant => {}
+            }
+            for &(after, place) in &scan.parts {
+                if let Some((_, given)) = all.given.iter().find(|(stages, _)| *stages == after) {
+                    ledger.give(place, given.clone());
+                }
+            }
         }
         Ok(states)
     }
@@ -678,8 +621,16 @@ impl Evaluator<'_> {
             all = merge_equal(all)?;
         }
         drop(holds);
-        let rows = self.rows(all)?;
-        if rest.is_empty() { Ok(rows) } else { self.map(rows, rest, grid) }
+        let mut rows = self.rows(all)?;
+        for (stage, after) in rest.iter().zip(until + 1..) {
+            rows = self.map(rows, std::slice::from_ref(stage), grid)?;
+            if let Some(ledger) = &self.ledger {
+                for (_, place) in scan.parts.iter().filter(|(stages, _)| *stages == after) {
+                    ledger.give(*place, Given::of(&rows.series, grid.len()));
+                }
+            }
+        }
+        Ok(rows)
     }
 
     /// The samples of `m[5m]`, as `each` gets them series by series.

@@ -4,7 +4,7 @@ use model::FloatHistogram;
 use model::is_stale;
 
 use super::column::{Column, Grid};
-use super::scan::Samples;
+use super::samples::Samples;
 use super::window::Windows;
 use crate::engine::{QueryError, StepStats};
 use crate::plan::Source;
@@ -101,16 +101,26 @@ impl Looks {
 const FIXED: usize = 168;
 
 /// What a histogram weighs of which only count and sum are read.
-const BARE: u64 = (FIXED as u64 + 8) / 16;
+pub(super) const BARE: u64 = (FIXED as u64 + 8) / 16;
 
 /// What a histogram weighs beside a float: its size as Prometheus holds it, in units of 16 bytes.
 pub(super) fn weight(h: &FloatHistogram) -> u64 {
+    (size(h) + 8) / 16
+}
+
+/// What a histogram weighs that a function has just made at a step.
+pub(super) fn weight_when_made(h: &FloatHistogram) -> u64 {
+    size(h) / 16 + 1
+}
+
+/// In bytes, as Prometheus holds it.
+fn size(h: &FloatHistogram) -> u64 {
     let spans = |buckets: &[(i32, f64)]| {
         let breaks = buckets.windows(2).filter(|pair| matches!(pair, [a, b] if a.0 + 1 != b.0)).count();
         breaks + usize::from(!buckets.is_empty())
     };
     let words = spans(&h.positive) + spans(&h.negative) + h.positive.len() + h.negative.len();
-    ((FIXED + 8 * (words + h.custom_values.len()) + 8) / 16) as u64
+    (FIXED + 8 * (words + h.custom_values.len())) as u64
 }
 
 /// What the samples of a column weigh.

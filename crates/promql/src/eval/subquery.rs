@@ -9,10 +9,11 @@ use model::{FloatHistogram, METRIC_NAME};
 
 use super::column::{Column, Grid, Series, drop_reserved};
 use super::native_rate::Remarks;
+use super::peaks::Windowed;
 use super::rows::{Rows, has_equal};
-use super::scan::Samples;
+use super::samples::Samples;
 use super::start_times::Started;
-use super::stats::{self, Looks};
+use super::stats::{self, Held, Looks};
 use super::window::{self, WindowScratch, Windows};
 use super::{Evaluator, mixed, same_labelset};
 use crate::engine::QueryError;
@@ -35,6 +36,7 @@ impl Evaluator<'_> {
         let drops_name = call.function.drops_name();
         let mut scratch = WindowScratch::default();
         let mut steps = self.uncounted(grid);
+        let mut windowed = Windowed::default();
         let mut inside = Samples::default();
         let mut out = Vec::with_capacity(rows.series.len());
         for series in &rows.series {
@@ -52,8 +54,9 @@ impl Evaluator<'_> {
                     .histograms()
                     .map(|(i, h)| HistogramSample { t: inner.time(i), histogram: unhinted(h) }),
             );
+            let mut held = Held::default();
             if !steps.is_empty() {
-                stats::count(Looks::Window, None, &windows, &inside, &mut steps)?;
+                held = stats::count(Looks::Window, None, &windows, &inside, &mut steps)?;
             }
             let Samples { floats: floats_inside, histograms, .. } = &inside;
             let name = series.labels.value(METRIC_NAME);
@@ -76,6 +79,7 @@ impl Evaluator<'_> {
                     &mut floats,
                 )?;
             }
+            windowed.add(Held { gave: stats::weight_of(&floats), ..held });
             if floats.is_absent() {
                 continue;
             }
@@ -90,6 +94,9 @@ impl Evaluator<'_> {
         }
         self.samples.fetch_add(scratch.samples, Ordering::Relaxed);
         if let Some(looked_at) = looked_at {
+            if let Some(ledger) = &self.ledger {
+                ledger.give_windows(call.whole, windowed);
+            }
             looked_at.pass_on(&windows, &mut steps)?;
             self.count(grid, &steps);
         }

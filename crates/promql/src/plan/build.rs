@@ -24,6 +24,10 @@ pub(crate) struct Planner<'a> {
     pub(super) counts_only: usize,
     /// How many expressions around it need the buckets.
     pub(super) buckets_needed: usize,
+    /// Whether it is to be counted what each part of the query gives.
+    counted: bool,
+    /// Where subqueries stand, and over how many steps they go.
+    subqueries: Vec<(Span, usize)>,
 }
 
 impl<'a> Planner<'a> {
@@ -33,10 +37,19 @@ impl<'a> Planner<'a> {
         range: QueryRange,
         lookback: i64,
         options: &'a EngineOptions,
+        counted: bool,
     ) -> Result<Plan, QueryError> {
         durations::check(expr, &range)?;
-        let mut planner =
-            Planner { range, lookback, options, reads: Vec::new(), counts_only: 0, buckets_needed: 0 };
+        let mut planner = Planner {
+            range,
+            lookback,
+            options,
+            reads: Vec::new(),
+            counts_only: 0,
+            buckets_needed: 0,
+            counted,
+            subqueries: Vec::new(),
+        };
         let grid = Grid { start: range.start, end: range.end, step: range.step };
         let mut root = match (expr.value_type(), strip(expr)) {
             (ValueType::Scalar, e) => Root::Scalar(planner.scalar(e, grid)?),
@@ -53,6 +66,7 @@ impl<'a> Planner<'a> {
                     mode: m.selector.mode,
                     args: Vec::new(),
                     span: m.span,
+                    whole: m.span,
                     misuse: None,
                 };
                 Root::Samples(planner.scan(&m.selector, &reach, grid, Source::Window(call)))
@@ -68,7 +82,7 @@ impl<'a> Planner<'a> {
         };
         let (reads, became) = merge(planner.reads);
         root.renumber(&became);
-        Ok(Plan { root, reads })
+        Ok(Plan { root, reads, subqueries: planner.subqueries })
     }
 
     /// A vector; what does not depend on the step is computed once.
@@ -81,6 +95,18 @@ impl<'a> Planner<'a> {
     }
 
     fn step_vector(&mut self, expr: &Expr, grid: Grid) -> Result<Vector, QueryError> {
+        let vector = self.vector_of(expr, grid)?;
+        Ok(match vector {
+            vector if !self.counted => vector,
+            Vector::Scan(mut scan) => {
+                scan.parts.push((scan.stages.len(), expr.span()));
+                Vector::Scan(scan)
+            }
+            vector => Vector::At(expr.span(), Box::new(vector)),
+        })
+    }
+
+    fn vector_of(&mut self, expr: &Expr, grid: Grid) -> Result<Vector, QueryError> {
         match expr {
             Expr::Paren(e) => self.step_vector(&e.expr, grid),
             Expr::Vector(selector) => {
@@ -136,12 +162,13 @@ impl<'a> Planner<'a> {
             name: fixed_name(selector),
             counts_only,
             taken_in: false,
+            parts: Vec::new(),
         }
     }
 
     /// The steps of a subquery, aligned to multiples of its step, with its range, offset and fixed time.
     pub(super) fn subquery_grid(
-        &self,
+        &mut self,
         subquery: &Subquery,
         outer: Grid,
     ) -> Result<(Grid, i64, i64, Option<i64>), QueryError> {
@@ -159,7 +186,9 @@ impl<'a> Planner<'a> {
             start += step;
         }
         let end = at.unwrap_or_else(|| outer.last()) - offset;
-        Ok((Grid { start, end, step }, range, offset, at))
+        let grid = Grid { start, end, step };
+        self.subqueries.push((subquery.span, grid.len()));
+        Ok((grid, range, offset, at))
     }
 
     pub(super) fn subquery_scan(
@@ -168,7 +197,7 @@ impl<'a> Planner<'a> {
         outer: Grid,
         function: WindowFn,
         args: Vec<Scalar>,
-        span: Span,
+        (span, whole): (Span, Span),
     ) -> Result<Vector, QueryError> {
         let (grid, range, offset, at) = self.subquery_grid(subquery, outer)?;
         self.buckets_needed += 1;
@@ -177,7 +206,7 @@ impl<'a> Planner<'a> {
             _ => self.vector(&subquery.expr, grid)?,
         };
         self.buckets_needed -= 1;
-        let call = WindowCall { function, range, mode: None, args, span, misuse: None };
+        let call = WindowCall { function, range, mode: None, args, span, whole, misuse: None };
         Ok(Vector::Subquery(SubqueryScan { input: Box::new(input), grid, offset, at, call }))
     }
 
@@ -425,7 +454,8 @@ impl Vector {
             | Vector::LabelJoin { input, .. }
             | Vector::Sort { input, .. }
             | Vector::Info { input, .. }
-            | Vector::Invariant(input) => input.each_scan(f),
+            | Vector::Invariant(input)
+            | Vector::At(_, input) => input.each_scan(f),
         }
     }
 }

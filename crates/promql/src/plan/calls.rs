@@ -192,14 +192,15 @@ impl Planner<'_> {
                 };
                 let range = reach.range.unwrap_or(0);
                 let misuse = misuse_of_mode(&m.selector, function, e.function.name);
-                let call = WindowCall { function, range, mode: m.selector.mode, args, span, misuse };
+                let call =
+                    WindowCall { function, range, mode: m.selector.mode, args, span, whole: e.span, misuse };
                 Vector::Scan(self.scan(&m.selector, &reach, grid, Source::Window(call)))
             }
             Some(Expr::Subquery(s)) => {
                 // Prometheus' remarks on subqueries point to the start of the query.
                 let is_first = matches!(arg(e, 0)?, Expr::Subquery(_));
                 let span = if is_first { Span::default() } else { span };
-                self.subquery_scan(s, grid, function, args, span)?
+                self.subquery_scan(s, grid, function, args, (span, e.span))?
             }
             _ => return Err(missing(e)),
         };
@@ -247,7 +248,7 @@ impl Planner<'_> {
             _ => None,
         };
         let (offset, at) = self.reach_of_first(arg(e, 0)?)?.unwrap_or((0, None));
-        Ok(Vector::Info { input: self.boxed_arg(e, 0, grid)?, matchers, offset, at })
+        Ok(Vector::Info { input: self.boxed_arg(e, 0, grid)?, matchers, offset, at, span: e.span })
     }
 
     /// Offset and fixed time of the selector that is written first, together with those of subqueries around it.

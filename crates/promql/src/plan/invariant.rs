@@ -4,7 +4,7 @@ use crate::ast::Expr;
 
 /// Whether the expression's value does not depend on the step: all of its selectors have a fixed time, and no
 /// function looks at the step's time.
-pub(super) fn is_invariant(expr: &Expr) -> bool {
+pub(crate) fn is_invariant(expr: &Expr) -> bool {
     match expr {
         Expr::Number(_) | Expr::String(_) => true,
         Expr::Vector(e) => e.at.is_some(),
@@ -27,7 +27,7 @@ pub(super) fn is_invariant(expr: &Expr) -> bool {
 }
 
 /// The expression inside of parentheses.
-pub(super) fn strip(expr: &Expr) -> &Expr {
+pub(crate) fn strip(expr: &Expr) -> &Expr {
     match expr {
         Expr::Paren(paren) => strip(&paren.expr),
         other => other,

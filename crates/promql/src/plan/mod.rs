@@ -12,6 +12,7 @@ mod selectors;
 use model::{FloatHistogram, Labels, Matcher};
 
 pub(crate) use build::Planner;
+pub(crate) use invariant::{is_invariant, strip};
 
 use crate::ast::{AggregateOp, BinaryOp, RangeMode, Span, VectorMatching};
 use crate::eval::{Grid, WindowFn};
@@ -43,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) root: Root,
     /// What is read; equal reads once.
     pub(crate) reads: Vec<Read>,
+    /// Where subqueries stand, and over how many steps they go.
+    pub(crate) subqueries: Vec<(Span, usize)>,
 }
 
 /// The outermost expression, by type.
@@ -176,6 +179,8 @@ pub(crate) struct WindowCall {
     pub(crate) args: Vec<Scalar>,
     /// Place of the first argument, which remarks point to.
     pub(crate) span: Span,
+    /// Place of the call.
+    pub(crate) whole: Span,
     /// Why the function cannot have such a range.
     pub(crate) misuse: Option<String>,
 }
@@ -199,6 +204,8 @@ pub(crate) struct Scan {
     pub(crate) counts_only: bool,
     /// An aggregation takes the series in as they come: what it holds is held once for each group of series.
     pub(crate) taken_in: bool,
+    /// Where it is counted what each part of the query gives: the parts that are computed after so many stages.
+    pub(crate) parts: Vec<(usize, Span)>,
 }
 
 /// A window function over the steps of a subquery.
@@ -349,7 +356,11 @@ pub(crate) enum Vector {
         offset: i64,
         /// Fixed time of the first selector inside.
         at: Option<i64>,
+        /// The call's place.
+        span: Span,
     },
     /// Does not depend on the step.
     Invariant(Box<Vector>),
+    /// What the part of the query that stands there gives; only where it is counted what each part gives.
+    At(Span, Box<Vector>),
 }

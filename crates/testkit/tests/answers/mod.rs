@@ -205,6 +205,7 @@ fn compare_stats(want: &Json, got: &QueryStats) -> Result<(), String> {
         ("totalQueryableSamples", got.total_queryable_samples),
         ("samplesRead", got.samples_read),
         ("peakSamples", got.peak_samples),
+        ("peakSamples", got.peak_samples),
     ] {
         if want[name] != got {
             return Err(format!("{name} {got}, want {}", want[name]));
