@@ -36,8 +36,8 @@ fn recorded() -> (Vec<Operation>, Journal) {
     let (must, _) = life.journal.all();
     let found = life::found(life.db().unwrap());
     assert!(life::missing(&must, &found).is_empty());
-    let journal = life.die();
     drop(watching);
+    let journal = life.die();
     (recorder.operations(), journal)
 }
 
@@ -306,8 +306,8 @@ fn fill(full: Full, breaks: bool) -> Result<(), String> {
     life.restart();
     verify(&life, "started again")?;
     let (must, may) = life.journal.all();
-    drop(life.die());
     drop(watching);
+    drop(life.die());
     let registry = Registry::new();
     let db = Db::open(dir.path(), life::options(), &registry).map_err(|e| e.to_string())?;
     check("killed and started again", &life::found(&db), &must, &may)?;
