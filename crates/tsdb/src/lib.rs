@@ -20,6 +20,7 @@ mod metadata;
 mod metrics;
 mod millis;
 mod mmap;
+mod newest;
 mod ooo;
 mod open;
 mod postings;

@@ -7,6 +7,7 @@ use model::histogram::{CounterReset, FloatHistogram, HistogramValue, IntegerHist
 use storage::Rejection;
 
 use crate::closed::{self, ClosedChunk};
+use crate::newest::NewestSample;
 use crate::series::{Appended, CutRules, FIRST_BYTES, FloatChunk, OpenKind, Series};
 use crate::shard::ShardData;
 use crate::slab::{Addr, Slab};
@@ -165,7 +166,10 @@ impl ShardData {
         if series.open != OpenKind::Xor || rules.floats != FloatChunk::Xor || stale {
             return self.append_float_aside(slot, rules, start_time, t, v);
         }
-        self.append_xor(slot, rules, t, v)
+        let before = series.last_sample().map_or_else(NewestSample::default, |(_, v)| NewestSample::float(v));
+        let appended = self.append_xor(slot, rules, t, v)?;
+        self.newest.change(before, NewestSample::float(v));
+        Ok(appended)
     }
 
     #[inline]
@@ -190,15 +194,26 @@ impl ShardData {
         if self.check_float(slot, t, v)? == Appended::Unchanged {
             return Ok(Appended::Unchanged);
         }
+        self.with_newest(slot, |data| data.append_float_of_any_kind(slot, rules, start_time, t, v))
+    }
+
+    fn append_float_of_any_kind(
+        &mut self,
+        slot: u32,
+        rules: &CutRules,
+        start_time: i64,
+        t: i64,
+        v: f64,
+    ) -> Result<Appended, Rejection> {
         if model::is_stale(v)
             && let Some(value) = self.stale_histogram(slot)
         {
-            return self.append_histogram(slot, rules, &HistogramPoint { t, start_time, value });
+            return self.append_checked_histogram(slot, rules, &HistogramPoint { t, start_time, value });
         }
         let series = self.series(slot);
         let xor = match (series.open, rules.floats) {
             (OpenKind::Histogram, floats) => {
-                self.close_open(slot).ok_or(Rejection::OutOfBounds)?;
+                self.end_open(slot).ok_or(Rejection::OutOfBounds)?;
                 floats == FloatChunk::Xor
             }
             // A chunk goes on in the encoding in which it began, unless that has no place for start times.
@@ -206,7 +221,7 @@ impl ShardData {
             (OpenKind::Xor, FloatChunk::Xor) => true,
             (OpenKind::Xor, FloatChunk::Xor2) => series.open_samples() > 0,
             (OpenKind::Xor, FloatChunk::Xor2WithStartTimes) => {
-                self.close_open(slot).ok_or(Rejection::OutOfBounds)?;
+                self.end_open(slot).ok_or(Rejection::OutOfBounds)?;
                 false
             }
         };
@@ -242,7 +257,7 @@ impl ShardData {
             );
         }
         if cut {
-            self.close_open(slot).ok_or(Rejection::OutOfBounds)?;
+            self.end_open(slot).ok_or(Rejection::OutOfBounds)?;
             let (series, slab, open) = self.parts(slot);
             let bytes = slab.alloc(FIRST_BYTES).ok_or(Rejection::OutOfBounds)?;
             let place = open.xor2.insert(OpenXor2 { state: Xor2Appender::new(), bytes });
@@ -270,6 +285,15 @@ impl ShardData {
         if self.check_histogram(slot, point.t, &point.value)? == Appended::Unchanged {
             return Ok(Appended::Unchanged);
         }
+        self.with_newest(slot, |data| data.append_checked_histogram(slot, rules, point))
+    }
+
+    fn append_checked_histogram(
+        &mut self,
+        slot: u32,
+        rules: &CutRules,
+        point: &HistogramPoint,
+    ) -> Result<Appended, Rejection> {
         let encoding = Encoding::of_histogram(&point.value, rules.histogram_start_times);
         let (series, _, open) = self.parts(slot);
         let mut header = CounterReset::Unknown;
@@ -293,7 +317,7 @@ impl ShardData {
                 header = open.writer.header_after(&point.value);
             }
         }
-        self.close_open(slot).ok_or(Rejection::OutOfBounds)?;
+        self.end_open(slot).ok_or(Rejection::OutOfBounds)?;
         let mut writer = HistogramWriter::with_header(encoding, header);
         if !matches!(writer.append(point), HistogramAppended::Appended | HistogramAppended::Recoded) {
             return Err(Rejection::OutOfBounds);
@@ -369,10 +393,23 @@ impl ShardData {
 
     /// Whether the newest sample says so.
     pub(crate) fn has_ended(&self, slot: u32) -> bool {
-        match self.last_histogram(slot) {
-            Some(value) => model::is_stale(value.sum()),
-            None => self.last_float(slot).is_some_and(|(_, v)| model::is_stale(v)),
+        self.newest_sample(slot).ended
+    }
+
+    fn newest_sample(&self, slot: u32) -> NewestSample {
+        match (self.last_float(slot), self.last_histogram(slot)) {
+            (Some((_, v)), _) => NewestSample::float(v),
+            (None, Some(value)) => NewestSample::histogram(value),
+            (None, None) => NewestSample::default(),
         }
+    }
+
+    /// Makes a change that may leave the series with another newest sample.
+    fn with_newest<R>(&mut self, slot: u32, change: impl FnOnce(&mut Self) -> R) -> R {
+        let before = self.newest_sample(slot);
+        let result = change(self);
+        self.newest.change(before, self.newest_sample(slot));
+        result
     }
 
     /// Time of the newest sample.
@@ -405,6 +442,17 @@ impl ShardData {
         if self.last_time(slot).is_some_and(|last| last >= first) {
             return None;
         }
+        self.with_newest(slot, |data| data.begin_open(slot, rules, encoding, bytes, first))
+    }
+
+    fn begin_open(
+        &mut self,
+        slot: u32,
+        rules: &CutRules,
+        encoding: Encoding,
+        bytes: &[u8],
+        first: i64,
+    ) -> Option<()> {
         let (series, slab, open) = self.parts(slot);
         match encoding {
             Encoding::Xor => series.resume(slab, rules, bytes)?,
@@ -440,6 +488,10 @@ impl ShardData {
 
     /// Makes the open chunk a closed one that is still in memory. `None` when there is no room to note it.
     pub(crate) fn close_open(&mut self, slot: u32) -> Option<()> {
+        self.with_newest(slot, |data| data.end_open(slot))
+    }
+
+    fn end_open(&mut self, slot: u32) -> Option<()> {
         let (series, slab, open) = self.parts(slot);
         match series.open {
             OpenKind::Xor if series.open_samples() == 0 => return Some(()),
@@ -472,19 +524,26 @@ impl ShardData {
     /// Drops the chunks that end before `time`, and says how many.
     pub(crate) fn drop_before(&mut self, slot: u32, time: i64) -> usize {
         let ended = self.open_chunk(slot).is_some_and(|open| open.max_time < time);
-        let (series, slab, open) = self.parts(slot);
+        let (series, slab, _) = self.parts(slot);
         let dropped = closed::drop_before(slab, &mut series.closed, time);
         if ended {
-            discard_open(series, slab, open);
+            self.discard(slot);
         }
         dropped + usize::from(ended)
     }
 
     /// Gives back all memory of a series, and its slot.
     pub(crate) fn free_series(&mut self, slot: u32) {
-        let (series, slab, open) = self.parts(slot);
-        discard_open(series, slab, open);
+        self.discard(slot);
+        let (series, slab, _) = self.parts(slot);
         series.free(slab);
+    }
+
+    fn discard(&mut self, slot: u32) {
+        self.with_newest(slot, |data| {
+            let (series, slab, open) = data.parts(slot);
+            discard_open(series, slab, open);
+        });
     }
 }
 

@@ -1,12 +1,14 @@
 //! A shard: the series of some targets with everything that belongs to them, under one lock.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use model::Labels;
 use parking_lot::{Mutex, RwLock};
 
 use crate::deleted::Deleted;
 use crate::metadata::SeriesMetadata;
+use crate::newest::Newest;
 use crate::ooo::Table;
 use crate::open::OpenChunks;
 use crate::postings::Postings;
@@ -87,6 +89,8 @@ pub(crate) const MAX_ID: u32 = u32::MAX - (1 << 20);
 
 /// The memory of a shard.
 pub(crate) struct ShardData {
+    /// Of all shards.
+    pub(crate) newest: Arc<Newest>,
     pub(crate) slab: Slab,
     pub(crate) open: OpenChunks,
     pub(crate) symbols: Symbols,
@@ -116,8 +120,9 @@ pub(crate) struct ShardData {
 }
 
 impl ShardData {
-    pub(crate) fn new(index: usize, seed: u64) -> Self {
+    pub(crate) fn new(index: usize, seed: u64, newest: Arc<Newest>) -> Self {
         ShardData {
+            newest,
             slab: Slab::new(),
             open: OpenChunks::default(),
             symbols: Symbols::new(seed),

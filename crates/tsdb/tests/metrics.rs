@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use exposition::{MetricKind, MetricValue, Registry};
-use model::{Labels, Matcher};
-use storage::{Affinity, Append, Batch, BatchSample, Outcome};
-use tsdb::{Db, DbOptions, HeadOptions};
+use model::{Labels, Matcher, STALE_NAN};
+use storage::{Affinity, Append, Batch, BatchHistogram, BatchSample, Outcome};
+use tsdb::{Db, DbOptions, FloatEncoding, Head, HeadOptions};
 
 #[test]
 fn every_metric_of_prometheus_is_there() {
@@ -158,4 +160,69 @@ fn compression_of_both_logs_is_counted() {
     batch.samples.iter_mut().for_each(|sample| sample.t -= 1_000);
     db.append(&batch, &mut Outcome::default()).unwrap();
     assert!(saved("out_of_order_wbl") > 0.0);
+}
+
+#[test]
+fn what_the_newest_samples_are_is_counted_as_they_come() {
+    #[derive(Clone, Copy)]
+    enum New {
+        Float(f64),
+        Histogram(u64),
+    }
+    use New::{Float, Histogram};
+    let kinds = [
+        HeadOptions::default(),
+        HeadOptions { float_encoding: FloatEncoding::Xor2, ..HeadOptions::default() },
+        HeadOptions { start_times: true, snapshot_on_shutdown: true, ..HeadOptions::default() },
+    ];
+    for options in kinds {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Registry::new();
+        let head = Head::open(dir.path(), options.clone(), &registry).unwrap();
+        let seen = |registry: &Registry| {
+            ["stale_series", "native_histogram_series", "native_histogram_buckets"]
+                .map(|what| count(registry, &format!("prometheus_tsdb_head_{what}")))
+        };
+        // What comes to which series, and the metrics after it.
+        let steps = [
+            (0, Float(1.0), [0.0, 0.0, 0.0]),
+            (1, Float(STALE_NAN), [1.0, 0.0, 0.0]),
+            (0, Float(STALE_NAN), [2.0, 0.0, 0.0]),
+            (0, Float(STALE_NAN), [2.0, 0.0, 0.0]),
+            (0, Float(2.0), [1.0, 0.0, 0.0]),
+            (2, Histogram(3), [1.0, 1.0, 2.0]),
+            (0, Histogram(4), [1.0, 2.0, 4.0]),
+            (2, Histogram(5), [1.0, 2.0, 4.0]),
+            // A marker takes the kind of the sample before it.
+            (2, Float(STALE_NAN), [2.0, 2.0, 2.0]),
+            (2, Float(7.0), [1.0, 1.0, 2.0]),
+            (0, Float(3.0), [1.0, 0.0, 0.0]),
+            (1, Histogram(6), [0.0, 1.0, 2.0]),
+            (2, Float(STALE_NAN), [1.0, 1.0, 2.0]),
+        ];
+        for (i, (series, new, want)) in (0..).zip(steps) {
+            let labels = Labels::from_pairs([("__name__", "m"), ("i", ["a", "b", "c"][series])]);
+            let series = head.resolve(Affinity(1), &labels).unwrap().series;
+            let (mut batch, t) = (Batch::default(), START + i * 1_000);
+            match new {
+                Float(v) => batch.samples.push(BatchSample { series, t, v }),
+                Histogram(n) => batch.histograms.push(BatchHistogram {
+                    series,
+                    t,
+                    start_time: 0,
+                    value: support::integer(n),
+                }),
+            }
+            head.append(&batch, &mut Outcome::default()).unwrap();
+            assert_eq!(seen(&registry), want, "after step {i}");
+        }
+        head.tidy().unwrap();
+        assert_eq!(seen(&registry), [1.0, 1.0, 2.0]);
+        drop(head);
+        let registry = Registry::new();
+        let head = Head::open(dir.path(), options, &registry).unwrap();
+        assert_eq!(seen(&registry), [1.0, 1.0, 2.0], "started again");
+        head.truncate(START + 12_000).unwrap();
+        assert_eq!(seen(&registry), [1.0, 0.0, 0.0]);
+    }
 }

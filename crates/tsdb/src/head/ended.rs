@@ -34,9 +34,9 @@ fn end_of(data: &ShardData, slot: u32) -> Option<i64> {
 }
 
 impl Head {
-    /// Series that had ended when they were last counted.
+    /// How many series have ended.
     pub(crate) fn ended_count(&self) -> usize {
-        self.metrics.stale_series.get() as usize
+        self.newest.ended()
     }
 
     /// Series that have ended, about `most` of them if there are more.

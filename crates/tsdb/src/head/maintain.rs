@@ -4,12 +4,9 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use model::histogram::HistogramValue;
-
 use super::{Head, NO_MAX, NO_MIN};
 use crate::closed::{self, Place};
 use crate::lookup::Location;
-use crate::shard::ShardData;
 use crate::wal::segments;
 
 /// Series looked at under one lock.
@@ -32,29 +29,11 @@ struct Left {
     first_file: u32,
     /// Time of the oldest sample.
     oldest: i64,
-    /// Series that have ended.
-    stale: usize,
-    /// Series whose newest sample is a histogram, and the buckets of those.
-    histogram_series: usize,
-    histogram_buckets: usize,
 }
 
 impl Default for Left {
     fn default() -> Self {
-        Left { first_file: u32::MAX, oldest: NO_MIN, stale: 0, histogram_series: 0, histogram_buckets: 0 }
-    }
-}
-
-impl Left {
-    fn note_newest(&mut self, data: &ShardData, slot: u32) {
-        if let Some(value) = data.last_histogram(slot) {
-            self.histogram_series += 1;
-            self.histogram_buckets += match value {
-                HistogramValue::Integer(h) => h.positive_deltas.len() + h.negative_deltas.len(),
-                HistogramValue::Float(h) => h.positive.len() + h.negative.len(),
-            };
-        }
-        self.stale += usize::from(data.has_ended(slot));
+        Left { first_file: u32::MAX, oldest: NO_MIN }
     }
 }
 
@@ -80,10 +59,7 @@ impl Head {
         for shard in 0..self.shards.len() {
             self.truncate_shard(shard, before, grace, &mut left);
         }
-        let Left { first_file, oldest, .. } = left;
-        self.metrics.stale_series.set(left.stale as f64);
-        self.metrics.histogram_series.set(left.histogram_series as f64);
-        self.metrics.histogram_buckets.set(left.histogram_buckets as f64);
+        let Left { first_file, oldest } = left;
         self.epochs.advance();
         let unseen = self.epochs.unseen_before();
         for shard in &self.shards {
@@ -132,7 +108,6 @@ impl Head {
                     let late = data.ooo.get(slot).is_some();
                     dropped += data.drop_before(slot, before);
                     let first = data.first_time(slot);
-                    left.note_newest(&data, slot);
                     let (series, slab) = data.series_and_slab(slot);
                     match first {
                         None if late => continue,

@@ -41,6 +41,7 @@ use crate::exemplars::Exemplars;
 use crate::full_disk::is_full;
 use crate::lookup::Lookup;
 use crate::metrics::Metrics;
+use crate::newest::Newest;
 use crate::ooo::OutOfOrder;
 use crate::series::{CutRules, FloatChunk};
 use crate::shard::{RefMap, Shard};
@@ -200,6 +201,7 @@ pub struct Head {
     dir: PathBuf,
     wal_dir: PathBuf,
     shards: Box<[Shard]>,
+    newest: Arc<Newest>,
     refs: RefMap,
     lookup: Lookup,
     seed: u64,
@@ -333,6 +335,9 @@ impl Head {
         self.metrics.max_time_seconds.set((max / 1000) as f64);
         self.metrics.chunks.set(self.chunks.load(Ordering::Relaxed) as f64);
         self.metrics.series.set(self.series.load(Ordering::Relaxed) as f64);
+        self.metrics.stale_series.set(self.newest.ended() as f64);
+        self.metrics.histogram_series.set(self.newest.histograms() as f64);
+        self.metrics.histogram_buckets.set(self.newest.buckets() as f64);
     }
 }
 

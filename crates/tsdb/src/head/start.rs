@@ -28,6 +28,7 @@ use crate::full_disk::is_full;
 use crate::lookup::{Lookup, MAX_SHARDS};
 use crate::metrics::Metrics;
 use crate::millis::millis;
+use crate::newest::Newest;
 use crate::ooo::{self, OutOfOrder};
 use crate::series::CutRules;
 use crate::shard::{RefMap, Shard, ShardData};
@@ -123,7 +124,11 @@ impl Head {
         let (segment_size, compression) = (options.wal_segment_size, options.wal_compression);
         let window = millis(options.out_of_order_window);
         let exemplars = Exemplars::new(options.exemplar_ring(), window, metrics.clone());
-        let empty = |i| Shard { order: Mutex::new(()), data: RwLock::new(ShardData::new(i, seed)) };
+        let newest = Arc::new(Newest::default());
+        let empty = |i| {
+            let data = ShardData::new(i, seed, Arc::clone(&newest));
+            Shard { order: Mutex::new(()), data: RwLock::new(data) }
+        };
         Ok(Head {
             floats: RwLock::new(rules.floats),
             rules,
@@ -131,6 +136,7 @@ impl Head {
             dir: dir.to_path_buf(),
             wal_dir,
             shards: (0..shard_count).map(empty).collect(),
+            newest,
             refs: RefMap::new(shard_count),
             lookup: Lookup::new(),
             seed,
@@ -213,7 +219,7 @@ impl Head {
     fn read_log(&self, segment: u32) -> Result<(), OpenError> {
         let chunks_dir = self.dir.join("chunks_head");
         let mut shards: Vec<ShardData> =
-            (0..self.shards.len()).map(|i| ShardData::new(i, self.seed)).collect();
+            (0..self.shards.len()).map(|i| ShardData::new(i, self.seed, Arc::clone(&self.newest))).collect();
         let snapshot = match self.options.snapshot_on_shutdown {
             true => snapshot::list(&self.dir).map_err(failed(&self.dir))?.pop(),
             false => None,
