@@ -1,6 +1,7 @@
 //! From label sets to series, over all shards: 8 bytes and a control byte an entry.
 
 use hashbrown::HashTable;
+use model::Labels;
 use parking_lot::{RwLock, RwLockWriteGuard};
 
 /// The table is split by the top bits of the hash, so that growing copies a small piece at a time.
@@ -122,4 +123,12 @@ impl Lookup {
     pub(crate) fn held(&self) -> usize {
         self.pieces.iter().map(|p| p.read().allocation_size()).sum()
     }
+}
+
+/// What the table finds labels by.
+pub(crate) fn hash(hasher: &foldhash::quality::FixedState, labels: &Labels) -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = hasher.build_hasher();
+    hasher.write(labels.as_bytes());
+    hasher.finish()
 }

@@ -1,6 +1,11 @@
 //! The metrics of the database are Prometheus': names, types and help texts, and what is counted when.
 
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a failed unwrap is a failed test"
+)]
 
 mod support;
 

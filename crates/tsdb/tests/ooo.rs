@@ -18,7 +18,7 @@ use model::{Labels, Matcher};
 use proptest::prelude::*;
 use storage::{Rejection, Select};
 use support::{Dump, copy_dir, everything, named, open_with, read, try_write, write};
-use tsdb::{Db, DbOptions, Head, HeadOptions};
+use tsdb::{Db, DbOptions, Head, HeadOptions, OpenError};
 
 const START: i64 = 1_700_000_000_000;
 const MINUTE: i64 = 60_000;
@@ -337,6 +337,16 @@ fn a_window_that_is_set_before_the_replay_hides_no_torn_end() {
     assert_eq!(&everything(&head), want);
     assert!(!dir.path().join("wbl-damaged").exists());
     assert_eq!(segments(dir.path()), ["00000000", "00000001"]);
+}
+
+#[test]
+fn a_head_that_is_closed_reads_no_samples_out_of_order() {
+    let (source, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    killed(source.path(), 12);
+    copy_dir(&source.path().join("wbl"), &dir.path().join("wbl"));
+    let head = Head::open_replaying(dir.path(), options(), &Registry::new()).unwrap();
+    head.close().unwrap();
+    assert!(matches!(head.replay(), Err(OpenError::Closed)));
 }
 
 /// A series that has nothing but samples out of order is not dropped as one without samples.

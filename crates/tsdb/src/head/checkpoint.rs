@@ -167,12 +167,7 @@ impl<'h> Filter<'h> {
                 let _ = self.floats(record, with_start_times);
                 return vec![&self.samples[with_start_times].buf];
             }
-            record::HISTOGRAMS
-            | record::FLOAT_HISTOGRAMS
-            | record::CUSTOM_HISTOGRAMS
-            | record::CUSTOM_FLOAT_HISTOGRAMS
-            | record::HISTOGRAMS_V2
-            | record::FLOAT_HISTOGRAMS_V2 => {
+            kind if record::is_histograms(kind) => {
                 let _ = self.native_histograms(record, with_start_times);
                 return self.histograms[with_start_times].records().collect();
             }

@@ -71,7 +71,7 @@ impl Head {
         };
         let dir = self.ooo.log_dir();
         wait_for_room(&self.closed, || self.ooo.open_log()).map_err(failed(dir))?;
-        replay.run(shards, found).map_err(failed(dir))
+        replay.run(shards, found).map_err(self.stopped(dir))
     }
 
     /// What samples of a batch are measured by; `first` is the time of the batch's first sample.

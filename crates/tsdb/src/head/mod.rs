@@ -39,7 +39,7 @@ use crate::dir_lock::DirLock;
 use crate::epochs::Epochs;
 use crate::exemplars::Exemplars;
 use crate::full_disk::is_full;
-use crate::lookup::Lookup;
+use crate::lookup::{self, Lookup};
 use crate::metrics::Metrics;
 use crate::newest::Newest;
 use crate::ooo::OutOfOrder;
@@ -321,10 +321,7 @@ impl Head {
     }
 
     fn hash(&self, labels: &Labels) -> u64 {
-        use std::hash::{BuildHasher, Hasher};
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(labels.as_bytes());
-        hasher.finish()
+        lookup::hash(&self.hasher, labels)
     }
 
     fn note_times(&self) {

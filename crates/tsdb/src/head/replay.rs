@@ -26,12 +26,13 @@ use crate::chunk_files::{ChunkFiles, FoundChunk, Scan};
 use crate::closed::{self, ClosedChunk};
 use crate::exemplars::Exemplar;
 use crate::full_disk::is_full;
-use crate::lookup::{Location, Lookup};
+use crate::lookup::{Location, Lookup, hash};
 use crate::metrics::Metrics;
 use crate::ooo::replay::Found;
 use crate::series::CutRules;
 use crate::shard::{MAX_ID, RefMap, ShardData};
-use crate::wal::frame::{self, Damage, Segment};
+use crate::wal::frame::{self, Segment};
+use crate::wal::read::{ReadSegment, each_record};
 use crate::wal::record::{BadRecord, HistogramEntry, LabelsReader};
 use crate::wal::{Position, record, repair, segments};
 
@@ -51,9 +52,9 @@ pub(super) struct Replay<'a> {
     pub(super) snapshot: Option<Snapshot>,
     /// The log that is being written begins here.
     pub(super) end: u32,
-    /// Set when the replay shall end early.
     /// What is older is in blocks, from which it may have been deleted since.
     pub(super) start: i64,
+    /// Set when the replay shall end early.
     pub(super) stop: &'a AtomicBool,
 }
 
@@ -282,8 +283,8 @@ impl Replay<'_> {
         let mut skipped = 0;
         if let Some((_, dir)) = checkpoint {
             for (_, path) in segments::list(&dir)? {
-                let read = self.read_segment(&path, 0, &mut dealer)?;
-                skipped += read.skipped;
+                let (read, unknown) = self.read_segment(&path, 0, &mut dealer)?;
+                skipped += unknown;
                 if !read.damage.is_empty() {
                     self.metrics.wal_corruptions.inc();
                     tracing::error!(
@@ -296,8 +297,8 @@ impl Replay<'_> {
         for (n, path) in &segments {
             self.progress.current.store(u64::from(*n), Ordering::Relaxed);
             let from = if *n == begin.segment { begin.offset } else { 0 };
-            let read = self.read_segment(path, from, &mut dealer)?;
-            skipped += read.skipped;
+            let (read, unknown) = self.read_segment(path, from, &mut dealer)?;
+            skipped += unknown;
             if !read.damage.is_empty() {
                 self.metrics.wal_corruptions.inc();
                 repair::repair(path, u64::from(*n) == last, &read.damage, read.good_end)?;
@@ -323,26 +324,14 @@ impl Replay<'_> {
         let mut whole = false;
         let mut damage = Vec::new();
         for (_, path) in segments::list(&snapshot.dir)? {
-            let mut segment = Segment::new(BufReader::with_capacity(1 << 20, File::open(path)?));
-            let mut unpacked = Vec::new();
-            let mut bad = Vec::new();
-            while let Some((packed, compression)) = segment.next_packed()? {
-                if self.stop.load(Ordering::Relaxed) {
-                    return Err(io::ErrorKind::Interrupted.into());
-                }
-                let unpacked = compression.unpack(packed, &mut unpacked).map(|()| &mut unpacked);
-                let dealt =
-                    unpacked.and_then(|record| deal_snapshot(record, dealer).map_err(|_| "bad record"));
-                match dealt {
-                    Ok(kind) => {
-                        series += u64::from(kind == record::SNAPSHOT_SERIES);
-                        whole |= kind == record::SNAPSHOT_TOMBSTONES;
-                    }
-                    Err(reason) => bad.push(Damage { offset: segment.record_start, reason }),
-                }
-            }
-            damage.append(&mut segment.damage);
-            damage.append(&mut bad);
+            let segment = Segment::new(BufReader::with_capacity(1 << 20, File::open(path)?));
+            let read = each_record(segment, self.stop, |record, _| {
+                Ok(deal_snapshot(record, dealer).map(|kind| {
+                    series += u64::from(kind == record::SNAPSHOT_SERIES);
+                    whole |= kind == record::SNAPSHOT_TOMBSTONES;
+                }))
+            })?;
+            damage.extend(read.damage);
         }
         let dir = snapshot.dir.display();
         if damage.is_empty() && whole {
@@ -359,42 +348,19 @@ impl Replay<'_> {
         Ok(false)
     }
 
-    fn read_segment(&self, path: &Path, from: u64, dealer: &mut Dealer) -> io::Result<ReadSegment> {
+    fn read_segment(&self, path: &Path, from: u64, dealer: &mut Dealer) -> io::Result<(ReadSegment, u64)> {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(from - from % frame::PAGE as u64))?;
-        let mut segment = Segment::starting_at(BufReader::with_capacity(1 << 20, file), from);
-        let mut unpacked = Vec::new();
+        let segment = Segment::starting_at(BufReader::with_capacity(1 << 20, file), from);
         let mut skipped = 0;
-        let mut bad = Vec::new();
         let before = self.progress.read_bytes.load(Ordering::Relaxed);
-        while let Some((packed, compression)) = segment.next_packed()? {
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            let result = match compression.unpack(packed, &mut unpacked) {
-                Err(reason) => Err(reason),
-                Ok(()) => match deal(&unpacked, dealer) {
-                    Ok(known) => {
-                        skipped += u64::from(!known);
-                        Ok(())
-                    }
-                    Err(BadRecord) => Err("bad record"),
-                },
-            };
-            if let Err(reason) = result {
-                bad.push(Damage { offset: segment.record_start, reason });
-            }
-            self.progress.read_bytes.store(before + segment.good_end, Ordering::Relaxed);
-        }
-        segment.damage.extend(bad);
-        Ok(ReadSegment { damage: segment.damage, good_end: segment.good_end, skipped })
+        let read = each_record(segment, self.stop, |record, end| {
+            let known = deal(record, dealer).map(|known| skipped += u64::from(!known));
+            self.progress.read_bytes.store(before + end, Ordering::Relaxed);
+            Ok(known)
+        })?;
+        Ok((read, skipped))
     }
-}
-
-struct ReadSegment {
-    damage: Vec<Damage>,
-    good_end: u64,
-    skipped: u64,
 }
 
 /// Hands the entries of a record to the workers; says whether its kind is known.
@@ -404,14 +370,9 @@ fn deal(record: &[u8], dealer: &mut Dealer) -> Result<bool, BadRecord> {
         Some(&record::SAMPLES | &record::SAMPLES_V2) => {
             record::read_samples(record, |r, start, t, v| dealer.sample(r, start, t, v))?;
         }
-        Some(
-            &record::HISTOGRAMS
-            | &record::FLOAT_HISTOGRAMS
-            | &record::CUSTOM_HISTOGRAMS
-            | &record::CUSTOM_FLOAT_HISTOGRAMS
-            | &record::HISTOGRAMS_V2
-            | &record::FLOAT_HISTOGRAMS_V2,
-        ) => record::read_histograms(record, |h| dealer.other(h.reference, Other::Histogram(h)))?,
+        Some(&kind) if record::is_histograms(kind) => {
+            record::read_histograms(record, |h| dealer.other(h.reference, Other::Histogram(h)))?;
+        }
         Some(&record::TOMBSTONES) => {
             record::read_deletions(
                 |each| record::read_tombstones(record, each),
@@ -730,11 +691,4 @@ fn write(own: &mut Own<'_>, replay: &Replay<'_>) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn hash(hasher: &foldhash::quality::FixedState, labels: &Labels) -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    let mut hasher = hasher.build_hasher();
-    hasher.write(labels.as_bytes());
-    hasher.finish()
 }

@@ -200,7 +200,7 @@ impl Head {
         if start > NO_MAX {
             self.forget_at_start(start).map_err(failed(&chunks_dir))?;
         }
-        let appended = self.join_young(&left_over).map_err(self.stopped())?;
+        let appended = self.join_young(&left_over).map_err(self.stopped(&self.wal_dir))?;
 
         self.metrics.replay_seconds.set(opened.elapsed().as_secs_f64());
         self.note_times();
@@ -241,7 +241,7 @@ impl Head {
             max_exemplars: self.options.exemplar_ring(),
         }
         .run(&mut shards, scan)
-        .map_err(self.stopped())?;
+        .map_err(self.stopped(&self.wal_dir))?;
         let indexed = index::index(&mut shards, &self.lookup, self.refs, &self.chunk_files, &self.closed)
             .map_err(failed(&chunks_dir))?;
         let mut aliases = indexed.aliases;
@@ -319,12 +319,10 @@ impl Head {
         self.live.load(Ordering::Acquire)
     }
 
-    fn stopped(&self) -> impl FnOnce(std::io::Error) -> OpenError {
+    /// As [`failed`], unless the head was closed meanwhile.
+    pub(super) fn stopped(&self, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
         move |source| {
-            if self.closed.load(Ordering::Relaxed) {
-                return OpenError::Closed;
-            }
-            OpenError::Io { path: self.wal_dir.clone(), source }
+            if self.closed.load(Ordering::Relaxed) { OpenError::Closed } else { failed(path)(source) }
         }
     }
 }

@@ -29,7 +29,8 @@ use storage::{
 use super::Head;
 use super::limits::{Bound, Check, Refusal};
 use crate::full_disk::{is_full, wait_for_room};
-use crate::wal::frame::{Damage, PAGE, Segment};
+use crate::wal::frame::{PAGE, Segment};
+use crate::wal::read::{ReadSegment, each_record};
 use crate::wal::record::{self, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder};
 use crate::wal::{Compression, Packed, Position, Wal, repair, segments};
 
@@ -351,8 +352,8 @@ impl<'h> Reader<'h> {
             file.seek(SeekFrom::Start(page))?;
             let end = if segment == to.segment { to.offset } else { u64::MAX };
             let source = BufReader::with_capacity(1 << 20, file).take(end.saturating_sub(page));
-            let (end, _) = self.read(Segment::starting_at(source, begin), &path)?;
-            bytes += end.saturating_sub(begin);
+            let read = self.read(Segment::starting_at(source, begin), &path)?;
+            bytes += read.good_end.saturating_sub(begin);
         }
         self.at = Some(to);
         Ok(bytes)
@@ -360,41 +361,31 @@ impl<'h> Reader<'h> {
 
     /// Reads a file that an earlier process left.
     pub(super) fn read_file(&mut self, path: &Path) -> io::Result<()> {
-        let (end, damage) =
+        let ReadSegment { damage, good_end } =
             self.read(Segment::new(BufReader::with_capacity(1 << 20, File::open(path)?)), path)?;
-        if damage.iter().any(|d| d.offset < end) {
+        if damage.iter().any(|d| d.offset < good_end) {
             // It is about to be deleted: for whoever wants to look into it, it is set aside first.
-            repair::repair(path, true, &damage, end)?;
+            repair::repair(path, true, &damage, good_end)?;
         }
         Ok(())
     }
 
     /// Returns the end of what was read, and what could not be read.
-    fn read<R: Read>(&mut self, mut segment: Segment<R>, path: &Path) -> io::Result<(u64, Vec<Damage>)> {
-        let mut unpacked = Vec::new();
-        let mut bad = Vec::new();
-        while let Some((packed, compression)) = segment.next_packed()? {
-            if self.head.is_closed() {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            let result = match compression.unpack(packed, &mut unpacked) {
-                Err(reason) => Err(reason),
-                Ok(()) => self.take_in(&unpacked).map_err(|_| "bad record"),
-            };
-            if let Err(reason) = result {
-                bad.push(Damage { offset: segment.record_start, reason });
-            }
+    fn read<R: Read>(&mut self, segment: Segment<R>, path: &Path) -> io::Result<ReadSegment> {
+        let head = self.head;
+        let read = each_record(segment, &head.closed, |record, _| {
+            let taken = self.take_in(record);
             self.append()?;
-        }
-        segment.damage.extend(bad);
-        if !segment.damage.is_empty() {
+            Ok(taken)
+        })?;
+        if !read.damage.is_empty() {
             self.head.metrics.wal_corruptions.inc();
             tracing::error!(
-                file = %path.display(), damage = %repair::describe(&segment.damage),
+                file = %path.display(), damage = %repair::describe(&read.damage),
                 "what came while the log was replayed is damaged; all records that can be read are kept"
             );
         }
-        Ok((segment.good_end, segment.damage))
+        Ok(read)
     }
 
     fn series(&self, reference: u64) -> SeriesRef {

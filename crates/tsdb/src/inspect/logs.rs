@@ -219,12 +219,7 @@ impl<'a> Log<'a> {
             record::SAMPLES | record::SAMPLES_V2 => {
                 record::read_samples(content, |reference, _, _, _| sample(reference))
             }
-            record::HISTOGRAMS
-            | record::FLOAT_HISTOGRAMS
-            | record::CUSTOM_HISTOGRAMS
-            | record::CUSTOM_FLOAT_HISTOGRAMS
-            | record::HISTOGRAMS_V2
-            | record::FLOAT_HISTOGRAMS_V2 => {
+            kind if record::is_histograms(kind) => {
                 record::read_histograms(content, |entry| sample(entry.reference))
             }
             record::SERIES => record::split_series(content, |reference, _| {

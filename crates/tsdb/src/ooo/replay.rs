@@ -17,7 +17,8 @@ use super::table::{Mapped, Place};
 use super::{OutOfOrder, table};
 use crate::chunk_files::{ChunkFiles, FoundChunk, NewChunk, chunk_at};
 use crate::shard::{RefMap, ShardData};
-use crate::wal::frame::{Damage, Segment};
+use crate::wal::frame::Segment;
+use crate::wal::read::{ReadSegment, each_record};
 use crate::wal::{record, repair};
 
 /// What is found on the disk besides the log.
@@ -116,7 +117,7 @@ impl Replay<'_> {
         }
         let segments = self.ooo.left_segments()?;
         for (i, path) in segments.iter().enumerate() {
-            let (damage, good_end) = self.read_segment(path, shards, found, &mut done)?;
+            let ReadSegment { damage, good_end } = self.read_segment(path, shards, found, &mut done)?;
             if !damage.is_empty() {
                 self.corruptions.inc();
                 repair::repair(path, i + 1 == segments.len(), &damage, good_end)?;
@@ -145,32 +146,19 @@ impl Replay<'_> {
         Some(shards.get_mut(shard)?.ooo.entry(slot))
     }
 
-    /// Returns the damage that was found, and where the last good record ends.
     fn read_segment(
         &self,
         path: &Path,
         shards: &mut [ShardData],
         found: &Found,
         done: &mut Replayed,
-    ) -> io::Result<(Vec<Damage>, u64)> {
-        let mut segment = Segment::new(BufReader::with_capacity(1 << 20, File::open(path)?));
-        let mut unpacked = Vec::new();
-        let mut bad = Vec::new();
-        while let Some((packed, compression)) = segment.next_packed()? {
-            let mut failed = Ok(());
-            let result = match compression.unpack(packed, &mut unpacked) {
-                Err(reason) => Err(reason),
-                Ok(()) => {
-                    self.read_record(&unpacked, shards, found, done, &mut failed).map_err(|_| "bad record")
-                }
-            };
-            failed?;
-            if let Err(reason) = result {
-                bad.push(Damage { offset: segment.record_start, reason });
-            }
-        }
-        segment.damage.extend(bad);
-        Ok((segment.damage, segment.good_end))
+    ) -> io::Result<ReadSegment> {
+        let segment = Segment::new(BufReader::with_capacity(1 << 20, File::open(path)?));
+        each_record(segment, self.stop, |record, _| {
+            let mut written = Ok(());
+            let read = self.read_record(record, shards, found, done, &mut written);
+            written.map(|()| read)
+        })
     }
 
     fn read_record(
@@ -210,14 +198,7 @@ impl Replay<'_> {
                 }
                 read
             }
-            Some(
-                &(record::HISTOGRAMS
-                | record::FLOAT_HISTOGRAMS
-                | record::CUSTOM_HISTOGRAMS
-                | record::CUSTOM_FLOAT_HISTOGRAMS
-                | record::HISTOGRAMS_V2
-                | record::FLOAT_HISTOGRAMS_V2),
-            ) => record::read_histograms(record, |entry| {
+            Some(&kind) if record::is_histograms(kind) => record::read_histograms(record, |entry| {
                 let value = Value::Histogram(entry.value);
                 if !insert(entry.reference, Late { t: entry.t, start_time: entry.start_time, value }) {
                     unknown.histograms += 1;

@@ -2,6 +2,7 @@
 
 pub(crate) mod frame;
 mod metrics;
+pub(crate) mod read;
 pub(crate) mod record;
 pub(crate) mod repair;
 pub(crate) mod segments;

@@ -54,6 +54,19 @@ pub(crate) const HISTOGRAMS_V2: u8 = 12;
 /// Histograms with float populations, any buckets, and start times.
 pub(crate) const FLOAT_HISTOGRAMS_V2: u8 = 13;
 
+/// Whether records of this kind hold histograms.
+pub(crate) fn is_histograms(kind: u8) -> bool {
+    matches!(
+        kind,
+        HISTOGRAMS
+            | FLOAT_HISTOGRAMS
+            | CUSTOM_HISTOGRAMS
+            | CUSTOM_FLOAT_HISTOGRAMS
+            | HISTOGRAMS_V2
+            | FLOAT_HISTOGRAMS_V2
+    )
+}
+
 /// Bytes are not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("record ends too early or holds no text")]
