@@ -65,6 +65,17 @@ test.runIf(base)('a misspelt metric leads to the real one', async () => {
   await page.context().close();
 });
 
+test.runIf(base)('a real query is explained', async () => {
+  const page = await browser.newPage();
+  await page.goto(`${url}query?g0.expr=sum(max_over_time(scrape_duration_seconds[1m]))&g0.tab=explain`);
+  const nodes = page.locator('.plan-table .plan-node');
+  await nodes.nth(1).waitFor();
+  expect(await nodes.count()).toBe(2);
+  expect(await nodes.nth(0).textContent()).toContain('aggregate');
+  expect(await nodes.nth(1).textContent()).toContain('reads scrape_duration_seconds');
+  await page.context().close();
+});
+
 test.runIf(base).each([
   ['targets', '.target'],
   ['service-discovery', '.discovery tbody tr'],

@@ -104,45 +104,61 @@ pub(crate) fn point(out: &mut String, t: i64, v: f64) {
 /// Appends `[[seconds,"value"],…]`.
 pub(crate) fn points(out: &mut Vec<u8>, times: &[i64], values: &[f64]) {
     out.push(b'[');
-    let (mut second, mut digits) = (-1, Vec::with_capacity(20));
+    let mut between = Between::default();
     for (i, (&t, &v)) in times.iter().zip(values).enumerate() {
-        out.extend_from_slice(if i == 0 { b"[" } else { b",[" });
-        if t >= 0 && t % 1000 == 0 {
-            advance(&mut digits, &mut second, t / 1000);
-            out.extend_from_slice(&digits);
-        } else {
-            let mut text = String::new();
-            timestamp(&mut text, t);
-            out.extend_from_slice(text.as_bytes());
-        }
-        out.extend_from_slice(b",\"");
+        let between = between.until(t);
+        out.extend_from_slice(if i == 0 { &between[Between::BEHIND..] } else { between });
         model::number::write_api_value(out, v);
-        out.extend_from_slice(b"\"]");
     }
-    out.push(b']');
+    out.extend_from_slice(if times.is_empty() { b"]" } else { b"\"]]" });
 }
 
-/// Makes `digits` those of `next`, given that they are those of `now`: a step of a query changes few of them.
-fn advance(digits: &mut Vec<u8>, now: &mut i64, next: i64) {
-    let mut add = next - *now;
-    if *now < 0 || add < 0 {
-        digits.clear();
-        model::number::write_digits(digits, next.unsigned_abs());
-    } else {
-        for digit in digits.iter_mut().rev() {
-            if add == 0 {
-                break;
-            }
-            add += i64::from(*digit - b'0');
-            *digit = b'0' + (add % 10) as u8;
-            add /= 10;
+/// What stands between two values, `"],[seconds,"`: from one to the next few of its bytes change.
+#[derive(Default)]
+struct Between {
+    bytes: Vec<u8>,
+    /// The time that it has, if that is a whole number.
+    second: Option<i64>,
+}
+
+impl Between {
+    /// Bytes that belong to the value before.
+    const BEHIND: usize = 3;
+    const BEFORE_TIME: usize = 4;
+    const BEHIND_TIME: usize = 2;
+
+    fn until(&mut self, t: i64) -> &[u8] {
+        let next = (t >= 0 && t % 1000 == 0).then_some(t / 1000);
+        let digits = Self::BEFORE_TIME..self.bytes.len().saturating_sub(Self::BEHIND_TIME);
+        let moved = match (self.second, next, self.bytes.get_mut(digits)) {
+            (Some(now), Some(next), Some(digits)) => add(digits, next - now),
+            _ => false,
+        };
+        if !moved {
+            let mut text = String::from("\"],[");
+            timestamp(&mut text, t);
+            text.push_str(",\"");
+            self.bytes = text.into_bytes();
         }
-        if add > 0 {
-            digits.clear();
-            model::number::write_digits(digits, next.unsigned_abs());
-        }
+        self.second = next;
+        &self.bytes
     }
-    *now = next;
+}
+
+/// Adds to a number in digits; `false`, and digits that mean nothing, where that takes more of them, or fewer.
+fn add(digits: &mut [u8], mut n: i64) -> bool {
+    if n < 0 {
+        return false;
+    }
+    for digit in digits.iter_mut().rev() {
+        if n == 0 {
+            break;
+        }
+        n += i64::from(*digit - b'0');
+        *digit = b'0' + (n % 10) as u8;
+        n /= 10;
+    }
+    n == 0
 }
 
 /// Appends `[seconds,{histogram}]`: count, sum and the populated buckets, each as whether its bounds belong to it

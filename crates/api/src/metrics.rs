@@ -1,12 +1,26 @@
 //! The server's own metrics, under Prometheus' names.
 
-use exposition::registry::{Counter, CounterVec, Gauge, HistogramVec, Registry, Summary};
+use std::time::Duration;
+
+use exposition::registry::{Counter, CounterVec, Gauge, Histogram, HistogramVec, Registry, Summary};
 
 /// Response sizes, in bytes.
 const SIZE_BUCKETS: [f64; 8] = [100.0, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 /// Latencies, in seconds.
 const TIME_BUCKETS: [f64; 9] = [0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0];
+/// Stages of queries, in seconds.
+const QUERY_BUCKETS: [f64; 4] = [0.01, 0.1, 1.0, 10.0];
 const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
+
+/// How long a stage of queries took, as a summary and as a histogram.
+pub(crate) struct Stage(Summary, Histogram);
+
+impl Stage {
+    pub(crate) fn observe(&self, took: Duration) {
+        self.0.observe(took.as_secs_f64());
+        self.1.observe(took.as_secs_f64());
+    }
+}
 
 pub(crate) struct Metrics {
     pub(crate) requests: CounterVec,
@@ -15,8 +29,13 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) queries: Gauge,
     pub(crate) queries_max: Gauge,
-    pub(crate) query_queue_time: Summary,
-    pub(crate) query_eval_time: Summary,
+    /// How long each stage of a query took.
+    pub(crate) queue_time: Stage,
+    pub(crate) prepare_time: Stage,
+    pub(crate) eval_time: Stage,
+    pub(crate) sort_time: Stage,
+    pub(crate) query_samples: Counter,
+    pub(crate) query_samples_read: Counter,
     pub(crate) queries_refused: Counter,
 }
 
@@ -28,6 +47,13 @@ impl Metrics {
             &["slice"],
             &QUANTILES,
         );
+        let query_times = registry.histogram_vec(
+            "prometheus_engine_query_duration_histogram_seconds",
+            "The duration of various parts of PromQL query execution.",
+            &["slice"],
+            &QUERY_BUCKETS,
+        );
+        let stage = |slice| Stage(query_time.with(&[slice]), query_times.with(&[slice]));
         Metrics {
             queries_refused: registry.counter(
                 "binnacle_queries_refused_total",
@@ -58,8 +84,18 @@ impl Metrics {
             ),
             queries_max: registry
                 .gauge("prometheus_engine_queries_concurrent_max", "The max number of concurrent queries."),
-            query_queue_time: query_time.with(&["queue_time"]),
-            query_eval_time: query_time.with(&["inner_eval"]),
+            queue_time: stage("queue_time"),
+            prepare_time: stage("prepare_time"),
+            eval_time: stage("inner_eval"),
+            sort_time: stage("result_sort"),
+            query_samples: registry.counter(
+                "prometheus_engine_query_samples_total",
+                "The total number of samples loaded by all queries (full window per step for range-vector).",
+            ),
+            query_samples_read: registry.counter(
+                "prometheus_engine_query_samples_read_total",
+                "The total number of samples read by all queries (only new points per step for range-vector).",
+            ),
         }
     }
 }

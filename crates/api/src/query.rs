@@ -166,7 +166,7 @@ async fn run(api: Arc<Api>, timeout: Duration, job: Job) -> Answer {
         log(&api, &job, &cost, Some(error.message.clone()));
         return Err(error);
     }
-    api.metrics.query_queue_time.observe(asked.elapsed().as_secs_f64());
+    api.metrics.queue_time.observe(asked.elapsed());
     let (sender, receiver) = oneshot::channel();
     // The thread evaluates and then writes the answer out, at the client's pace; it holds the permit until then.
     tokio::task::spawn_blocking(move || {
@@ -225,7 +225,6 @@ fn evaluate(api: &Api, ctx: &QueryContext, job: &Job, asked: Instant, mut head: 
         }
     };
     let took = began.elapsed();
-    api.metrics.query_eval_time.observe(took.as_secs_f64());
     let mut result = match result {
         Ok(result) => result,
         Err(error) => {
@@ -238,6 +237,12 @@ fn evaluate(api: &Api, ctx: &QueryContext, job: &Job, asked: Instant, mut head: 
         }
     };
     let cost = Cost { stats: std::mem::take(&mut result.stats), queued, took };
+    let QueryStats { prepared, sorted, .. } = cost.stats;
+    api.metrics.prepare_time.observe(prepared);
+    api.metrics.eval_time.observe(took.saturating_sub(prepared + sorted));
+    api.metrics.sort_time.observe(sorted);
+    api.metrics.query_samples.add(cost.stats.total_queryable_samples as f64);
+    api.metrics.query_samples_read.add(cost.stats.samples_read as f64);
     log(api, job, &cost, None);
     let out = Output {
         text: SUCCESS.to_owned(),
@@ -517,9 +522,9 @@ fn write_stats(out: &mut String, job: &Job, cost: &Cost) {
     let seconds = |d: Duration| model::number::format_f(d.as_secs_f64());
     out.push_str(r#"{"timings":{"#);
     json::raw_field(out, "evalTotalTime", seconds(took));
-    json::raw_field(out, "resultSortTime", 0);
-    json::raw_field(out, "queryPreparationTime", 0);
-    json::raw_field(out, "innerEvalTime", seconds(took));
+    json::raw_field(out, "resultSortTime", seconds(stats.sorted));
+    json::raw_field(out, "queryPreparationTime", seconds(stats.prepared));
+    json::raw_field(out, "innerEvalTime", seconds(took.saturating_sub(stats.prepared + stats.sorted)));
     json::raw_field(out, "execQueueTime", seconds(queued));
     json::raw_field(out, "execTotalTime", seconds(queued + took));
     out.push('}');

@@ -70,7 +70,8 @@ pub fn write_api_value(out: &mut Vec<u8>, v: f64) {
     if (1e-4..1e15).contains(&v.abs()) {
         let mut buffer = zmij::Buffer::new();
         let text = buffer.format_finite(v).as_bytes();
-        if !text.contains(&b'e') && !text.ends_with(b".0") {
+        // An exponent would be among the last bytes.
+        if !text.iter().rev().take(5).any(|&b| b == b'e') && !text.ends_with(b".0") {
             return out.extend_from_slice(text);
         }
     }

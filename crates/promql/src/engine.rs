@@ -1,6 +1,7 @@
 //! The engine: from the text of a query to its value.
 
 use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
 
 use storage::{Interrupted, QueryContext, Select, SelectError};
 
@@ -87,11 +88,15 @@ pub struct QueryStats {
     pub peak_samples: u64,
     /// Series read from the store.
     pub series: u64,
-    /// Samples that selectors looked at without those that they had looked at for the step before. Only where it was
-    /// asked for, as [`per_step`](Self::per_step).
+    /// Samples that selectors looked at without those that they had looked at for the step before. Where that was not asked
+    /// for, those that were decoded.
     pub samples_read: u64,
-    /// Of each step.
+    /// Of each step, where it was asked for.
     pub per_step: Vec<StepStats>,
+    /// How long it took to plan the query.
+    pub prepared: Duration,
+    /// How long it took to order the result.
+    pub sorted: Duration,
 }
 
 /// What selectors looked at for one step.
@@ -248,9 +253,11 @@ impl Engine {
         overrides: &Overrides,
     ) -> Result<QueryResult, QueryError> {
         ctx.check()?;
+        let began = Instant::now();
         let lookback =
             overrides.lookback_delta_ms.filter(|&ms| ms > 0).unwrap_or(self.options.lookback_delta_ms);
         let plan = Planner::plan(expr, range, lookback, &self.options, overrides.count_samples)?;
+        let prepared = began.elapsed();
         let workers = Workers::new(self.options.threads, &self.busy);
         let grid = Grid { start: range.start, end: range.end, step: range.step };
         let wanted = Wanted {
@@ -262,6 +269,7 @@ impl Engine {
         evaluator.find_peak(expr, grid);
         let (mut warnings, infos) = evaluator.annotations(query);
         warnings.extend(ctx.warnings().texts());
-        Ok(QueryResult { value, warnings, infos, stats: evaluator.stats(), plan: evaluator.trace() })
+        let stats = QueryStats { prepared, ..evaluator.stats() };
+        Ok(QueryResult { value, warnings, infos, stats, plan: evaluator.trace() })
     }
 }

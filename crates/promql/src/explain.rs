@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::ast::{RangeMode, VectorMatching};
 use crate::eval::WindowFn;
-use crate::plan::{Aggregation, BucketCall, Read, Scan, SortBy, Source, Stage, Vector, VectorBinary, Wanted};
+use crate::plan::{
+    Aggregation, BucketCall, Read, Scalar, Scan, SortBy, Source, Stage, Vector, VectorBinary, Wanted,
+};
 
 /// A node of a plan that was carried out.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -175,17 +177,27 @@ fn scanned(scan: &Scan, reads: &[Read]) -> String {
 /// What is computed on each series for itself.
 fn steps_of(stages: &[Stage]) -> String {
     let one = |stage: &Stage| match stage {
-        Stage::Math(_) => "a function".to_owned(),
+        Stage::Math(name, _) | Stage::OfHistogram(name, _) => (*name).to_owned(),
         Stage::Negate => "-".to_owned(),
-        Stage::OfHistogram(_) => "a function of histograms".to_owned(),
         Stage::Clamp(..) => "clamp".to_owned(),
         Stage::Round(_) => "round".to_owned(),
-        Stage::WithScalar { op, scalar_left: true, .. } => format!("scalar {}", op.as_str()),
-        Stage::WithScalar { op, .. } => format!("{} scalar", op.as_str()),
+        Stage::WithScalar { op, scalar, scalar_left: true, .. } => {
+            format!("{} {}", scalar_of(scalar), op.as_str())
+        }
+        Stage::WithScalar { op, scalar, .. } => format!("{} {}", op.as_str(), scalar_of(scalar)),
         Stage::StepTime => "the step's time".to_owned(),
         Stage::Nothing => "nothing".to_owned(),
     };
     stages.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// A scalar: what it was folded to, if it does not depend on the step.
+fn scalar_of(scalar: &Scalar) -> String {
+    match scalar {
+        Scalar::Const(v) => model::number::format_g(*v),
+        Scalar::Time => "time()".to_owned(),
+        _ => "scalar".to_owned(),
+    }
 }
 
 fn aggregated(a: &Aggregation) -> String {
@@ -195,8 +207,7 @@ fn aggregated(a: &Aggregation) -> String {
         detail.push_str(&format!(" {word} ({})", a.grouping.join(", ")));
     }
     // The series of a scan below are not kept: each goes into its group as it is read.
-    let streams = matches!(&*a.input, Vector::Scan(_)) && !a.op.has_param();
-    if streams {
+    if matches!(&*a.input, Vector::Scan(scan) if scan.taken_in) {
         detail.push_str(", while reading");
     }
     detail

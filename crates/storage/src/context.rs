@@ -131,6 +131,13 @@ impl QueryContext {
         }
     }
 
+    /// Whether `n` bytes could ever be held: to be asked before a single piece of that size is allocated.
+    #[must_use]
+    pub fn has_room_for(&self, n: u64) -> bool {
+        let limit = self.memory.as_ref().map_or(0, |memory| memory.budget().limit());
+        limit == 0 || n < limit
+    }
+
     /// Accounts `n` bytes that the query holds until it ends and that are not samples: labels, copies of chunks.
     ///
     /// # Errors

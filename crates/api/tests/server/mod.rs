@@ -1,5 +1,7 @@
 //! The API on a port of its own, over a head in a temporary directory.
 
+mod hang_up;
+
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -135,6 +137,11 @@ impl Server {
 
     /// Sends a row of the recording.
     pub(crate) fn request(&self, row: &Value) -> Response {
+        answer(self.begin(row))
+    }
+
+    /// Sends it and waits for nothing.
+    pub(crate) fn begin(&self, row: &Value) -> TcpStream {
         let encode = |pairs: &Value| {
             let mut out = url::form_urlencoded::Serializer::new(String::new());
             for pair in pairs.as_array().into_iter().flatten() {
@@ -156,28 +163,28 @@ impl Server {
         if !form.is_empty() {
             head += "Content-Type: application/x-www-form-urlencoded\r\n";
         }
-        self.send(&format!("{head}Content-Length: {}\r\n\r\n{form}", form.len()))
-    }
-
-    fn send(&self, request: &str) -> Response {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).unwrap();
-        let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
-        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        let mut lines = head.lines();
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers: BTreeMap<String, String> =
-            lines.filter_map(|l| l.split_once(": ")).map(|(n, v)| (n.to_lowercase(), v.to_owned())).collect();
-        let mut body = bytes[end + 4..].to_vec();
-        if headers.get("transfer-encoding").is_some_and(|v| v == "chunked") {
-            body = dechunked(&body);
-        }
-        let coded = headers.contains_key("content-encoding");
-        let body = if coded { String::new() } else { String::from_utf8(body).unwrap() };
-        Response { status, headers, body }
+        write!(stream, "{head}Content-Length: {}\r\n\r\n{form}", form.len()).unwrap();
+        stream
     }
+}
+
+fn answer(mut stream: TcpStream) -> Response {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+    let mut lines = head.lines();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers: BTreeMap<String, String> =
+        lines.filter_map(|l| l.split_once(": ")).map(|(n, v)| (n.to_lowercase(), v.to_owned())).collect();
+    let mut body = bytes[end + 4..].to_vec();
+    if headers.get("transfer-encoding").is_some_and(|v| v == "chunked") {
+        body = dechunked(&body);
+    }
+    let coded = headers.contains_key("content-encoding");
+    let body = if coded { String::new() } else { String::from_utf8(body).unwrap() };
+    Response { status, headers, body }
 }
 
 fn dechunked(mut rest: &[u8]) -> Vec<u8> {

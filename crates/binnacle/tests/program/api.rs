@@ -266,6 +266,48 @@ fn a_failed_query_says_of_which_kind() {
 }
 
 #[test]
+fn a_query_is_explained_node_by_node() {
+    let stub = Stub::serving("reqs_total{code=\"200\"} 10\nreqs_total{code=\"500\"} 1\n");
+    let site = Site::server(&format!(
+        "global: {{scrape_interval: 200ms}}\nscrape_configs: [{{job_name: j, static_configs: [{{targets: [\"{}\"]}}]}}]\n",
+        stub.address
+    ));
+    let program = site.start();
+    if is_peer() {
+        return;
+    }
+    program.wait_for_value("count(reqs_total)", 2.0);
+    let now = program.value("vector(time())").unwrap();
+    let (start, end) = ((now - 60.0).to_string(), now.to_string());
+    let query = "sum by (code) (abs(reqs_total) * (2 + 1)) / on () group_left () count(reqs_total)";
+    let times = [("start", start.as_str()), ("end", &end), ("step", "30")];
+    let form = [[("query", query)].as_slice(), &times].concat();
+    let data = program.data(&format!("/api/v1/query_explain?{}", http::form(&form)));
+    assert_eq!((&data["resultType"], &data["result"]), (&"matrix".into(), &Value::Null), "{data}");
+    let root = &data["plan"];
+    assert_eq!((&root["node"], &root["steps"]), (&"query".into(), &3.into()), "{data}");
+    let join = &root["nodes"][0];
+    assert_eq!((&join["node"], &join["series"]), (&"join".into(), &2.into()), "{data}");
+    let sum = &join["nodes"][0];
+    assert_eq!(sum["detail"], "sum by (code), while reading", "{data}");
+    let scan = &sum["nodes"][0];
+    // What is constant is computed once, what is read twice is read once, and only labels that matter.
+    assert_eq!(scan["detail"], "reqs_total, then abs, * 3", "{data}");
+    let read = scan["read"]["detail"].as_str().unwrap();
+    assert!(read.starts_with("reqs_total, ") && read.ends_with(", once for 2 uses"), "{data}");
+    assert_eq!(scan["read"]["series"], 2, "{data}");
+    assert!(
+        scan["read"]["samples"].as_u64() >= Some(2) && scan["read"]["bytes"].as_u64() > Some(0),
+        "{data}"
+    );
+    assert!(root["seconds"].as_f64() >= scan["seconds"].as_f64(), "{data}");
+    // The same at one time; and what is not a query is no plan.
+    let data = program.data("/api/v1/query_explain?query=reqs_total");
+    assert_eq!((&data["resultType"], &data["plan"]["steps"]), (&"vector".into(), &1.into()), "{data}");
+    assert_eq!(program.get("/api/v1/query_explain?query=(").status, 400);
+}
+
+#[test]
 fn the_page_is_served() {
     if is_peer() {
         return;

@@ -9,6 +9,7 @@
 mod api;
 mod bad_input;
 mod blocks;
+mod budget;
 mod config_errors;
 mod crash;
 mod drop_in;

@@ -15,7 +15,7 @@ use super::native_rate::Remarks;
 use super::order::{nan_first, quantile_of_sorted};
 use super::over_time::{Mean, add_compensated, add_compensated_blindly};
 use super::rows::{LabelMap, Rows};
-use super::{Evaluator, max_of, min_of};
+use super::{Evaluator, max_of, min_of, stats};
 use crate::ast::{AggregateOp, Span};
 use crate::engine::QueryError;
 use crate::explain::PlanNode;
@@ -358,6 +358,9 @@ impl HistogramAccumulator {
     }
 }
 
+/// What a group holds at each step, in columns: a value and what it takes to put it together.
+const COLUMNS_OF_A_GROUP: u64 = 2;
+
 /// Groups in order of first appearance.
 struct Groups {
     op: AggregateOp,
@@ -382,7 +385,9 @@ impl Groups {
         Groups { op, len, index: LabelMap::default(), groups: Vec::new(), ignored: false }
     }
 
-    fn group(&mut self, labels: Labels) -> Option<&mut Group> {
+    /// The group of these labels, and whether it is a new one.
+    fn group(&mut self, labels: Labels) -> Option<(&mut Group, bool)> {
+        let known = self.groups.len();
         let at = match self.index.entry(labels) {
             Entry::Occupied(at) => *at.get(),
             Entry::Vacant(slot) => {
@@ -393,10 +398,11 @@ impl Groups {
                 self.groups.len() - 1
             }
         };
-        self.groups.get_mut(at)
+        Some((self.groups.get_mut(at)?, at == known))
     }
 
-    fn add(&mut self, labels: Labels, drop_name: bool, column: &Column, name: &str) {
+    /// Takes in a series; whether its group is a new one.
+    fn add(&mut self, labels: Labels, drop_name: bool, column: &Column, name: &str) -> bool {
         let (op, len) = (self.op, self.len);
         let may_have_histograms = column.may_have_histograms();
         if may_have_histograms && !takes_histograms(op) {
@@ -404,16 +410,17 @@ impl Groups {
                 self.ignored = true;
             }
             if column.iter().next().is_none() {
-                return;
+                return false;
             }
         }
-        let Some(group) = self.group(labels) else { return };
+        let Some((group, is_new)) = self.group(labels) else { return false };
         group.drop_name |= drop_name;
         group.floats.add(column);
         if may_have_histograms && matches!(op, AggregateOp::Sum | AggregateOp::Avg) {
             let histograms = group.histograms.get_or_insert_with(|| Box::new(HistogramAccumulator::new(len)));
             histograms.add(op == AggregateOp::Avg, column, name, group.floats.floats());
         }
+        is_new
     }
 
     fn merge(&mut self, other: Groups) {
@@ -424,7 +431,7 @@ impl Groups {
         self.ignored |= other.ignored;
         let average = self.op == AggregateOp::Avg;
         for theirs in other.groups {
-            if let Some(mine) = self.group(theirs.labels) {
+            if let Some((mine, _)) = self.group(theirs.labels) {
                 mine.drop_name |= theirs.drop_name;
                 mine.floats.merge(&theirs.floats);
                 match (&mut mine.histograms, theirs.histograms) {
@@ -498,23 +505,23 @@ impl Evaluator<'_> {
         let len = grid.len();
         let mut groups = Groups::new(a.op, len);
         match &*a.input {
-            // Variances are not put together from parts: where the mean is large, their last digits depend on the order in
-            // which series are taken in.
-            Vector::Scan(scan)
-                if !matches!(a.op, AggregateOp::Stddev | AggregateOp::Stdvar)
-                    && (scan.name.is_some() || self.delayed_names || !scan.drops_name()) =>
-            {
+            Vector::Scan(scan) if scan.taken_in => {
                 let stream = || {
                     self.scan(
                         scan,
                         &scan.stages,
                         grid,
-                        || Groups::new(a.op, len),
-                        |groups, found| {
+                        || (Groups::new(a.op, len), Vec::new()),
+                        |(groups, holds), found| {
                             let name = scan.name.as_deref();
                             let name = name.filter(|_| !scan.drops_name() || self.delayed_names);
                             let name = name.unwrap_or_else(|| found.labels.value(METRIC_NAME));
-                            groups.add(grouping.of(&found.labels), found.drop_name, found.column, name);
+                            let group = grouping.of(&found.labels);
+                            if groups.add(group, found.drop_name, found.column, name) {
+                                let weight = stats::weight_of(found.column);
+                                self.note_kept(scan.read, weight);
+                                holds.push(self.hold_columns(weight, COLUMNS_OF_A_GROUP * len as u64)?);
+                            }
                             Ok(())
                         },
                     )
@@ -528,7 +535,7 @@ impl Evaluator<'_> {
                     }
                     None => stream(),
                 };
-                for other in partial? {
+                for (other, _holds) in partial? {
                     groups.merge(other);
                 }
             }

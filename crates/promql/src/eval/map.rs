@@ -30,9 +30,9 @@ impl Ready {
             None => Ok(Scalars::Const(default)),
         };
         Ok(match stage {
-            Stage::Math(f) => Ready::Math(*f),
+            Stage::Math(_, f) => Ready::Math(*f),
             Stage::Negate => Ready::Negate,
-            Stage::OfHistogram(f) => Ready::OfHistogram(*f),
+            Stage::OfHistogram(_, f) => Ready::OfHistogram(*f),
             Stage::Clamp(min, max) => {
                 Ready::Clamp(bound(min, f64::NEG_INFINITY)?, bound(max, f64::INFINITY)?)
             }

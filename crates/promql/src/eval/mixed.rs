@@ -69,7 +69,7 @@ impl Merged {
     /// Calls `f` with the samples of each window that has any.
     fn slide(
         &self,
-        windows: &Windows,
+        windows: &Windows<'_>,
         floats: &Columns,
         histograms: Histograms<'_>,
         mut f: impl FnMut(Inside<'_>),
@@ -131,7 +131,7 @@ impl Inside<'_> {
 pub(super) fn apply(
     call: &WindowCall,
     args: &[Scalars],
-    windows: &Windows,
+    windows: &Windows<'_>,
     floats: &Columns,
     histograms: Histograms<'_>,
     remarks: Remarks<'_>,
@@ -176,7 +176,7 @@ fn any_overlaps(inside: &Inside<'_>) -> bool {
 /// Sets the result of a window with at least one histogram, where `out` has what its floats alone give.
 fn one_window(
     function: WindowFn,
-    windows: &Windows,
+    windows: &Windows<'_>,
     inside: &Inside<'_>,
     remarks: Remarks<'_>,
     out: &mut Column,
@@ -452,7 +452,7 @@ fn events(function: WindowFn, mode: Option<RangeMode>, inside: &Inside<'_>) -> O
 
 /// At each step the newest sample that is younger than the lookback and no staleness marker.
 pub(super) fn newest(
-    windows: &Windows,
+    windows: &Windows<'_>,
     floats: &Columns,
     histograms: &[HistogramSample],
     want_time: bool,
@@ -490,7 +490,7 @@ pub(super) fn newest(
 /// At each step the histogram on the line between those around it, or the one before it, where there are no floats
 /// near; `out` has what the floats alone give.
 pub(super) fn smoothed(
-    windows: &Windows,
+    windows: &Windows<'_>,
     floats: &Columns,
     histograms: &[HistogramSample],
     remarks: Remarks<'_>,

@@ -39,6 +39,7 @@ mod workers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use model::Labels;
 use parking_lot::Mutex;
@@ -92,6 +93,10 @@ pub(crate) struct Evaluator<'q> {
     peak: AtomicU64,
     samples: AtomicU64,
     series: AtomicU64,
+    /// Samples decoded.
+    decoded: AtomicU64,
+    /// Nanoseconds for which the result was put in order.
+    sorting: AtomicU64,
     /// Where it was asked for: of the innermost subquery that is being evaluated.
     counts: Option<Mutex<stats::Counts>>,
     /// With that: what the parts of the query gave.
@@ -136,6 +141,8 @@ impl<'q> Evaluator<'q> {
             peak: AtomicU64::new(0),
             samples: AtomicU64::new(0),
             series: AtomicU64::new(0),
+            decoded: AtomicU64::new(0),
+            sorting: AtomicU64::new(0),
             ledger: wanted.counts.map(|_| peaks::Ledger::default()),
             counts: wanted.counts.map(|grid| Mutex::new(stats::Counts::new(grid))),
             trace: wanted.trace.map(trace::Trace::new),
@@ -166,6 +173,8 @@ impl<'q> Evaluator<'q> {
             total_queryable_samples: self.samples.load(Ordering::Relaxed),
             peak_samples: self.peak.load(Ordering::Relaxed),
             series: self.series.load(Ordering::Relaxed),
+            samples_read: self.decoded.load(Ordering::Relaxed),
+            sorted: Duration::from_nanos(self.sorting.load(Ordering::Relaxed)),
             ..QueryStats::default()
         };
         if let Some(counts) = &self.counts {
@@ -224,7 +233,7 @@ impl<'q> Evaluator<'q> {
         }
         let bytes = now.max(cells_now / 2).saturating_mul(BYTES_PER_SAMPLE);
         if self.max_bytes > 0 && bytes > self.max_bytes {
-            return Err(self.too_large());
+            return Err(self.too_large(&self.blame()));
         }
         Ok(hold)
     }
@@ -238,9 +247,8 @@ impl<'q> Evaluator<'q> {
     }
 
     /// More memory than a query may have would be needed.
-    fn too_large(&self) -> QueryError {
+    fn too_large(&self, blame: &str) -> QueryError {
         let limit = model::size::format(i64::try_from(self.max_bytes).unwrap_or(i64::MAX));
-        let blame = self.blame();
         QueryError::Execution(format!(
             "query would need more than {limit} of memory (--query.max-memory){blame}"
         ))
@@ -271,6 +279,14 @@ impl<'q> Evaluator<'q> {
     fn check_steps(&self, grid: Grid) -> Result<(), QueryError> {
         if self.max_samples > 0 && grid.len() as u64 > self.max_samples {
             return Err(Interrupted::TooManySamples.into());
+        }
+        let bytes = (grid.len() as u64).saturating_mul(BYTES_PER_SAMPLE / 2);
+        if self.max_bytes > 0 && bytes > self.max_bytes {
+            let steps = grid.len();
+            return Err(self.too_large(&format!("; {steps} steps of a single series are more than that")));
+        }
+        if !self.ctx.has_room_for(bytes) {
+            return Err(Interrupted::OutOfMemory.into());
         }
         Ok(())
     }

@@ -96,7 +96,7 @@ impl OrderScratch {
     pub(crate) fn quantile(
         &mut self,
         q: impl Fn(usize) -> f64,
-        windows: &Windows,
+        windows: &Windows<'_>,
         times: &[i64],
         values: &[f64],
         out: &mut Column,
@@ -153,7 +153,7 @@ impl OrderScratch {
     /// `mad_over_time`: the median of the absolute deviations from the median.
     pub(crate) fn mad(
         &mut self,
-        windows: &Windows,
+        windows: &Windows<'_>,
         times: &[i64],
         values: &[f64],
         out: &mut Column,
@@ -184,7 +184,7 @@ impl OrderScratch {
     pub(crate) fn extreme(
         &mut self,
         max: bool,
-        windows: &Windows,
+        windows: &Windows<'_>,
         times: &[i64],
         values: &[f64],
         out: &mut Column,
@@ -200,7 +200,7 @@ impl OrderScratch {
     fn leftmost(
         &mut self,
         better: impl Fn(f64, f64) -> f64,
-        windows: &Windows,
+        windows: &Windows<'_>,
         times: &[i64],
         values: &[f64],
         out: &mut Column,
@@ -252,7 +252,8 @@ mod tests {
                 })
                 .collect();
             let grid = Grid { start: 0, end: 6000, step: 35 };
-            let windows = Windows { grid, range: length * 10, offset: 0, at: None, mode: None, lookback: 0 };
+            let windows =
+                Windows { grid, range: length * 10, offset: 0, at: None, mode: None, lookback: 0, ctx: None };
             let mut out = Column::absent(grid.len());
             OrderScratch::default().quantile(|_| q, &windows, &times, &values, &mut out).unwrap();
             windows

@@ -33,7 +33,7 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Running sums of `values`, if they are exact: then a window's sum is a difference of two, to the last digit. Only
 /// worth it when windows overlap.
-fn exact_prefix_sums<'a>(windows: &Windows, values: &[f64], sums: &'a mut Vec<f64>) -> Option<&'a [f64]> {
+fn exact_prefix_sums<'a>(windows: &Windows<'_>, values: &[f64], sums: &'a mut Vec<f64>) -> Option<&'a [f64]> {
     if windows.range <= windows.grid.step * 2 || windows.grid.len() < 2 {
         return None;
     }
@@ -54,7 +54,7 @@ fn exact_prefix_sums<'a>(windows: &Windows, values: &[f64], sums: &'a mut Vec<f6
 
 /// `sum_over_time`
 pub(crate) fn sum(
-    windows: &Windows,
+    windows: &Windows<'_>,
     times: &[i64],
     values: &[f64],
     sums: &mut Vec<f64>,
@@ -80,7 +80,7 @@ pub(crate) fn sum(
 
 /// `avg_over_time`
 pub(crate) fn avg(
-    windows: &Windows,
+    windows: &Windows<'_>,
     times: &[i64],
     values: &[f64],
     sums: &mut Vec<f64>,
@@ -189,7 +189,7 @@ impl Mean {
 /// `ts_of_max_over_time` and `ts_of_min_over_time`: of equal values the newest.
 pub(crate) fn time_of_extreme(
     max: bool,
-    windows: &Windows,
+    windows: &Windows<'_>,
     times: &[i64],
     values: &[f64],
     out: &mut Column,

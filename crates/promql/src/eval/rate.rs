@@ -9,7 +9,7 @@ use crate::engine::QueryError;
 /// `rate`, `increase`, `delta`, extrapolated or, with `anchored` and `smoothed`, exact at the bounds.
 pub(crate) fn rate(
     function: WindowFn,
-    windows: &Windows,
+    windows: &Windows<'_>,
     samples: Started<'_>,
     values: &[f64],
     scratch: &mut WindowScratch,
@@ -225,7 +225,7 @@ pub(crate) fn extend(
 /// `irate` and `idelta`: the last two samples.
 pub(crate) fn instant(
     is_rate: bool,
-    windows: &Windows,
+    windows: &Windows<'_>,
     samples: Started<'_>,
     values: &[f64],
     out: &mut Column,
@@ -250,7 +250,7 @@ pub(crate) fn instant(
 /// `resets` and `changes`: how often neighbouring samples of a window fall or differ.
 pub(crate) fn count_events(
     resets: bool,
-    windows: &Windows,
+    windows: &Windows<'_>,
     samples: Started<'_>,
     values: &[f64],
     marks: &mut Vec<u32>,

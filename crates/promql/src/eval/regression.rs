@@ -29,7 +29,7 @@ fn line(times: &[i64], values: &[f64], origin: i64) -> (f64, f64) {
 
 /// `deriv`
 pub(crate) fn deriv(
-    windows: &Windows,
+    windows: &Windows<'_>,
     times: &[i64],
     values: &[f64],
     out: &mut Column,
@@ -47,7 +47,7 @@ pub(crate) fn deriv(
 /// `predict_linear`
 pub(crate) fn predict_linear(
     ahead: impl Fn(usize) -> f64,
-    windows: &Windows,
+    windows: &Windows<'_>,
     times: &[i64],
     values: &[f64],
     out: &mut Column,
@@ -64,7 +64,7 @@ pub(crate) fn predict_linear(
 /// `double_exponential_smoothing`; `factors` gives smoothing and trend factor of a step.
 pub(crate) fn smoothing(
     factors: impl Fn(usize) -> (f64, f64),
-    windows: &Windows,
+    windows: &Windows<'_>,
     times: &[i64],
     values: &[f64],
     out: &mut Column,

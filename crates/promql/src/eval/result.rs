@@ -1,6 +1,8 @@
 //! From the outermost expression to the query's value.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::Evaluator;
 use super::column::{Grid, Point, Scalars, Series, drop_reserved};
@@ -29,7 +31,7 @@ impl Evaluator<'_> {
             Root::Vector(vector) => {
                 let mut rows = self.vector(vector, grid)?;
                 let series = self.final_names(std::mem::take(&mut rows.series))?;
-                Ok(if instant { vector_of(series, t) } else { matrix_of(series, grid) })
+                Ok(if instant { vector_of(series, t) } else { self.matrix_of(series, grid) })
             }
             Root::Subquery(vector, inner) => {
                 let (mut rows, looked_at) = self.inside_subquery(vector, *inner)?;
@@ -37,7 +39,7 @@ impl Evaluator<'_> {
                     self.count(grid, &[looked_at.total()]);
                 }
                 let series = self.final_names(std::mem::take(&mut rows.series))?;
-                Ok(matrix_of(series, *inner))
+                Ok(self.matrix_of(series, *inner))
             }
             Root::ScalarSubquery(scalar, inner) => {
                 let scalars = self.scalar(scalar, *inner)?;
@@ -59,6 +61,29 @@ impl Evaluator<'_> {
                 Ok(Value::Matrix(all))
             }
         }
+    }
+
+    fn matrix_of(&self, mut series: Vec<Series>, grid: Grid) -> Value {
+        series.retain(|s| !s.floats.is_absent());
+        let began = Instant::now();
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.sorting.fetch_add(took, Ordering::Relaxed);
+        let all_times: Arc<[i64]> = (0..grid.len()).map(|i| grid.time(i)).collect();
+        let rows = series.into_iter().map(|s| {
+            if s.floats.count() == grid.len() && !s.floats.may_have_histograms() {
+                let times = Arc::clone(&all_times);
+                let values = s.floats.into_values();
+                return MatrixSeries { labels: s.labels, times, values, histograms: Vec::new() };
+            }
+            let times = s.floats.iter().map(|(i, _)| grid.time(i)).collect();
+            let values = s.floats.iter().map(|(_, v)| v).collect();
+            let sample =
+                |(i, h): (usize, &Arc<_>)| HistogramSample { t: grid.time(i), histogram: Arc::clone(h) };
+            let histograms = s.floats.histograms().map(sample).collect();
+            MatrixSeries { labels: s.labels, times, values, histograms }
+        });
+        Value::Matrix(rows.collect())
     }
 
     /// With delayed name removal, drops the names that functions marked.
@@ -91,23 +116,4 @@ fn vector_of(series: Vec<Series>, t: i64) -> Value {
         Some(VectorSample { labels: s.labels, t, v, histogram })
     };
     Value::Vector(series.into_iter().filter_map(sample).collect())
-}
-
-fn matrix_of(mut series: Vec<Series>, grid: Grid) -> Value {
-    series.retain(|s| !s.floats.is_absent());
-    series.sort_by(|a, b| a.labels.cmp(&b.labels));
-    let all_times: Arc<[i64]> = (0..grid.len()).map(|i| grid.time(i)).collect();
-    let rows = series.into_iter().map(|s| {
-        if s.floats.count() == grid.len() && !s.floats.may_have_histograms() {
-            let times = Arc::clone(&all_times);
-            let values = s.floats.into_values();
-            return MatrixSeries { labels: s.labels, times, values, histograms: Vec::new() };
-        }
-        let times = s.floats.iter().map(|(i, _)| grid.time(i)).collect();
-        let values = s.floats.iter().map(|(_, v)| v).collect();
-        let sample = |(i, h): (usize, &Arc<_>)| HistogramSample { t: grid.time(i), histogram: Arc::clone(h) };
-        let histograms = s.floats.histograms().map(sample).collect();
-        MatrixSeries { labels: s.labels, times, values, histograms }
-    });
-    Value::Matrix(rows.collect())
 }

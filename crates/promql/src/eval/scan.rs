@@ -46,7 +46,7 @@ pub(super) struct Found<'a> {
 
 /// What one thread needs to work on series after series.
 struct Worker<'w> {
-    windows: Windows,
+    windows: Windows<'w>,
     source: &'w Source,
     args: &'w [Scalars],
     stages: &'w [Ready],
@@ -265,7 +265,7 @@ impl Worker<'_> {
 }
 
 /// At each step the newest sample that is younger than the lookback and no staleness marker.
-fn newest(windows: &Windows, times: &[i64], values: &[f64], want_time: bool, out: &mut Column) {
+fn newest(windows: &Windows<'_>, times: &[i64], values: &[f64], want_time: bool, out: &mut Column) {
     let mut next = 0;
     for step in 0..windows.grid.len() {
         let now = windows.at.unwrap_or_else(|| windows.grid.time(step)) - windows.offset;
@@ -283,7 +283,7 @@ fn newest(windows: &Windows, times: &[i64], values: &[f64], want_time: bool, out
 }
 
 /// At each step the value on the line between the samples around it, or the one before it.
-fn smoothed(windows: &Windows, times: &[i64], values: &[f64], out: &mut Column) {
+fn smoothed(windows: &Windows<'_>, times: &[i64], values: &[f64], out: &mut Column) {
     let at = |k: usize| Some((*times.get(k)?, *values.get(k)?));
     for step in 0..windows.grid.len() {
         let now = windows.at.unwrap_or_else(|| windows.grid.time(step)) - windows.offset;
@@ -338,6 +338,7 @@ impl Evaluator<'_> {
     ) -> Result<Vec<S>, QueryError> {
         let totals = ReadTotals::default();
         let streamed = self.stream(scan, stages, grid, init, each, &totals)?;
+        self.decoded.fetch_add(totals.samples.load(Ordering::Relaxed), Ordering::Relaxed);
         if let (Some(trace), Some(read)) = (&self.trace, self.plan.reads.get(scan.read)) {
             trace.note_read(read, &totals);
         }
@@ -366,8 +367,15 @@ impl Evaluator<'_> {
         };
         let stages_ready = self.ready_stages(stages, grid)?;
         let drops_name = scan.source.drops_name() || stages.iter().any(Stage::drops_name);
-        let windows =
-            Windows { grid, range, offset: scan.offset, at: scan.at, mode, lookback: self.lookback };
+        let windows = Windows {
+            grid,
+            range,
+            offset: scan.offset,
+            at: scan.at,
+            mode,
+            lookback: self.lookback,
+            ctx: Some(self.ctx),
+        };
         let worker = || Worker {
             windows,
             source: &scan.source,
@@ -482,8 +490,15 @@ impl Evaluator<'_> {
 
     /// The float series of a read that is not in the plan, with each scan's labels as they are stored.
     pub(super) fn scan_named(&self, read: &Read, scan: &Scan, grid: Grid) -> Result<Vec<Series>, QueryError> {
-        let windows =
-            Windows { grid, range: 0, offset: scan.offset, at: scan.at, mode: None, lookback: self.lookback };
+        let windows = Windows {
+            grid,
+            range: 0,
+            offset: scan.offset,
+            at: scan.at,
+            mode: None,
+            lookback: self.lookback,
+            ctx: Some(self.ctx),
+        };
         let mut all = Vec::new();
         let mut decoded = Samples::default();
         let mut steps = self.uncounted(grid);

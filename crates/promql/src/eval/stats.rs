@@ -48,7 +48,7 @@ impl Counts {
 
     /// What the steps of a subquery read is read for the first window that they are in. Their values themselves were
     /// not read from the store.
-    pub(super) fn pass_on(&self, windows: &Windows, steps: &mut [StepStats]) -> Result<(), QueryError> {
+    pub(super) fn pass_on(&self, windows: &Windows<'_>, steps: &mut [StepStats]) -> Result<(), QueryError> {
         let times: Vec<i64> = (0..self.grid.len()).map(|i| self.grid.time(i)).collect();
         steps.iter_mut().for_each(|step| step.read = 0);
         let mut seen = 0;
@@ -144,7 +144,7 @@ pub(super) struct Held {
 pub(super) fn count(
     looks: Looks,
     of_histogram: Option<u64>,
-    windows: &Windows,
+    windows: &Windows<'_>,
     samples: &Samples,
     steps: &mut [StepStats],
 ) -> Result<Held, QueryError> {

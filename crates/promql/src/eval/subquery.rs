@@ -32,6 +32,7 @@ impl Evaluator<'_> {
             at: *at,
             mode: call.mode,
             lookback: self.lookback,
+            ctx: Some(self.ctx),
         };
         let drops_name = call.function.drops_name();
         let mut scratch = WindowScratch::default();

@@ -54,7 +54,7 @@ impl Moments {
 /// along: when the front has been passed, the back becomes the new one. Nothing is ever subtracted from them.
 pub(crate) fn variance(
     finish: impl Fn(f64) -> f64,
-    windows: &Windows,
+    windows: &Windows<'_>,
     times: &[i64],
     values: &[f64],
     front: &mut Vec<Moments>,
@@ -146,8 +146,15 @@ mod tests {
         for values in series {
             for length in [15, 40, 300] {
                 let grid = Grid { start: 0, end: 8000, step: 35 };
-                let windows =
-                    Windows { grid, range: length * 10, offset: 0, at: None, mode: None, lookback: 0 };
+                let windows = Windows {
+                    grid,
+                    range: length * 10,
+                    offset: 0,
+                    at: None,
+                    mode: None,
+                    lookback: 0,
+                    ctx: None,
+                };
                 let mut out = Column::absent(grid.len());
                 variance(|v| v, &windows, &times, &values, &mut Vec::new(), &mut out).unwrap();
                 windows

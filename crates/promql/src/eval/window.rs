@@ -7,10 +7,11 @@ use super::variance::{Moments, variance};
 use super::{over_time, rate, regression};
 use crate::ast::RangeMode;
 use crate::engine::QueryError;
+use storage::QueryContext;
 
 /// The windows of all steps: `(end - range, end]` with `end` the step's time less the offset, or a fixed time.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Windows {
+pub(crate) struct Windows<'q> {
     /// The steps.
     pub(crate) grid: Grid,
     /// Length, in milliseconds.
@@ -23,7 +24,12 @@ pub(crate) struct Windows {
     pub(crate) mode: Option<RangeMode>,
     /// How far those may lie outside.
     pub(crate) lookback: i64,
+    /// Asked now and then whether to go on: a series of many windows takes long.
+    pub(crate) ctx: Option<&'q QueryContext>,
 }
+
+/// Windows between two looks at whether to go on.
+const CHECK_EVERY: usize = 512;
 
 /// One window: the samples `lo..hi`, and its bounds (which lie inside of them with `anchored` and `smoothed`).
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +46,7 @@ pub(crate) struct Window {
     pub(crate) end: i64,
 }
 
-impl Windows {
+impl Windows<'_> {
     /// Calls `f` with each window that has samples. The bounds only move forward, so a pass over all windows looks
     /// at each sample twice, however much they overlap.
     #[inline]
@@ -56,6 +62,11 @@ impl Windows {
         let (mut lo, mut hi) = (0, 0);
         let mut samples = 0;
         for step in 0..self.grid.len() {
+            if step % CHECK_EVERY == CHECK_EVERY - 1
+                && let Some(ctx) = self.ctx
+            {
+                ctx.check()?;
+            }
             let end = self.at.unwrap_or_else(|| self.grid.time(step)) - self.offset;
             let start = end - self.range;
             while times.get(hi).is_some_and(|&t| t <= end + behind) {
@@ -182,7 +193,7 @@ pub(crate) struct WindowScratch {
 pub(crate) fn apply(
     function: WindowFn,
     args: &[Scalars],
-    windows: &Windows,
+    windows: &Windows<'_>,
     samples: Started<'_>,
     values: &[f64],
     scratch: &mut WindowScratch,

@@ -228,19 +228,15 @@ impl<'a> Planner<'a> {
         let mut grouping = e.grouping.clone();
         grouping.sort_unstable();
         grouping.dedup();
-        if let Vector::Scan(scan) = &mut input
-            && !matches!(
-                e.op,
-                AggregateOp::Topk
-                    | AggregateOp::Bottomk
-                    | AggregateOp::LimitK
-                    | AggregateOp::LimitRatio
-                    | AggregateOp::CountValues
-            )
-            && (scan.name.is_some() || !scan.drops_name())
-        {
-            scan.taken_in = true;
-            self.want_labels_of(scan, &grouping, e.without);
+        if let Vector::Scan(scan) = &mut input {
+            let stays_distinct = scan.name.is_some() || !scan.drops_name();
+            if stays_distinct && (e.op == AggregateOp::Quantile || !e.op.has_param()) {
+                self.want_labels_of(scan, &grouping, e.without);
+            }
+            // Variances are not put together from parts: where the mean is large, their last digits depend on the order
+            // in which series are taken in.
+            let in_parts = !e.op.has_param() && !matches!(e.op, AggregateOp::Stddev | AggregateOp::Stdvar);
+            scan.taken_in = in_parts && (stays_distinct || self.options.delayed_name_removal);
         }
         Ok(Vector::Aggregate(Aggregation {
             op: e.op,
@@ -463,7 +459,7 @@ impl Vector {
 impl Stage {
     fn each_scan(&mut self, f: &mut impl FnMut(&mut Scan)) {
         match self {
-            Stage::Math(_) | Stage::Negate | Stage::OfHistogram(_) | Stage::StepTime | Stage::Nothing => {}
+            Stage::Math(..) | Stage::Negate | Stage::OfHistogram(..) | Stage::StepTime | Stage::Nothing => {}
             Stage::Clamp(min, max) => {
                 for s in [min, max].into_iter().flatten() {
                     s.each_scan(f);

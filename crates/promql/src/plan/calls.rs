@@ -75,7 +75,7 @@ impl Planner<'_> {
         if let Some(f) = math_function(name) {
             return match e.args.is_empty() {
                 true => Ok(Vector::FromScalar(Scalar::apply(f, Scalar::Time))),
-                false => Ok(self.vector_arg(e, 0, grid)?.then(Stage::Math(f))),
+                false => Ok(self.vector_arg(e, 0, grid)?.then(Stage::Math(e.function.name, f))),
             };
         }
         Ok(match name {
@@ -169,7 +169,7 @@ impl Planner<'_> {
         grid: Grid,
         f: fn(&FloatHistogram) -> f64,
     ) -> Result<Vector, QueryError> {
-        Ok(self.vector_arg(e, 0, grid)?.then(Stage::OfHistogram(f)))
+        Ok(self.vector_arg(e, 0, grid)?.then(Stage::OfHistogram(e.function.name, f)))
     }
 
     fn window_call(&mut self, e: &Call, function: WindowFn, grid: Grid) -> Result<Vector, QueryError> {

@@ -113,12 +113,12 @@ pub(crate) enum Scalar {
 /// A computation on each series for itself.
 #[derive(Debug)]
 pub(crate) enum Stage {
-    /// A function of the value.
-    Math(fn(f64) -> f64),
+    /// A function of the value, and its name.
+    Math(&'static str, fn(f64) -> f64),
     /// `-v`
     Negate,
-    /// A function of native histograms; floats are left out.
-    OfHistogram(fn(&FloatHistogram) -> f64),
+    /// A function of native histograms, and its name; floats are left out.
+    OfHistogram(&'static str, fn(&FloatHistogram) -> f64),
     /// `clamp`, `clamp_min`, `clamp_max`
     Clamp(Option<Scalar>, Option<Scalar>),
     /// `round(v, nearest)`

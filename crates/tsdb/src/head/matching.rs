@@ -103,6 +103,9 @@ fn known_values(data: &ShardData, matcher: &Matcher, name: u32, negative: bool) 
     }
 }
 
+/// A look at the label of one series costs as much as going through so many that are in lists.
+const IN_LISTS_PER_SERIES: usize = 16;
+
 fn narrow(data: &ShardData, current: RunSet, plan: &Plan<'_>) -> RunSet {
     let scanned;
     let pairs = match &plan.values {
@@ -124,6 +127,9 @@ fn narrow(data: &ShardData, current: RunSet, plan: &Plan<'_>) -> RunSet {
     // A series has a label once, so the lists have no id in common.
     let total: u64 = lists.clone().map(|list: &Postings| u64::from(list.len())).sum();
     let everything = total == u64::from(data.all.len());
+    if !everything && total > (postings::count(&current) * IN_LISTS_PER_SERIES) as u64 {
+        return filter_series(data, &current, plan);
+    }
     match (plan.negative, everything) {
         (false, true) => current,
         (true, true) => RunSet::new(),
