@@ -211,7 +211,10 @@ impl<'a> Life<'a> {
             match round {
                 0 => self.restart(),
                 1 => self.delete(),
-                2 => self.snapshot(),
+                2 => {
+                    self.snapshot();
+                    self.delete_late();
+                }
                 _ => self.upkeep(true),
             }
         }
@@ -330,6 +333,19 @@ impl<'a> Life<'a> {
             let matchers = [Matcher::new(MatchOp::Equal, "i", "3").unwrap()];
             db.delete(&matchers, START, end, t).is_ok()
         });
+    }
+
+    /// With samples out of order that are in memory; some come again.
+    fn delete_late(&mut self) {
+        self.late();
+        let before = self.t - 12_000;
+        self.gone("i=\"1\"", before, |db, t| {
+            let matchers = [Matcher::new(MatchOp::Equal, "i", "1").unwrap()];
+            db.delete(&matchers, i64::MIN, before - 1, t).is_ok()
+        });
+        for back in [15_500, 14_200, 13_500] {
+            self.append(&[(named("m", 1), self.t - back, 7.0)], false);
+        }
     }
 
     fn snapshot(&mut self) {
