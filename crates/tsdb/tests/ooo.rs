@@ -16,7 +16,7 @@ use std::time::Duration;
 use exposition::{MetricValue, Registry};
 use model::{Labels, Matcher};
 use proptest::prelude::*;
-use storage::{Rejection, Select};
+use storage::{MemoryBudget, Projection, QueryContext, Rejection, Request, Select};
 use support::{Dump, copy_dir, everything, named, open_with, read, try_write, write};
 use tsdb::{Db, DbOptions, Head, HeadOptions, OpenError};
 
@@ -347,6 +347,28 @@ fn a_head_that_is_closed_reads_no_samples_out_of_order() {
     let head = Head::open_replaying(dir.path(), options(), &Registry::new()).unwrap();
     head.close().unwrap();
     assert!(matches!(head.replay(), Err(OpenError::Closed)));
+}
+
+#[test]
+fn a_query_accounts_for_its_copies_of_samples_out_of_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = open_with(dir.path(), HeadOptions { out_of_order_cap: 255, ..options() });
+    write(&head, &[sample(1, START)]);
+    let accounted = || {
+        let budget = MemoryBudget::new(1 << 30);
+        let ctx = QueryContext::unlimited().with_memory(budget.account("queries"));
+        let matchers = [Matcher::equal("__name__", "m")];
+        let (min_time, max_time) = (START - HOUR, START);
+        let request =
+            Request { matchers: &matchers, min_time, max_time, labels: Projection::All, newest_only: false };
+        let _parts = head.select(&ctx, &request).unwrap();
+        budget.components()[0].1
+    };
+    let before = accounted();
+    for i in 0..200 {
+        write(&head, &[sample(1, START - HOUR + i * 15_000)]);
+    }
+    assert!(accounted() >= before + 200 * 16);
 }
 
 /// A series that has nothing but samples out of order is not dropped as one without samples.
