@@ -81,7 +81,7 @@ pub(crate) struct ChunkFiles {
     /// By number.
     files: RwLock<BTreeMap<u32, Arc<MappedFile>>>,
     current: Mutex<Current>,
-    /// Numbers of the files that may have chunks of samples out of order.
+    /// Numbers of the files that may have chunks of samples out of order. Locked after `current`.
     out_of_order: Mutex<BTreeSet<u32>>,
 }
 
@@ -304,7 +304,8 @@ impl ChunkFiles {
     ///
     /// The others keep their places: where a chunk was there is one of no encoding then, which Prometheus passes over too.
     pub(crate) fn drop_out_of_order(&self, kept: &HashSet<(u32, u32)>) -> io::Result<()> {
-        let ended: Vec<u32> = self.out_of_order.lock().range(..self.first_unfinished()).copied().collect();
+        let unfinished = self.first_unfinished();
+        let ended: Vec<u32> = self.out_of_order.lock().range(..unfinished).copied().collect();
         for number in ended {
             let mut scan = Scan::default();
             let path = self.path(number);

@@ -191,6 +191,7 @@ fn what_came_late_into_a_deleted_time_is_in_blocks_when_the_database_is_closed()
     let want = samples(&db);
     assert_eq!(want[&named("x", 1)].len(), 11);
     db.close().unwrap();
+    db.close().unwrap();
     drop(db);
     assert_eq!(blocks(dir.path()), 1);
     let db = open(dir.path());

@@ -23,7 +23,7 @@ use crate::ooo::replay::{Found, Replay, Replayed};
 use crate::ooo::stage::Staged;
 use crate::ooo::{Encodings, Limits};
 use crate::series::FloatChunk;
-use crate::shard::ShardData;
+use crate::shard::{Shard, ShardData};
 use crate::wal::Packed;
 
 impl Head {
@@ -136,7 +136,7 @@ impl Head {
 
     /// Whether a series has got samples out of order in a time that we deleted before.
     pub(crate) fn has_late_where_deleted(&self) -> bool {
-        self.shards.iter().any(|shard| {
+        let in_shard = |shard: &Shard| {
             let data = shard.data.read();
             data.deleted.iter().any(|(&slot, deleted)| {
                 let hidden = |(i, in_order_only): (Interval, bool)| {
@@ -145,7 +145,8 @@ impl Head {
                 };
                 deleted.iter().any(hidden)
             })
-        })
+        };
+        !self.is_closed() && self.shards.iter().any(in_shard)
     }
 
     /// Drops chunks of samples out of order that are in blocks from `chunks_head`, where a start would find them again.
