@@ -11,6 +11,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use exposition::Registry;
@@ -208,6 +209,51 @@ enum Step {
     Go(i64),
     Cut,
     Restart(End),
+}
+
+#[test]
+fn samples_come_late_while_others_are_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let now = START + 599 * SECOND;
+    for series in 0..4 {
+        write(db.head(), &[(named("x", series), now, 0.0)]);
+    }
+    let done = AtomicBool::new(false);
+    let late = |series: usize, i: i64| (named("x", series), START + i * 37, i as f64);
+    let counts: Vec<i64> = std::thread::scope(|scope| {
+        let (db, done) = (&db, &done);
+        let appending = |series| {
+            scope.spawn(move || {
+                let mut i = 0;
+                while !done.load(Ordering::Relaxed) && i < 15_000 {
+                    i += 1;
+                    write(db.head(), &[late(series, i)]);
+                }
+                i
+            })
+        };
+        let appending = [appending(1), appending(2)];
+        for i in 0..20 {
+            (0..10).for_each(|k| write(db.head(), &[late(3, i * 10 + k)]));
+            delete(db, 3, i64::MIN, i64::MAX);
+        }
+        done.store(true, Ordering::Relaxed);
+        appending.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let check = |db: &Db| {
+        let all = samples(db);
+        assert!(!all.contains_key(&named("x", 3)));
+        for (series, count) in [1, 2].into_iter().zip(&counts) {
+            let mut want: Vec<(i64, u64)> =
+                (1..=*count).map(|i| late(series, i)).map(|(_, t, v)| (t, v.to_bits())).collect();
+            want.push((now, 0));
+            assert!(all[&named("x", series)] == want, "{} of {}", all[&named("x", series)].len(), want.len());
+        }
+    };
+    check(&db);
+    std::mem::forget(db);
+    check(&open(dir.path()));
 }
 
 #[derive(Debug, Clone)]
