@@ -171,6 +171,40 @@ fn matchers_select_as_prometheus_does() {
     assert_eq!(stats.values_by_label, [("instance".into(), 3), ("__name__".into(), 2)]);
 }
 
+/// Where few series are left of many that have a label, each of them is looked at.
+#[test]
+fn few_series_are_matched_by_a_label_that_most_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = open(dir.path());
+    let mut sets = Vec::new();
+    for i in 0..2000 {
+        let (pod, container) = (format!("p{i}"), format!("c{}", i % 7));
+        let name = if i % 400 == 0 { "narrow" } else { "wide" };
+        let mut pairs = vec![("__name__", name), ("pod", pod.as_str())];
+        if i % 1200 != 0 {
+            pairs.push(("container", container.as_str()));
+        }
+        sets.push(labels(&pairs));
+    }
+    let samples: Vec<_> = sets.iter().map(|l| (l.clone(), START, 1.0)).collect();
+    write(&head, &samples);
+    for (op, value) in [
+        (MatchOp::NotEqual, ""),
+        (MatchOp::Equal, ""),
+        (MatchOp::NotEqual, "c1"),
+        (MatchOp::Regex, "c1|c2|c3|c6"),
+        (MatchOp::Regex, "c1|c2|"),
+        (MatchOp::NotRegex, "c1|c4|"),
+    ] {
+        let matchers = [Matcher::equal("__name__", "narrow"), Matcher::new(op, "container", value).unwrap()];
+        let mut want: Vec<_> =
+            sets.iter().filter(|l| matchers.iter().all(|m| m.matches_labels(l))).cloned().collect();
+        want.sort();
+        let got: Vec<_> = read(&head, &matchers, START, START, false).into_keys().collect();
+        assert_eq!(got, want, "{op:?} {value:?}");
+    }
+}
+
 #[test]
 fn only_chunks_in_range_and_only_the_newest_sample_come() {
     let dir = tempfile::tempdir().unwrap();
