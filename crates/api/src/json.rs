@@ -5,30 +5,36 @@ use model::{FloatHistogram, Labels};
 /// Appends a string with quotes.
 pub(crate) fn string(out: &mut String, text: &str) {
     out.push('"');
+    escaped(out, text);
+    out.push('"');
+}
+
+/// Appends what stands between the quotes of a string.
+fn escaped(out: &mut String, text: &str) {
+    let special = |b: u8| b < 0x20 || b == b'"' || b == b'\\';
+    // Without a branch for each byte; most texts have nothing to escape.
+    if !text.bytes().fold(false, |any, b| any | special(b)) {
+        return out.push_str(text);
+    }
     let mut plain = 0;
-    for (i, b) in text.bytes().enumerate() {
-        let escape = match b {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0..0x20 => "",
-            _ => continue,
-        };
+    for (i, b) in text.bytes().enumerate().filter(|&(_, b)| special(b)) {
         out.push_str(&text[plain..i]);
         plain = i + 1;
-        if escape.is_empty() {
-            out.push_str("\\u00");
-            for nibble in [b >> 4, b & 0xf] {
-                out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        match b {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            _ => {
+                out.push_str("\\u00");
+                for nibble in [b >> 4, b & 0xf] {
+                    out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+                }
             }
-        } else {
-            out.push_str(escape);
         }
     }
     out.push_str(&text[plain..]);
-    out.push('"');
 }
 
 /// Appends `"name":` and, before it, a comma unless the object has just been opened.
@@ -69,11 +75,18 @@ pub(crate) fn strings<S: AsRef<str>>(out: &mut String, items: impl IntoIterator<
 
 /// Appends a label set as an object.
 pub(crate) fn labels(out: &mut String, labels: &Labels) {
-    out.push('{');
-    for (name, value) in labels {
-        field(out, name, value);
+    if labels.is_empty() {
+        return out.push_str("{}");
     }
-    out.push('}');
+    let mut before = "{\"";
+    for (name, value) in labels {
+        out.push_str(before);
+        escaped(out, name);
+        out.push_str("\":\"");
+        escaped(out, value);
+        before = "\",\"";
+    }
+    out.push_str("\"}");
 }
 
 /// Appends a time as seconds with up to three decimals.

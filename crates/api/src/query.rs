@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use exposition::registry::Gauge;
 use http::{HeaderValue, StatusCode, header};
 use model::Matcher;
 use promql::ast::Expr;
@@ -148,8 +149,25 @@ impl Drop for CancelOnDrop {
     }
 }
 
+/// A query that waits or runs, as long as this is there.
+struct Counted(Gauge);
+
+impl Counted {
+    fn new(queries: &Gauge) -> Self {
+        queries.inc();
+        Counted(queries.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 async fn run(api: Arc<Api>, timeout: Duration, job: Job) -> Answer {
     let asked = Instant::now();
+    let counted = Counted::new(&api.metrics.queries);
     let memory = api.options.memory.account(ACCOUNT);
     let ctx = QueryContext::new(Some(asked + timeout), api.options.max_samples).with_memory(memory);
     let ctx = Arc::new(ctx);
@@ -170,10 +188,8 @@ async fn run(api: Arc<Api>, timeout: Duration, job: Job) -> Answer {
     let (sender, receiver) = oneshot::channel();
     // The thread evaluates and then writes the answer out, at the client's pace; it holds the permit until then.
     tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        api.metrics.queries.inc();
+        let (_permit, _counted) = (permit, counted);
         evaluate(&api, &ctx, &job, asked, Head { sender: Some(sender) });
-        api.metrics.queries.dec();
     });
     let answer = receiver.await;
     // The answer has begun: from here a client that goes away shows as a closed channel of pieces.

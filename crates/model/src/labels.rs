@@ -191,9 +191,48 @@ impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Labels {
 
 /// Prometheus' order: pair by pair, name then value, bytewise; a prefix comes first.
 impl Ord for Labels {
+    /// Label sets that are sorted have much in common: what is equal byte by byte is passed over, and only the texts are
+    /// compared that the first difference is in.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        let (mine, theirs) = (self.as_bytes(), other.as_bytes());
+        let common = common_prefix(mine, theirs);
+        if common == mine.len() || common == theirs.len() {
+            return mine.len().cmp(&theirs.len());
+        }
+        let mut at = 0;
+        while let Some(text) = mine.get(at..) {
+            let next = at + text_at(text);
+            if next > common {
+                return text_of(text).cmp(text_of(theirs.get(at..).unwrap_or_default()));
+            }
+            at = next;
+        }
+        Ordering::Equal
     }
+}
+
+/// How many bytes two sequences begin with alike.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    const STRIDE: usize = 16;
+    let alike =
+        a.chunks_exact(STRIDE).zip(b.chunks_exact(STRIDE)).take_while(|(a, b)| a == b).count() * STRIDE;
+    let rest = a.iter().zip(b).skip(alike);
+    alike + rest.take_while(|(a, b)| a == b).count()
+}
+
+/// How many bytes the length-prefixed text at the front takes.
+fn text_at(bytes: &[u8]) -> usize {
+    match bytes {
+        [LONG, a, b, c, d, e, ..] => 6 + [e, d, c, b, a].iter().fold(0, |len, &&b| len << 7 | b as usize),
+        [len, ..] => 1 + *len as usize,
+        [] => 1,
+    }
+}
+
+/// The length-prefixed text at the front, without its length.
+fn text_of(bytes: &[u8]) -> &[u8] {
+    let head = if bytes.first() == Some(&LONG) { 6 } else { 1 };
+    bytes.get(head..text_at(bytes)).unwrap_or_default()
 }
 
 impl PartialOrd for Labels {
@@ -319,6 +358,30 @@ mod tests {
             let l = Labels::from_pairs([("x".repeat(len + 1), value.clone()), ("y".into(), "1".into())]);
             assert_eq!(l.value(&"x".repeat(len + 1)), value);
             assert_eq!(l.value("y"), "1");
+        }
+    }
+
+    #[test]
+    fn order_is_that_of_the_pairs_one_by_one() {
+        let texts = ["a", "b", "ab", "a\u{1}", "b\u{7f}x", "é"].map(str::to_owned);
+        let long = ["x".repeat(126), "x".repeat(127), "x".repeat(300), "x".repeat(299) + "y"];
+        let texts: Vec<String> = texts.into_iter().chain(long).collect();
+        let mut sets = vec![Labels::empty()];
+        for first in &texts {
+            for second in &texts {
+                sets.push(Labels::from_pairs([("a", first), ("b", second)]));
+                sets.push(Labels::from_pairs([
+                    ("common", "x".repeat(200).as_str()),
+                    ("n", first),
+                    (second, "v"),
+                ]));
+                sets.push(Labels::from_pairs([(first, second)]));
+            }
+        }
+        for a in &sets {
+            for b in &sets {
+                assert_eq!(a.cmp(b), a.iter().cmp(b.iter()), "{a} {b}");
+            }
         }
     }
 
