@@ -6,6 +6,7 @@ use xxhash_rust::xxh64::xxh64;
 use super::Evaluator;
 use super::aggregate::{Grouping, ParamBounds, group_rows};
 use super::column::{Bitmap, Grid, Point, Scalars, Series};
+use super::go_sort;
 use super::rows::Rows;
 use crate::ast::AggregateOp;
 use crate::engine::QueryError;
@@ -77,27 +78,11 @@ impl Heap {
         }
     }
 
-    /// Best first. Insertion sort, since Go's sort is one for few items and shows in the order of equal values.
+    /// Best first.
     fn into_sorted(mut self) -> Vec<Selected> {
-        if self.items.len() > 64 {
-            let largest = self.largest;
-            self.items.sort_by(|a, b| match (a.1.is_nan(), b.1.is_nan()) {
-                (true, true) => std::cmp::Ordering::Equal,
-                (true, false) => std::cmp::Ordering::Greater,
-                (false, true) => std::cmp::Ordering::Less,
-                _ if largest => b.1.total_cmp(&a.1),
-                _ => a.1.total_cmp(&b.1),
-            });
-            return self.items;
-        }
-        for i in 1..self.items.len() {
-            let mut at = i;
-            while at > 0 && self.above(at - 1, at) {
-                self.items.swap(at - 1, at);
-                at -= 1;
-            }
-        }
-        self.items
+        let mut items = std::mem::take(&mut self.items);
+        go_sort::sort(&mut items, |a, b| self.worse(b.1, a.1));
+        items
     }
 }
 

@@ -10,6 +10,7 @@ mod annotations;
 mod binary;
 mod column;
 mod dates;
+mod go_sort;
 mod histogram_classic;
 mod info;
 mod labels;

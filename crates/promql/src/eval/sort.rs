@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::column::Series;
+use super::go_sort;
 use super::rows::Rows;
 use crate::plan::SortBy;
 
@@ -24,36 +25,12 @@ pub(super) fn sorted<'e>(mut rows: Rows<'e>, by: &SortBy, descending: bool) -> R
     rows
 }
 
-/// Up to this many are sorted by insertion in Go, which shows in the order of NaNs: it reverses them.
-const INSERTION: usize = 12;
-
+/// NaN comes last, as Go's sort sorts it there: in no order.
 fn by_value(series: &mut [Series], descending: bool) {
     let value = |s: &Series| s.floats.get(0).unwrap_or(f64::NAN);
-    if series.len() <= INSERTION {
-        for i in 1..series.len() {
-            for j in (1..=i).rev() {
-                let [Some(before), Some(this)] = [series.get(j - 1), series.get(j)].map(|s| s.map(value))
-                else {
-                    break;
-                };
-                let misplaced = before.is_nan() || if descending { before < this } else { before > this };
-                if !misplaced {
-                    break;
-                }
-                series.swap(j - 1, j);
-            }
-        }
-        return;
-    }
-    series.sort_by(|a, b| {
+    go_sort::sort(series, |a, b| {
         let (a, b) = (value(a), value(b));
-        match (a.is_nan(), b.is_nan()) {
-            (true, true) => Ordering::Equal,
-            (true, false) => Ordering::Greater,
-            (false, true) => Ordering::Less,
-            _ if descending => b.partial_cmp(&a).unwrap_or(Ordering::Equal),
-            _ => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
-        }
+        b.is_nan() || if descending { b < a } else { b > a }
     });
 }
 
