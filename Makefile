@@ -6,7 +6,7 @@ SHELL := /bin/bash
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 BINNACLE := target/release/binnacle
 
-.PHONY: help run test crash lint check bench docs ui build e2e clean-data
+.PHONY: help run test crash queries lint check bench docs ui build e2e clean-data
 
 help: ## Lists the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ test: ui ## Runs all tests: Rust, the page's units, and the page in a browser ag
 crash: ## Kills, cuts off, fills and damages the storage at all points, not only at some as `test` does (an hour or two)
 	BINNACLE_CRASH=all cargo test --release --package tsdb --test crash_disk -- --nocapture
 	BINNACLE_CRASH=100 cargo test --package binnacle --test program kill:: -- --nocapture
+
+queries: ## Compares 40,000 random queries with a Prometheus 3 (BINNACLE_PEER_PROMETHEUS, else on PATH), not 1,200 as `test` does
+	BINNACLE_QUERIES=20000 cargo test --package testkit --test promql_peer -- --nocapture
 
 e2e: ui ## Runs the page in a real browser against the real binary
 ifeq ($(CHROMIUM),)

@@ -223,3 +223,28 @@ fn a_query_that_the_process_has_no_memory_for_ends_and_names_the_selector() {
     drop(ctx);
     assert_eq!(budget.used(), 0);
 }
+
+/// `01` is the same number as `1`, and each of them comes before the other: no order at all.
+#[test]
+fn labels_without_an_order_are_sorted_somehow() {
+    let engine =
+        Engine::new(EngineOptions { parse: promql::ParseOptions::all(), ..EngineOptions::default() });
+    let mut random = 1_usize;
+    for _ in 0..300 {
+        let store = MemoryStore::new();
+        let series = 20 + random % 12;
+        for i in 0..series {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let pick = random >> 40;
+            let value = format!("{}.{}{}", pick % 2, "0".repeat(pick / 2 % 3), pick / 6 % 4);
+            let labels = Labels::from_pairs([("__name__", "m"), ("v", &value), ("i", &format!("{i:02}"))]);
+            store.insert(&labels, [Sample { t: 0, v: 1.0 }]).unwrap();
+        }
+        for function in ["sort_by_label", "sort_by_label_desc"] {
+            let query = format!("{function}(m, \"v\")");
+            let ctx = QueryContext::unlimited();
+            let answer = engine.instant(&store, &ctx, &query, 0, &Overrides::default()).unwrap();
+            assert!(matches!(answer.value, Value::Vector(all) if all.len() == series), "{query}");
+        }
+    }
+}

@@ -245,7 +245,6 @@ impl RandomQueries {
             "__name__",
             "x",
             "inf",
-            "nan",
             "fill",
             "smoothed",
             "anchored",

@@ -17,9 +17,9 @@ pub(super) fn sorted<'e>(mut rows: Rows<'e>, by: &SortBy, descending: bool) -> R
             });
             by_value(&mut rows.series, descending);
         }
-        SortBy::Labels(names) => rows.series.sort_by(|a, b| {
-            let order = by_labels(a, b, names);
-            if descending { order.reverse() } else { order }
+        // `01` comes before `1`, and `1` before `01`: no order that Rust's sort would accept.
+        SortBy::Labels(names) => go_sort::sort(&mut rows.series, |a, b| {
+            by_labels(a, b, names) == if descending { Ordering::Greater } else { Ordering::Less }
         }),
     }
     rows
