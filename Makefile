@@ -38,7 +38,7 @@ crash: ## Kills, cuts off, fills and damages the storage at all points, not only
 	BINNACLE_CRASH=all cargo test --release --package tsdb --test crash_disk -- --nocapture
 	BINNACLE_CRASH=100 cargo test --package binnacle --test program kill:: -- --nocapture
 
-queries: ## Compares 40,000 random queries with a Prometheus 3 (BINNACLE_PEER_PROMETHEUS, else on PATH), not 1,200 as `test` does
+queries: ## Compares 40,000 random queries with a Prometheus 3.14 (BINNACLE_PEER_PROMETHEUS, else on PATH)
 	BINNACLE_QUERIES=20000 cargo test --package testkit --test promql_peer -- --nocapture
 
 e2e: ui ## Runs the page in a real browser against the real binary
