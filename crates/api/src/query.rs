@@ -56,6 +56,8 @@ struct Job {
     stats: bool,
     /// And that of each step.
     per_step: bool,
+    /// What the request should not say any more.
+    deprecated: Option<String>,
     coding: Option<Coding>,
     asked_by: Asker,
 }
@@ -116,8 +118,16 @@ fn job(api: &Api, request: &Request, range: Range, limit: usize) -> Result<Job, 
         // Zero and less mean the server's own.
         overrides.lookback_delta_ms = Some(nanos / 1_000_000).filter(|&ms| ms > 0);
     }
-    let stats = !request.params.get("stats").is_empty();
-    let per_step = request.params.get("stats") == "all" && api.engine.options().per_step_stats;
+    let stats_wanted = request.params.get("stats");
+    let stats = !stats_wanted.is_empty();
+    let per_step = stats_wanted == "all" && api.engine.options().per_step_stats;
+    let deprecated = (!matches!(stats_wanted, "" | "true" | "all")).then(|| {
+        let value = model::number::quote(stats_wanted);
+        format!(
+            "value {value} for parameter \"stats\" is deprecated and will be rejected in the next major release, \
+             use \"true\" or \"all\""
+        )
+    });
     overrides.count_samples = stats || api.options.query_log.is_on();
     overrides.explain = request.path.ends_with("/query_explain");
     let coding = Coding::accepted(request.header(header::ACCEPT_ENCODING));
@@ -133,6 +143,7 @@ fn job(api: &Api, request: &Request, range: Range, limit: usize) -> Result<Job, 
         overrides,
         stats,
         per_step,
+        deprecated,
         coding,
         asked_by,
     })
@@ -392,6 +403,7 @@ fn write_result(mut out: Output<'_>, engine: &Engine, result: QueryResult, cost:
     let QueryResult { mut value, mut warnings, mut infos, plan, .. } = result;
     cap_annotations(&mut warnings, "warning");
     cap_annotations(&mut infos, "info");
+    warnings.extend(out.job.deprecated.clone());
     if truncate(&mut value, out.job.limit) {
         warnings.push(TRUNCATED.to_owned());
     }

@@ -65,6 +65,7 @@ impl Server {
         let scrape = scrape::Manager::new(Default::default(), Arc::clone(&db) as _, &registry);
         let engine = promql::Engine::new(promql::EngineOptions {
             parse: promql::ParseOptions::all(),
+            per_step_stats: true,
             ..Default::default()
         });
         let api = api::Api::new(
