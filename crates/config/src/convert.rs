@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use discovery::{ADDRESS, FileOptions, HttpOptions, ProviderOptions, TargetGroup};
+use discovery::{
+    ADDRESS, FileOptions, HttpOptions, KubernetesAccess, KubernetesAttach, KubernetesOptions, KubernetesRole,
+    KubernetesSelector, ProviderOptions, ServiceAccount, TargetGroup,
+};
 use httpclient::{ClientOptions, ExtraHeader, Source, TlsOptions};
 use model::Labels;
 use scrape::{JobOptions, Limits, NameEscaping, ScrapeProtocol};
 
 use crate::kinds::{FilePath, Secret};
-use crate::sections::{HttpClient, Rules, ScrapeConfig, TlsConfig, compile};
+use crate::sections::{HttpClient, KubernetesSd, Role, Rules, ScrapeConfig, TlsConfig, compile};
 
 /// A scrape job as the components want it.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,13 +96,67 @@ impl ScrapeConfig {
                 targets: group
                     .targets
                     .iter()
-                    .map(|address| Labels::from_pairs([(ADDRESS, address)]))
+                    .map(|address| Labels::from_pairs([(ADDRESS, address)]).into())
                     .collect(),
-                labels: Labels::from_pairs(&group.labels.0),
+                labels: Labels::from_pairs(&group.labels.0).into(),
             })
             .collect();
         let fixed = (!groups.is_empty()).then_some(ProviderOptions::Static(groups));
-        files.chain(urls).chain(fixed).collect()
+        let clusters = self.discovery.kubernetes.iter().flatten().filter_map(KubernetesSd::to_options);
+        let clusters = clusters.map(|options| ProviderOptions::Kubernetes(Box::new(options)));
+        files.chain(urls).chain(clusters).chain(fixed).collect()
+    }
+}
+
+impl KubernetesSd {
+    /// The entry as options; none for one without a role, which loading has ruled out.
+    fn to_options(&self) -> Option<KubernetesOptions> {
+        let access = if !self.api_server.is_unset() {
+            KubernetesAccess::Server {
+                url: self.api_server.0.clone(),
+                client: Box::new(self.http.to_options()),
+            }
+        } else if !self.kubeconfig_file.is_unset() {
+            KubernetesAccess::KubeConfig(PathBuf::from(&self.kubeconfig_file.0))
+        } else {
+            KubernetesAccess::ServiceAccount(ServiceAccount::from_environment())
+        };
+        let selectors = self.selectors.iter().filter_map(|selector| {
+            Some(KubernetesSelector {
+                role: selector.role.to_option()?,
+                labels: selector.label.clone(),
+                fields: selector.field.clone(),
+            })
+        });
+        let attach = &self.attach_metadata;
+        Some(KubernetesOptions {
+            access,
+            role: self.role.to_option()?,
+            own_namespace: self.namespaces.own_namespace,
+            namespaces: self.namespaces.names.clone(),
+            selectors: selectors.collect(),
+            attach: KubernetesAttach {
+                node: attach.node,
+                namespace: attach.namespace,
+                deployment: attach.deployment,
+                job: attach.job,
+                cron_job: attach.cronjob,
+            },
+        })
+    }
+}
+
+impl Role {
+    fn to_option(self) -> Option<KubernetesRole> {
+        Some(match self {
+            Role::Unset => return None,
+            Role::Node => KubernetesRole::Node,
+            Role::Pod => KubernetesRole::Pod,
+            Role::Service => KubernetesRole::Service,
+            Role::Endpoints => KubernetesRole::Endpoints,
+            Role::EndpointSlice => KubernetesRole::EndpointSlice,
+            Role::Ingress => KubernetesRole::Ingress,
+        })
     }
 }
 

@@ -12,6 +12,7 @@ mod glob;
 mod kinds;
 mod load;
 mod sections;
+mod selector;
 mod unsupported;
 mod yaml;
 

@@ -143,8 +143,14 @@ fn find_in_job(job: &ScrapeConfig, findings: &mut Findings<'_>) {
         let prefix = format!("{}http_sd_configs.", findings.prefix);
         find_in_client(&sd.http, &mut findings.inside(&at, prefix));
     }
+    for (i, sd) in job.discovery.kubernetes.iter().flatten().enumerate() {
+        let at = [Step::Key("kubernetes_sd_configs"), Step::Index(i)];
+        let prefix = format!("{}kubernetes_sd_configs.", findings.prefix);
+        find_in_client(&sd.http, &mut findings.inside(&at, prefix));
+    }
     for key in job.discovery.kinds_in_use() {
-        let runs = matches!(key, "static_configs" | "file_sd_configs" | "http_sd_configs");
+        let runs =
+            matches!(key, "static_configs" | "file_sd_configs" | "http_sd_configs" | "kubernetes_sd_configs");
         findings.note(!runs, key);
     }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use model::Labels;
 use serde::Deserialize;
 
+use crate::label_set::LabelParts;
+
 /// The label that holds a target's address.
 pub const ADDRESS: &str = "__address__";
 
@@ -14,9 +16,18 @@ pub struct TargetGroup {
     /// What identifies the group within its provider: a later group of the same source replaces this one.
     pub source: String,
     /// The labels of each target; [`ADDRESS`] is among them. None: the group is gone.
-    pub targets: Vec<Labels>,
+    pub targets: Vec<LabelParts>,
     /// Labels of all of them; a target's own labels win.
-    pub labels: Labels,
+    pub labels: LabelParts,
+}
+
+impl TargetGroup {
+    /// All labels of the target at `index`.
+    #[must_use]
+    pub fn labels_of(&self, index: usize) -> Labels {
+        let own = self.targets.get(index);
+        Labels::from_pairs(self.labels.iter().chain(own.into_iter().flat_map(LabelParts::iter)))
+    }
 }
 
 /// Why a list of groups was refused.
@@ -73,9 +84,10 @@ fn groups(spelled: Option<Vec<Option<Spelled>>>) -> Result<Vec<TargetGroup>, For
                     .targets
                     .unwrap_or_default()
                     .iter()
-                    .map(|address| Labels::from_pairs([(ADDRESS, address.as_str())]))
+                    .map(|address| Labels::from_pairs([(ADDRESS, address.as_str())]).into())
                     .collect(),
-                labels: labels.iter().map(|(n, v)| (n.as_str(), v.as_deref().unwrap_or_default())).collect(),
+                labels: Labels::from_pairs(labels.iter().map(|(n, v)| (n, v.as_deref().unwrap_or_default())))
+                    .into(),
             })
         })
         .collect()
@@ -85,13 +97,13 @@ fn groups(spelled: Option<Vec<Option<Spelled>>>) -> Result<Vec<TargetGroup>, For
 pub(crate) fn stamp(groups: &mut [TargetGroup], origin: &str, label: &str) {
     for (i, group) in groups.iter_mut().enumerate() {
         group.source = format!("{origin}:{i}");
-        group.labels = Labels::from_pairs(group.labels.iter().chain([(label, origin)]));
+        group.labels = Labels::from_pairs(group.labels.iter().chain([(label, origin)])).into();
     }
 }
 
 /// The group that says "nothing is left of this source".
 pub(crate) fn gone(origin: &str, index: usize) -> TargetGroup {
-    TargetGroup { source: format!("{origin}:{index}"), targets: Vec::new(), labels: Labels::empty() }
+    TargetGroup { source: format!("{origin}:{index}"), targets: Vec::new(), labels: LabelParts::default() }
 }
 
 #[cfg(test)]
@@ -104,9 +116,12 @@ mod tests {
             from_json(br#"[{"targets":["a:1","b:2"],"labels":{"env":"x"}},{"targets":["c"]}]"#).unwrap();
         let yaml = from_yaml("- targets: ['a:1', 'b:2']\n  labels: {env: x}\n- targets: [c]\n").unwrap();
         assert_eq!(json, yaml);
-        assert_eq!(json[0].targets[1], Labels::from_pairs([(ADDRESS, "b:2")]));
+        assert_eq!(json[0].targets[1].to_labels(), Labels::from_pairs([(ADDRESS, "b:2")]));
         assert_eq!(
-            from_yaml("- targets: [a]\n  labels: {port: 80, on: yes}\n").unwrap()[0].labels.value("port"),
+            from_yaml("- targets: [a]\n  labels: {port: 80, on: yes}\n").unwrap()[0]
+                .labels
+                .to_labels()
+                .value("port"),
             "80"
         );
         assert_eq!(from_yaml("# nothing\n").unwrap(), []);

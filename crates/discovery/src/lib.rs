@@ -4,12 +4,19 @@
 mod file;
 mod group;
 mod http;
+mod kubernetes;
+mod label_set;
 mod manager;
 mod metrics;
 mod provider;
 mod static_sd;
 
 pub use group::{ADDRESS, FormatError, TargetGroup, from_json, from_yaml};
+pub use kubeapi::{Access as KubernetesAccess, Behaviour as KubernetesBehaviour, ServiceAccount};
+pub use kubernetes::{
+    KubernetesAttach, KubernetesOptions, KubernetesRole, KubernetesSelector, kubernetes_kinds,
+};
+pub use label_set::{LabelParts, LabelSet};
 pub use manager::{Manager, TargetSets};
 pub use metrics::Metrics;
 pub use provider::{FileOptions, HttpOptions, ProviderOptions};

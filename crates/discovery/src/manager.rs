@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use kubeapi::Behaviour;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::group::TargetGroup;
+use crate::kubernetes;
 use crate::metrics::{ManagerMetrics, Metrics};
-use crate::provider::ProviderOptions;
+use crate::provider::{Environment, ProviderOptions};
 use crate::static_sd;
 
 /// The groups of each job. A job without groups is there with an empty list.
@@ -25,7 +27,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Runs providers. Dropping it ends them.
 pub struct Manager {
     shared: Arc<Shared>,
-    metrics: Metrics,
+    environment: Environment,
     sender: JoinHandle<()>,
 }
 
@@ -72,6 +74,12 @@ impl Manager {
     /// (Prometheus: 5 s); the first ones after a quiet time come at once. Needs a tokio runtime.
     #[must_use]
     pub fn new(name: &str, metrics: &Metrics, interval: Duration) -> Self {
+        Self::with_behaviour(name, metrics, interval, Behaviour::default())
+    }
+
+    /// As [`new`](Self::new), with another way of asking API servers.
+    #[must_use]
+    pub fn with_behaviour(name: &str, metrics: &Metrics, interval: Duration, behaviour: Behaviour) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Notify::new(),
@@ -79,7 +87,11 @@ impl Manager {
             metrics: metrics.manager(name),
         });
         let sender = tokio::spawn(send_changes(shared.clone(), interval));
-        Manager { shared, metrics: metrics.clone(), sender }
+        let environment = Environment {
+            metrics: metrics.clone(),
+            kubernetes: kubernetes::Environment::new(metrics.kubernetes.clone(), behaviour),
+        };
+        Manager { shared, environment, sender }
     }
 
     /// What is known now and will be.
@@ -114,7 +126,7 @@ impl Manager {
             state.jobs.insert(job, ids);
         }
         for ended in old.values() {
-            self.metrics.forget_refresh(ended.options.mechanism(), &ended.config);
+            self.environment.metrics.forget_refresh(ended.options.mechanism(), &ended.config);
         }
         for job in old_jobs.keys().filter(|job| !state.jobs.contains_key(*job)) {
             self.shared.metrics.forget(job);
@@ -139,7 +151,7 @@ impl Manager {
             running.groups = static_sd::numbered(groups).map(|g| (format!("{:0>9}", g.source), g)).collect();
         } else {
             let (updates, received) = mpsc::channel(UPDATE_QUEUE);
-            running.tasks.push(tokio::spawn(options.run(job.to_owned(), self.metrics.clone(), updates)));
+            running.tasks.push(tokio::spawn(options.run(job.to_owned(), self.environment.clone(), updates)));
             running.tasks.push(tokio::spawn(receive(self.shared.clone(), id, received)));
         }
         state.providers.insert(id, running);

@@ -31,6 +31,7 @@ pub struct Metrics {
     delayed: CounterVec,
     sent: CounterVec,
     last_update: GaugeVec,
+    pub(crate) kubernetes: crate::kubernetes::Metrics,
 }
 
 /// Metrics of one manager (`name="scrape"`).
@@ -140,6 +141,7 @@ impl Metrics {
                 "Timestamp of the last update sent to the SD consumers.",
                 &["name"],
             ),
+            kubernetes: crate::kubernetes::Metrics::register(registry),
         }
     }
 

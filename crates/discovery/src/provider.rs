@@ -7,8 +7,9 @@ use httpclient::ClientOptions;
 use tokio::sync::mpsc;
 
 use crate::group::TargetGroup;
+use crate::kubernetes::KubernetesOptions;
 use crate::metrics::Metrics;
-use crate::{file, http};
+use crate::{file, http, kubernetes};
 
 /// One entry of a job's discovery. Equal entries of several jobs are run once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,15 @@ pub enum ProviderOptions {
     File(FileOptions),
     /// `http_sd_configs`.
     Http(Box<HttpOptions>),
+    /// `kubernetes_sd_configs`.
+    Kubernetes(Box<KubernetesOptions>),
+}
+
+/// What providers of a manager share.
+#[derive(Clone)]
+pub(crate) struct Environment {
+    pub(crate) metrics: Metrics,
+    pub(crate) kubernetes: kubernetes::Environment,
 }
 
 /// Files that hold lists of groups.
@@ -52,6 +62,7 @@ impl ProviderOptions {
             ProviderOptions::Static(_) => "static",
             ProviderOptions::File(_) => "file",
             ProviderOptions::Http(_) => "http",
+            ProviderOptions::Kubernetes(_) => "kubernetes",
         }
     }
 
@@ -61,20 +72,24 @@ impl ProviderOptions {
     /// A sentence for the user.
     pub fn validate(&self) -> Result<(), String> {
         match self {
-            ProviderOptions::Static(_) => Ok(()),
+            ProviderOptions::Static(_) | ProviderOptions::Kubernetes(_) => Ok(()),
             ProviderOptions::File(options) => file::validate(options),
             ProviderOptions::Http(options) => http::validate(options),
         }
     }
 
     /// Runs until dropped. `config` names the job in metrics.
-    pub(crate) async fn run(self, config: String, metrics: Metrics, updates: Updates) {
+    pub(crate) async fn run(self, config: String, environment: Environment, updates: Updates) {
+        let metrics = environment.metrics;
         match self {
             ProviderOptions::Static(groups) => {
                 let _ = updates.send(groups).await;
             }
             ProviderOptions::File(options) => file::run(options, metrics, updates).await,
             ProviderOptions::Http(options) => http::run(*options, &config, metrics, updates).await,
+            ProviderOptions::Kubernetes(options) => {
+                kubernetes::run(*options, &config, environment.kubernetes, updates).await;
+            }
         }
     }
 }

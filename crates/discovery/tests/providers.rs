@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use discovery::{
-    ADDRESS, FileOptions, HttpOptions, Manager, Metrics, ProviderOptions, TargetGroup, TargetSets,
+    ADDRESS, FileOptions, HttpOptions, LabelParts, Manager, Metrics, ProviderOptions, TargetGroup, TargetSets,
 };
 use exposition::MetricValue;
 use exposition::Registry;
@@ -39,7 +39,9 @@ impl World {
         let groups = sets.get(job).cloned().unwrap_or_default();
         let mut found: Vec<String> = groups
             .iter()
-            .flat_map(|g| g.targets.iter().map(|t| format!("{} {}", t.value(ADDRESS), g.labels)))
+            .flat_map(|g| {
+                g.targets.iter().map(|t| format!("{} {}", t.to_labels().value(ADDRESS), g.labels.to_labels()))
+            })
             .collect();
         found.sort();
         found
@@ -68,8 +70,8 @@ impl World {
 fn fixed(address: &str) -> ProviderOptions {
     ProviderOptions::Static(vec![TargetGroup {
         source: String::new(),
-        targets: vec![Labels::from_pairs([(ADDRESS, address)])],
-        labels: Labels::empty(),
+        targets: vec![Labels::from_pairs([(ADDRESS, address)]).into()],
+        labels: LabelParts::default(),
     }])
 }
 

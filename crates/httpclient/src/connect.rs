@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -16,6 +17,11 @@ use crate::tls::Tls;
 
 /// The longest answer to a CONNECT request that is read.
 const MAX_CONNECT_ANSWER: usize = 16 << 10;
+
+/// Probes of a silent connection.
+const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_PROBES: u32 = 3;
 
 /// Who is at the other end: what a kept connection is good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,12 +109,23 @@ async fn dial(origin: &Origin) -> Result<TcpStream, String> {
             Ok(stream) => {
                 // A request is one small write: waiting to join it with a second one only costs time.
                 let _ = stream.set_nodelay(true);
+                keep_alive(&stream);
                 return Ok(stream);
             }
             Err(err) => failure = format!("dial tcp {address}: connect: {}", io_text(&err)),
         }
     }
     Err(failure)
+}
+
+/// Lets the kernel find out within a minute that nobody is at the other end any more, also while nothing is sent. What
+/// it does not know it leaves out.
+fn keep_alive(stream: &TcpStream) {
+    use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl};
+    let _ = set_socket_keepalive(stream, true);
+    let _ = set_tcp_keepidle(stream, KEEP_ALIVE_AFTER);
+    let _ = set_tcp_keepintvl(stream, KEEP_ALIVE_EVERY);
+    let _ = set_tcp_keepcnt(stream, KEEP_ALIVE_PROBES);
 }
 
 /// Asks the proxy for a tunnel (RFC 9110, section 9.3.6).

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::header::{HOST, HeaderMap, HeaderValue, LOCATION};
 use http::{Request, Response, StatusCode};
-use http_body::Body;
+use http_body::{Body as _, Frame};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -135,6 +135,39 @@ impl Connection {
         }
     }
 
+    /// Asks for `url` and hands out the body as it comes: for answers that go on. `deadline` is for the head alone.
+    /// Redirects are not followed.
+    ///
+    /// # Errors
+    /// See [`Error`]. After an error the connection is closed.
+    pub async fn open(
+        &mut self,
+        url: &Url,
+        headers: &HeaderMap,
+        deadline: Instant,
+    ) -> Result<(Head, Body<'_>), Error> {
+        let response = match self.respond(url, true, headers, deadline).await {
+            Err(Failure::Stale) => {
+                self.open = None;
+                self.respond(url, true, headers, deadline).await
+            }
+            outcome => outcome,
+        };
+        let response = match response {
+            Ok(response) => response,
+            Err(failure) => {
+                self.open = None;
+                return Err(match failure {
+                    Failure::Final(err) => err,
+                    Failure::Stale => request_error(url, "EOF"),
+                });
+            }
+        };
+        let (head, incoming) = response.into_parts();
+        let Some(open) = &mut self.open else { return Err(request_error(url, "EOF")) };
+        Ok((Head { status: head.status, headers: head.headers }, Body { open, incoming }))
+    }
+
     fn redirect(&self, url: &Url, head: &Head) -> Result<Option<Url>, Error> {
         let moved = matches!(head.status.as_u16(), 301 | 302 | 303 | 307 | 308);
         if !moved || !self.client.options().follow_redirects || !head.headers.contains_key(LOCATION) {
@@ -154,6 +187,23 @@ impl Connection {
         deadline: Instant,
         into: &mut BodyBuffer<'_>,
     ) -> Result<Head, Failure> {
+        let response = self.respond(url, trusted, headers, deadline).await?;
+        let (head, incoming) = response.into_parts();
+        let Some(open) = &mut self.open else { return Err(Failure::Stale) };
+        match timeout_at(deadline, read_body(open, incoming, into)).await {
+            Ok(outcome) => outcome.map_err(Failure::Final)?,
+            Err(_) => return Err(Failure::Final(Error::BodyTimeout)),
+        }
+        Ok(Head { status: head.status, headers: head.headers })
+    }
+
+    async fn respond(
+        &mut self,
+        url: &Url,
+        trusted: bool,
+        headers: &HeaderMap,
+        deadline: Instant,
+    ) -> Result<Response<Incoming>, Failure> {
         let origin = Origin::of(url).map_err(|reason| Failure::Final(request_error(url, &reason)))?;
         let start = async {
             let request = self
@@ -177,17 +227,10 @@ impl Connection {
                 Err(reason) => Err(Failure::Final(request_error(url, &reason))),
             }
         };
-        let response = match timeout_at(deadline, start).await {
-            Ok(outcome) => outcome?,
-            Err(_) => return Err(Failure::Final(Error::Timeout { url: url.to_string() })),
-        };
-        let (head, incoming) = response.into_parts();
-        let Some(open) = &mut self.open else { return Err(Failure::Stale) };
-        match timeout_at(deadline, read_body(open, incoming, into)).await {
-            Ok(outcome) => outcome.map_err(Failure::Final)?,
-            Err(_) => return Err(Failure::Final(Error::BodyTimeout)),
+        match timeout_at(deadline, start).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::Final(Error::Timeout { url: url.to_string() })),
         }
-        Ok(Head { status: head.status, headers: head.headers })
     }
 
     async fn request(
@@ -296,6 +339,53 @@ async fn exchange(open: &mut Open, request: Request<Empty<Bytes>>) -> Result<Res
     answered.map_err(|err| hyper_text(&err))
 }
 
+/// A body that is read as it comes. Dropping it before its end closes the connection.
+pub struct Body<'a> {
+    open: &'a mut Open,
+    incoming: Incoming,
+}
+
+impl Body<'_> {
+    /// The next piece; none at the end. May be dropped and called again: nothing is lost.
+    ///
+    /// # Errors
+    /// When the connection breaks or the body ends early.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            match next_frame(self.open, &mut self.incoming).await? {
+                None => return Ok(None),
+                Some(frame) => {
+                    if let Ok(data) = frame.into_data()
+                        && !data.is_empty()
+                    {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn next_frame(open: &mut Open, incoming: &mut Incoming) -> Result<Option<Frame<Bytes>>, Error> {
+    let frame = std::future::poll_fn(|cx| {
+        poll_driven(&mut open.driver, cx, |cx| Pin::new(&mut *incoming).poll_frame(cx))
+    })
+    .await
+    .map_err(|_| Error::Body("unexpected EOF".to_owned()))?;
+    match frame {
+        None => Ok(None),
+        Some(Ok(frame)) => Ok(Some(frame)),
+        Some(Err(err)) => {
+            let io = std::error::Error::source(&err).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+            let text = match io {
+                Some(io) if io.kind() != std::io::ErrorKind::UnexpectedEof => io_text(io),
+                _ => "unexpected EOF".to_owned(),
+            };
+            Err(Error::Body(text))
+        }
+    }
+}
+
 async fn read_body(open: &mut Open, mut incoming: Incoming, into: &mut BodyBuffer<'_>) -> Result<(), Error> {
     let BodyBuffer { body, max, share } = into;
     let max = *max;
@@ -304,31 +394,13 @@ async fn read_body(open: &mut Open, mut incoming: Incoming, into: &mut BodyBuffe
     let announced = announced.filter(|length| *length <= max).ok_or(Error::BodyTooLarge)?;
     share.begin(announced).await?;
     body.reserve_exact(announced);
-    loop {
-        let frame = std::future::poll_fn(|cx| {
-            poll_driven(&mut open.driver, cx, |cx| Pin::new(&mut incoming).poll_frame(cx))
-        })
-        .await
-        .map_err(|_| Error::Body("unexpected EOF".to_owned()))?;
-        let Some(frame) = frame else { return Ok(()) };
-        match frame {
-            Ok(frame) => {
-                let Some(data) = frame.data_ref() else { continue };
-                if data.len() > max - (body.len() - start) {
-                    return Err(Error::BodyTooLarge);
-                }
-                share.grow(body.len() - start + data.len())?;
-                body.extend_from_slice(data);
-            }
-            Err(err) => {
-                let io =
-                    std::error::Error::source(&err).and_then(|cause| cause.downcast_ref::<std::io::Error>());
-                let text = match io {
-                    Some(io) if io.kind() != std::io::ErrorKind::UnexpectedEof => io_text(io),
-                    _ => "unexpected EOF".to_owned(),
-                };
-                return Err(Error::Body(text));
-            }
+    while let Some(frame) = next_frame(open, &mut incoming).await? {
+        let Some(data) = frame.data_ref() else { continue };
+        if data.len() > max - (body.len() - start) {
+            return Err(Error::BodyTooLarge);
         }
+        share.grow(body.len() - start + data.len())?;
+        body.extend_from_slice(data);
     }
+    Ok(())
 }

@@ -16,7 +16,7 @@ mod tls;
 
 pub use body_memory::{BodyMemory, BodyShare};
 pub use client::Client;
-pub use connection::{Connection, Head};
+pub use connection::{Body, Connection, Head};
 pub use error::{BuildError, Error};
 pub use gzip::gunzip;
 pub use http::header::{HeaderMap, HeaderName, HeaderValue};

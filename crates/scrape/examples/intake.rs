@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use discovery::{ADDRESS, TargetGroup, TargetSets};
+use discovery::{ADDRESS, LabelParts, TargetGroup, TargetSets};
 use exposition::{Family, MetricValue, Registry};
 use model::Labels;
 use scrape::{JobOptions, Manager, ManagerOptions, PageIntake};
@@ -143,8 +143,8 @@ fn measure_network(address: &str) -> Result<(), String> {
         manager.apply(vec![job]).map_err(|err| err.to_string())?;
         let group = TargetGroup {
             source: "0".to_owned(),
-            targets: vec![Labels::from_pairs([(ADDRESS, address)])],
-            labels: Labels::empty(),
+            targets: vec![Labels::from_pairs([(ADDRESS, address)]).into()],
+            labels: LabelParts::default(),
         };
         let sets = TargetSets::new([("bench".to_owned(), vec![Arc::new(group)])].into());
         let (_sender, receiver) = tokio::sync::watch::channel(sets);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use discovery::{ADDRESS, TargetGroup};
+use discovery::{ADDRESS, LabelParts, TargetGroup};
 use exposition::registry::Registry;
 use httpclient::BodyShare;
 use model::Labels;
@@ -34,8 +34,8 @@ impl PageIntake {
         let job = Arc::new(Job::new(JobOptions::new("bench"))?);
         let group = TargetGroup {
             source: String::new(),
-            targets: vec![Labels::from_pairs([(ADDRESS, "bench:80")])],
-            labels: Labels::empty(),
+            targets: vec![Labels::from_pairs([(ADDRESS, "bench:80")]).into()],
+            labels: LabelParts::default(),
         };
         let discovered = Discovered { group: Arc::new(group), index: 0 };
         let Built::Active(target) = build(&job.options, &discovered)? else {

@@ -20,6 +20,8 @@ pub(crate) struct Pool {
     environment: Environment,
     pub(crate) job: Arc<Job>,
     groups: Vec<Arc<TargetGroup>>,
+    /// What became of the targets of each group, by its address: a group that is still there is not relabelled again.
+    outcomes: HashMap<usize, Box<[Outcome]>>,
     active: HashMap<Labels, Active>,
     pub(crate) dropped: Vec<Discovered>,
     pub(crate) dropped_count: usize,
@@ -33,6 +35,40 @@ struct Active {
     running: RunningLoop,
 }
 
+/// What relabelling made of a discovered target.
+enum Outcome {
+    /// Something to scrape, with these labels.
+    Active(Labels),
+    Dropped,
+    Failed,
+}
+
+/// A target that shall be scraped.
+enum Found {
+    /// It may be scraped already.
+    Known(Discovered),
+    New(Box<Target>),
+}
+
+impl Found {
+    fn into_target(self, options: &JobOptions) -> Option<Box<Target>> {
+        match self {
+            Found::New(target) => Some(target),
+            Found::Known(discovered) => match target::build(options, &discovered) {
+                Ok(Built::Active(target)) => Some(target),
+                Ok(Built::Dropped) | Err(_) => None,
+            },
+        }
+    }
+
+    fn into_discovered(self) -> Discovered {
+        match self {
+            Found::New(target) => target.discovered.into_inner(),
+            Found::Known(discovered) => discovered,
+        }
+    }
+}
+
 impl Pool {
     pub(crate) fn new(environment: Environment, job: Job) -> Self {
         environment.metrics.pools.inc();
@@ -42,6 +78,7 @@ impl Pool {
             environment,
             job: Arc::new(job),
             groups: Vec::new(),
+            outcomes: HashMap::new(),
             active: HashMap::new(),
             dropped: Vec::new(),
             dropped_count: 0,
@@ -61,15 +98,19 @@ impl Pool {
         {
             return;
         }
-        self.groups = groups.to_vec();
         let start = Instant::now();
-        let found = self.build_targets();
+        let known = std::mem::take(&mut self.outcomes);
+        // They hold the addresses of what is known.
+        let before = std::mem::replace(&mut self.groups, groups.to_vec());
+        let found = self.build_targets(known);
+        drop(before);
         self.retire_all_but(&found);
         for (labels, target) in found {
             match self.active.get(&labels) {
-                Some(active) => *active.target.discovered.lock() = target.discovered.into_inner(),
+                Some(active) => *active.target.discovered.lock() = target.into_discovered(),
                 None => {
-                    let target = Arc::new(target);
+                    let Some(target) = target.into_target(&self.job.options) else { continue };
+                    let target = Arc::from(target);
                     let running =
                         scrape_loop::start(self.environment.clone(), self.job.clone(), target.clone(), None);
                     self.active.insert(labels, Active { target, running });
@@ -90,10 +131,11 @@ impl Pool {
         let keeps_state = job.options.shares_series_with(&self.job.options);
         self.metrics.target_limit.set(job.options.limits.targets as f64);
         self.job = Arc::new(job);
-        let found = self.build_targets();
+        let found = self.build_targets(HashMap::new());
         self.retire_all_but(&found);
         for (labels, target) in found {
-            let target = Arc::new(target);
+            let Some(target) = target.into_target(&self.job.options) else { continue };
+            let target: Arc<Target> = Arc::from(target);
             let mut previous = None;
             if let Some(active) = self.active.remove(&labels) {
                 *target.status.lock() = active.target.status.lock().clone();
@@ -116,37 +158,65 @@ impl Pool {
         self.environment.metrics.reload_length(&interval).observe(start.elapsed().as_secs_f64());
     }
 
-    fn build_targets(&mut self) -> HashMap<Labels, Target> {
-        let options: &JobOptions = &self.job.options;
-        let keep = options.limits.kept_dropped_targets;
-        let mut found = HashMap::new();
+    /// The targets of all groups by their labels. `known` says what became of those of groups that were there before.
+    fn build_targets(&mut self, mut known: HashMap<usize, Box<[Outcome]>>) -> HashMap<Labels, Found> {
+        let keep = self.job.options.limits.kept_dropped_targets;
+        let mut found: HashMap<Labels, Found> = HashMap::with_capacity(self.active.len());
         self.dropped.clear();
         self.dropped_count = 0;
+        self.outcomes.clear();
         for group in &self.groups {
-            for index in 0..group.targets.len() {
-                let discovered = Discovered { group: group.clone(), index };
-                match target::build(options, &discovered) {
-                    Ok(Built::Active(target)) => {
-                        found.entry(target.labels.clone()).or_insert(*target);
-                    }
-                    Ok(Built::Dropped) => {
-                        self.dropped_count += 1;
-                        if keep == 0 || self.dropped.len() < keep {
-                            self.dropped.push(discovered);
+            let address = Arc::as_ptr(group).addr();
+            let outcomes = known.remove(&address).unwrap_or_else(|| {
+                (0..group.targets.len()).map(|index| self.build_target(group, index, &mut found)).collect()
+            });
+            for (index, outcome) in outcomes.iter().enumerate() {
+                let discovered = || Discovered { group: group.clone(), index };
+                match outcome {
+                    Outcome::Active(labels) => {
+                        if !found.contains_key(labels) {
+                            found.insert(labels.clone(), Found::Known(discovered()));
                         }
                     }
-                    Err(err) => {
-                        self.metrics.sync_failed.inc();
-                        let err = format!("instance {index} in group {}: {err}", group.source);
-                        tracing::error!(component = "scrape manager", scrape_pool = %options.name, err, "Creating target failed");
+                    Outcome::Dropped => {
+                        self.dropped_count += 1;
+                        if keep == 0 || self.dropped.len() < keep {
+                            self.dropped.push(discovered());
+                        }
                     }
+                    Outcome::Failed => {}
                 }
             }
+            self.outcomes.insert(address, outcomes);
         }
         found
     }
 
-    fn retire_all_but(&mut self, found: &HashMap<Labels, Target>) {
+    /// Relabels a target; what is to be scraped goes to `found`, unless another target has the same labels.
+    fn build_target(
+        &self,
+        group: &Arc<TargetGroup>,
+        index: usize,
+        found: &mut HashMap<Labels, Found>,
+    ) -> Outcome {
+        let options = &self.job.options;
+        match target::build(options, &Discovered { group: group.clone(), index }) {
+            Ok(Built::Active(target)) => {
+                let labels = target.labels.clone();
+                found.entry(labels.clone()).or_insert(Found::New(target));
+                Outcome::Active(labels)
+            }
+            Ok(Built::Dropped) => Outcome::Dropped,
+            Err(err) => {
+                self.metrics.sync_failed.inc();
+                let err = format!("instance {index} in group {}: {err}", group.source);
+                tracing::error!(component = "scrape manager", scrape_pool = %options.name, err, "Creating target failed");
+                Outcome::Failed
+            }
+        }
+    }
+
+    fn retire_all_but(&mut self, found: &HashMap<Labels, Found>) {
         let gone: Vec<Labels> =
             self.active.keys().filter(|labels| !found.contains_key(*labels)).cloned().collect();
         for labels in gone {

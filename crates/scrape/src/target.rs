@@ -37,13 +37,7 @@ pub(crate) struct Discovered {
 impl Discovered {
     /// The labels before relabelling: the target's own, its group's, then the job's defaults.
     pub(crate) fn labels(&self, job: &JobOptions) -> Labels {
-        let own = self.group.targets.get(self.index).cloned().unwrap_or_default();
-        let mut labels = LabelsBuilder::new(&own);
-        for (name, value) in &self.group.labels {
-            if own.get(name).is_none() {
-                labels.set(name, value);
-            }
-        }
+        let mut labels = LabelsBuilder::new(&self.group.labels_of(self.index));
         let mut default = |name: &str, value: &str| {
             if labels.value(name).is_empty() {
                 labels.set(name, value);

@@ -1,5 +1,6 @@
-//! Fixtures, simulated disk, reference evaluator (for tests only).
+//! Fixtures, simulated disk, fake API server, reference evaluator (for tests only).
 
+pub mod api_server;
 pub mod disk;
 mod peers;
 pub mod promqltest;

@@ -15,6 +15,7 @@ mod crash;
 mod drop_in;
 mod http;
 mod kill;
+mod kubernetes;
 mod metrics_page;
 mod mixed;
 mod reload;

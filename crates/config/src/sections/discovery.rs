@@ -7,6 +7,7 @@ use model::number::quote;
 use super::http_client::{BasicAuth, HttpClient};
 use crate::decode::{Field, Invalid, Keys, Section, invalid, invalid_at, section};
 use crate::kinds::{Anything, FilePath, LabelSet, Millis, Secret, Url, Word, check_url, word};
+use crate::selector::{check_fields, check_labels};
 
 const SECOND: i64 = 1000;
 const MINUTE: i64 = 60 * SECOND;
@@ -558,9 +559,8 @@ impl KubernetesSd {
                 let line = format!("{} role supports only {} selectors", self.role.word(), words.join(", "));
                 return invalid_at("selectors", line);
             }
-            let mut terms = selector.field.split(',').filter(|term| !term.is_empty());
-            if let Some(term) = terms.find(|term| !term.contains('=')) {
-                let line = format!("invalid selector: '{}'; can't understand '{term}'", selector.field);
+            let checked = check_fields(&selector.field).and_then(|()| check_labels(&selector.label));
+            if let Err(line) = checked {
                 return invalid_at("selectors", line);
             }
         }

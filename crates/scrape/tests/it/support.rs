@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use discovery::{ADDRESS, TargetGroup, TargetSets};
+use discovery::{ADDRESS, LabelParts, TargetGroup, TargetSets};
 use exposition::Registry;
 use model::Labels;
 use parking_lot::Mutex;
@@ -262,8 +262,11 @@ impl World {
     /// Puts jobs in force, each with targets given as their labels.
     pub(crate) fn run(&self, jobs: Vec<(JobOptions, Vec<Labels>)>) {
         let sets = jobs.iter().map(|(job, targets)| {
-            let group =
-                TargetGroup { source: "0".to_owned(), targets: targets.clone(), labels: Labels::empty() };
+            let group = TargetGroup {
+                source: "0".to_owned(),
+                targets: targets.iter().map(Into::into).collect(),
+                labels: LabelParts::default(),
+            };
             (job.name.clone(), vec![Arc::new(group)])
         });
         let sets: TargetSets = Arc::new(sets.collect());

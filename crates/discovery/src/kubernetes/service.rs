@@ -1,0 +1,100 @@
+//! Role `service`: a target for each port of a service, at its name in the cluster's DNS.
+
+use serde::Deserialize;
+
+use super::json::{Many, Text};
+use super::object::{Metadata, Object};
+use crate::group::ADDRESS;
+use crate::label_set::{LabelSet, NameLists, Pairs};
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Spelled<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+    #[serde(borrow)]
+    spec: Spec<'a>,
+    #[serde(borrow)]
+    status: Status<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Status<'a> {
+    #[serde(borrow)]
+    load_balancer: LoadBalancer<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct LoadBalancer<'a> {
+    #[serde(borrow)]
+    ingress: Many<LoadBalancerIngress<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct LoadBalancerIngress<'a> {
+    #[serde(borrow)]
+    ip: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Spec<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow, rename = "clusterIP")]
+    cluster_ip: Text<'a>,
+    #[serde(borrow, rename = "externalName")]
+    external_name: Text<'a>,
+    #[serde(borrow)]
+    ports: Many<Port<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Port<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    port: i64,
+    #[serde(borrow)]
+    protocol: Text<'a>,
+}
+
+/// A service.
+#[derive(PartialEq)]
+pub(super) struct Service {
+    /// Name, labels and annotations.
+    pub(super) labels: LabelSet,
+    /// A target for each port.
+    pub(super) targets: Box<[LabelSet]>,
+}
+
+impl Object for Service {
+    fn read<'a>(json: &'a str, lists: &NameLists) -> Result<(Metadata<'a>, Self), serde_json::Error> {
+        let Spelled { metadata, spec, status } = serde_json::from_str(json)?;
+        let mut pairs = Pairs::default();
+        metadata.push_to(&mut pairs, "service");
+        let labels = pairs.take(lists);
+        let target = |port: &Port<'_>| {
+            pairs.push(ADDRESS, &format!("{}.{}.svc:{}", &*metadata.name, &*metadata.namespace, port.port));
+            pairs.push("__meta_kubernetes_service_port_name", &port.name);
+            pairs.push("__meta_kubernetes_service_port_number", &port.port.to_string());
+            pairs.push("__meta_kubernetes_service_port_protocol", &port.protocol);
+            pairs.push("__meta_kubernetes_service_type", &spec.kind);
+            if &*spec.kind == "ExternalName" {
+                pairs.push("__meta_kubernetes_service_external_name", &spec.external_name);
+            } else {
+                pairs.push("__meta_kubernetes_service_cluster_ip", &spec.cluster_ip);
+            }
+            if &*spec.kind == "LoadBalancer" {
+                let assigned = status.load_balancer.ingress.0.first().map_or("", |ingress| &ingress.ip);
+                pairs.push("__meta_kubernetes_service_loadbalancer_ip", assigned);
+            }
+            pairs.take(lists)
+        };
+        let targets = spec.ports.0.iter().map(target).collect();
+        Ok((metadata, Service { labels, targets }))
+    }
+}
