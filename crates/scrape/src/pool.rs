@@ -110,7 +110,7 @@ impl Pool {
                 Some(active) => *active.target.discovered.lock() = target.into_discovered(),
                 None => {
                     let Some(target) = target.into_target(&self.job.options) else { continue };
-                    let target = Arc::from(target);
+                    let target: Arc<Target> = Arc::from(target);
                     let running =
                         scrape_loop::start(self.environment.clone(), self.job.clone(), target.clone(), None);
                     self.active.insert(labels, Active { target, running });
