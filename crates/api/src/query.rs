@@ -25,7 +25,7 @@ const MAX_ANNOTATIONS: usize = 10;
 /// How much JSON is gathered before a piece is sent off.
 const PIECE: usize = 64 * 1024;
 /// Samples of a matrix that are made JSON before any of it is sent off: a few megabytes.
-const SAMPLES_AT_ONCE: usize = 100_000;
+const SAMPLES_AT_ONCE: usize = 50_000;
 /// What a sample takes as JSON, about: brackets, seconds, quotes, seventeen digits.
 const POINT_LEN: usize = 40;
 /// Into how many shares these are divided among threads.

@@ -46,21 +46,38 @@ impl Grouping<'_> {
 
 /// What an aggregation keeps of a group's series, for each step.
 enum Accumulator {
-    Sum { sum: Column, compensation: Vec<f64> },
-    Mean { means: Vec<Mean>, present: Bitmap },
-    Extreme { best: Column, max: bool },
-    Count { count: Column },
-    Group { present: Column },
-    Variance { count: Vec<f64>, mean: Vec<f64>, squares: Column, root: bool },
+    /// A single series is its own sum: only with the second one there is anything to compensate.
+    Sum {
+        sum: Column,
+        compensation: Vec<f64>,
+    },
+    Mean {
+        means: Vec<Mean>,
+        present: Bitmap,
+    },
+    Extreme {
+        best: Column,
+        max: bool,
+    },
+    Count {
+        count: Column,
+    },
+    Group {
+        present: Column,
+    },
+    Variance {
+        count: Vec<f64>,
+        mean: Vec<f64>,
+        squares: Column,
+        root: bool,
+    },
 }
 
 impl Accumulator {
     fn new(op: AggregateOp, len: usize) -> Self {
         let column = || Column::absent(len);
         match op {
-            AggregateOp::Sum => {
-                Accumulator::Sum { sum: Column::filled(-0.0, len), compensation: vec![0.0; len] }
-            }
+            AggregateOp::Sum => Accumulator::Sum { sum: Column::filled(-0.0, len), compensation: Vec::new() },
             AggregateOp::Avg => {
                 Accumulator::Mean { means: vec![Mean::new(0.0); len], present: Bitmap::new(len) }
             }
@@ -91,6 +108,14 @@ impl Accumulator {
         match self {
             // Steps without a value begin with -0, to which adding anything gives just that.
             Accumulator::Sum { sum, compensation } => {
+                if sum.is_absent() {
+                    for (at, values) in column.runs() {
+                        let own = sum.values_mut(at..at + values.len()).iter_mut();
+                        own.zip(values).for_each(|(own, v)| *own = *v);
+                    }
+                    return sum.add_present(column);
+                }
+                compensation.resize(sum.len(), 0.0);
                 for (at, values) in column.runs() {
                     let steps = at..at + values.len();
                     let compensations = compensation.get_mut(steps.clone()).unwrap_or_default();
@@ -167,11 +192,10 @@ impl Accumulator {
                 Accumulator::Sum { sum, compensation },
                 Accumulator::Sum { sum: other, compensation: other_compensation },
             ) => {
+                compensation.resize(sum.len(), 0.0);
                 for (i, v) in other.iter() {
-                    let (Some(c), Some(&other_c)) = (compensation.get_mut(i), other_compensation.get(i))
-                    else {
-                        continue;
-                    };
+                    let Some(c) = compensation.get_mut(i) else { continue };
+                    let other_c = other_compensation.get(i).copied().unwrap_or(0.0);
                     match sum.get(i) {
                         Some(mut total) => {
                             add_compensated(v, &mut total, c);
