@@ -38,6 +38,8 @@ const MANY_STEPS: usize = 10_000;
 pub(super) struct Found<'a> {
     /// As they are after the scan's functions.
     pub(super) labels: Labels,
+    /// As they are in the store: series keep that order when their names go.
+    pub(super) stored: Labels,
     /// With delayed name removal: the name is to go at the end.
     pub(super) drop_name: bool,
     /// At least one value.
@@ -398,8 +400,9 @@ impl Evaluator<'_> {
                 return Ok(());
             }
             let drops = worker.drops_name && !self.delayed_names;
-            let labels = if drops { drop_reserved(&labels) } else { labels.into_owned() };
-            each(state, Found { labels, drop_name: worker.drops_name, column: &worker.column })
+            let stored = labels.into_owned();
+            let labels = if drops { drop_reserved(&stored) } else { stored.clone() };
+            each(state, Found { labels, stored, drop_name: worker.drops_name, column: &worker.column })
         };
         let finish = |worker: &Worker<'_>, series: u64| {
             self.samples.fetch_add(worker.scratch.samples, Ordering::Relaxed);
@@ -612,11 +615,11 @@ impl Evaluator<'_> {
                 let weight = stats::weight_of(found.column);
                 self.note_kept(scan.read, weight);
                 holds.push(self.hold_columns(weight, found.column.len() as u64)?);
-                series.push(Series {
-                    labels: found.labels,
-                    drop_name: found.drop_name,
-                    floats: found.column.clone(),
-                });
+                let floats = found.column.clone();
+                series.push((
+                    found.stored,
+                    Series { labels: found.labels, drop_name: found.drop_name, floats },
+                ));
                 Ok(())
             },
         )?;
@@ -626,9 +629,10 @@ impl Evaluator<'_> {
             all.extend(series);
             holds.push(group_holds);
         }
-        if !all.is_sorted_by(|a: &Series, b| a.labels <= b.labels) {
-            all.sort_by(|a, b| a.labels.cmp(&b.labels));
+        if !all.is_sorted_by(|a: &(Labels, Series), b| a.0 <= b.0) {
+            all.sort_by(|a, b| a.0.cmp(&b.0));
         }
+        let mut all: Vec<Series> = all.into_iter().map(|(_, series)| series).collect();
         if !unchecked {
             if scan.source.drops_name() && has_equal(&all) {
                 return Err(same_labelset());

@@ -230,7 +230,12 @@ impl<'a> Planner<'a> {
         grouping.dedup();
         if let Vector::Scan(scan) = &mut input {
             let stays_distinct = scan.name.is_some() || !scan.drops_name();
-            if stays_distinct && (e.op == AggregateOp::Quantile || !e.op.has_param()) {
+            // Remarks on what a window holds name the metric.
+            let remarks = matches!(scan.source, Source::Smoothed(_) | Source::Window(_));
+            if stays_distinct
+                && (scan.name.is_some() || !remarks)
+                && (e.op == AggregateOp::Quantile || !e.op.has_param())
+            {
                 self.want_labels_of(scan, &grouping, e.without);
             }
             // Variances are not put together from parts: where the mean is large, their last digits depend on the order

@@ -97,7 +97,7 @@ impl Planner<'_> {
                 self.vector_arg(e, 0, grid)?.then(Stage::Round(to))
             }
             "timestamp" => match arg(e, 0)? {
-                Expr::Vector(selector) if selector.mode.is_none() => {
+                Expr::Vector(selector) => {
                     let reach = self.instant_reach(selector)?;
                     Vector::Scan(self.scan(selector, &reach, grid, Source::Timestamp))
                 }
@@ -152,7 +152,7 @@ impl Planner<'_> {
             "histogram_stddev" => self.of_histogram(e, grid, |h| h.variance().sqrt())?,
             "histogram_stdvar" => self.of_histogram(e, grid, FloatHistogram::variance)?,
             "start_timestamp" => match strip(arg(e, 0)?) {
-                Expr::Vector(selector) if selector.mode.is_none() => {
+                Expr::Vector(selector) => {
                     let reach = self.instant_reach(selector)?;
                     Vector::Scan(self.scan(selector, &reach, grid, Source::StartTime))
                 }
