@@ -1,6 +1,7 @@
 //! Target groups and the files that hold lists of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::Labels;
 use serde::Deserialize;
@@ -16,7 +17,7 @@ pub struct TargetGroup {
     /// What identifies the group within its provider: a later group of the same source replaces this one.
     pub source: String,
     /// The labels of each target; [`ADDRESS`] is among them. None: the group is gone.
-    pub targets: Vec<LabelParts>,
+    pub targets: Arc<[LabelParts]>,
     /// Labels of all of them; a target's own labels win.
     pub labels: LabelParts,
 }
@@ -103,7 +104,11 @@ pub(crate) fn stamp(groups: &mut [TargetGroup], origin: &str, label: &str) {
 
 /// The group that says "nothing is left of this source".
 pub(crate) fn gone(origin: &str, index: usize) -> TargetGroup {
-    TargetGroup { source: format!("{origin}:{index}"), targets: Vec::new(), labels: LabelParts::default() }
+    TargetGroup {
+        source: format!("{origin}:{index}"),
+        targets: Arc::default(),
+        labels: LabelParts::default(),
+    }
 }
 
 #[cfg(test)]

@@ -51,6 +51,10 @@ pub(crate) struct NameLists(Arc<Mutex<Lists>>);
 struct Lists {
     lists: HashSet<Arc<Names>, RandomState>,
     names: HashSet<Arc<str>, RandomState>,
+    /// Values of sets that many have.
+    values: HashSet<Arc<[u8]>, RandomState>,
+    /// As `sweep_at`, for these.
+    sweep_values_at: usize,
     /// How many lists there may be before those that nobody uses are looked for.
     sweep_at: usize,
 }
@@ -84,13 +88,27 @@ impl NameLists {
         state.lists.insert(list.clone());
         list
     }
+
+    fn values(&self, values: &[u8]) -> Arc<[u8]> {
+        let mut state = self.0.lock();
+        if let Some(known) = state.values.get(values) {
+            return known.clone();
+        }
+        if state.values.len() >= state.sweep_values_at.max(FEW) {
+            state.values.retain(|values| Arc::strong_count(values) > 1);
+            state.sweep_values_at = state.values.len() * 2;
+        }
+        let values: Arc<[u8]> = values.into();
+        state.values.insert(values.clone());
+        values
+    }
 }
 
 /// Labels with distinct names and no empty values, sorted by name. Cheap to clone.
 #[derive(Clone)]
 pub struct LabelSet {
     names: Arc<Names>,
-    /// Each value with its length in front (LEB128).
+    /// Each value with its length in front (LEB128); 0 stands for [`TRUE`].
     values: Arc<[u8]>,
 }
 
@@ -131,7 +149,14 @@ impl From<&Labels> for LabelSet {
     }
 }
 
+/// Half of all discovered labels say that something is present; empty values do not exist, so their length is free.
+const TRUE: &str = "true";
+
 fn push_value(values: &mut Vec<u8>, value: &str) {
+    if value == TRUE {
+        values.push(0);
+        return;
+    }
     let mut len = value.len();
     while len >= 0x80 {
         values.push((len & 0x7f) as u8 | 0x80);
@@ -151,19 +176,53 @@ fn take_value<'a>(rest: &mut &'a [u8]) -> &'a str {
             break;
         }
     }
+    if len == 0 {
+        return TRUE;
+    }
     let (value, after) = rest.split_at_checked(len).unwrap_or_default();
     *rest = after;
     std::str::from_utf8(value).unwrap_or_default()
 }
 
 /// Labels that are put together from sets. Where two sets have the same name, the later one's value counts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LabelParts(Box<[LabelSet]>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelParts(Parts);
+
+/// Most targets have one set of their own: that one needs no memory besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Parts {
+    One(LabelSet),
+    Many(Box<[LabelSet]>),
+}
+
+impl Default for LabelParts {
+    fn default() -> Self {
+        LabelParts(Parts::Many(Box::default()))
+    }
+}
 
 impl LabelParts {
+    fn sets(&self) -> &[LabelSet] {
+        match &self.0 {
+            Parts::One(set) => std::slice::from_ref(set),
+            Parts::Many(sets) => sets,
+        }
+    }
+
     /// The pairs of all parts, one part after the other.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().flat_map(LabelSet::iter)
+        self.sets().iter().flat_map(LabelSet::iter)
+    }
+
+    /// The value of `name`, or nothing.
+    #[must_use]
+    pub fn value(&self, name: &str) -> &str {
+        self.sets()
+            .iter()
+            .rev()
+            .map(|set| set.value(name))
+            .find(|value| !value.is_empty())
+            .unwrap_or_default()
     }
 
     /// As one set.
@@ -173,21 +232,21 @@ impl LabelParts {
     }
 }
 
-impl<const N: usize> From<[LabelSet; N]> for LabelParts {
-    fn from(sets: [LabelSet; N]) -> Self {
-        LabelParts(Box::new(sets))
+impl From<LabelSet> for LabelParts {
+    fn from(set: LabelSet) -> Self {
+        LabelParts(Parts::One(set))
     }
 }
 
 impl FromIterator<LabelSet> for LabelParts {
     fn from_iter<I: IntoIterator<Item = LabelSet>>(sets: I) -> Self {
-        LabelParts(sets.into_iter().collect())
+        LabelParts(Parts::Many(sets.into_iter().collect()))
     }
 }
 
 impl From<&Labels> for LabelParts {
     fn from(labels: &Labels) -> Self {
-        if labels.is_empty() { LabelParts::default() } else { [LabelSet::from(labels)].into() }
+        if labels.is_empty() { LabelParts::default() } else { LabelSet::from(labels).into() }
     }
 }
 
@@ -235,6 +294,15 @@ impl Pairs {
 
     /// The set; of pairs with equal names the last one is taken. The collection is empty afterwards.
     pub(crate) fn take(&mut self, lists: &NameLists) -> LabelSet {
+        self.build(lists, |values| values.into())
+    }
+
+    /// As [`take`](Self::take), for a set that others have as well: it is held once.
+    pub(crate) fn take_shared(&mut self, lists: &NameLists) -> LabelSet {
+        self.build(lists, |values| lists.values(values))
+    }
+
+    fn build(&mut self, lists: &NameLists, hold: impl FnOnce(&[u8]) -> Arc<[u8]>) -> LabelSet {
         let text = self.text.as_str();
         let mut pairs: Vec<(&str, &str)> = self
             .spans
@@ -251,7 +319,7 @@ impl Pairs {
             names.push(name);
             push_value(&mut values, value);
         }
-        let set = LabelSet { names: lists.list(&names), values: values.into() };
+        let set = LabelSet { names: lists.list(&names), values: hold(&values) };
         self.text.clear();
         self.spans.clear();
         set
@@ -288,7 +356,9 @@ mod tests {
         assert!(Arc::ptr_eq(&one.names, &other.names));
         assert_ne!(one, other);
         assert_eq!(set("web"), one);
-        let parts = LabelParts::from([one, LabelSet::from(&Labels::from_pairs([("a", "over"), ("b", "2")]))]);
+        let over = LabelSet::from(&Labels::from_pairs([("a", "over"), ("b", "true")]));
+        let parts: LabelParts = [one, over].into_iter().collect();
+        assert_eq!((parts.value("a"), parts.value("b"), parts.value("c")), ("over", "true", ""));
         assert_eq!(parts.to_labels().value("a"), "over");
         assert_eq!(parts.to_labels().len(), 4);
     }

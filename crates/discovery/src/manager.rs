@@ -1,6 +1,8 @@
 //! Runs the providers of all jobs and hands out what they found.
 
-use std::collections::BTreeMap;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -50,9 +52,46 @@ struct Running {
     options: ProviderOptions,
     /// The job that its refresh metrics are named after.
     config: String,
-    groups: BTreeMap<String, Arc<TargetGroup>>,
+    groups: BTreeSet<BySource>,
+    /// Groups that stand in the configuration, in their order.
+    fixed: Vec<Arc<TargetGroup>>,
     tasks: Vec<JoinHandle<()>>,
 }
+
+impl Running {
+    fn groups(&self) -> impl Iterator<Item = &Arc<TargetGroup>> {
+        self.fixed.iter().chain(self.groups.iter().map(|group| &group.0))
+    }
+}
+
+/// A group, found by its source.
+struct BySource(Arc<TargetGroup>);
+
+impl Borrow<str> for BySource {
+    fn borrow(&self) -> &str {
+        &self.0.source
+    }
+}
+
+impl Ord for BySource {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.source.cmp(&other.0.source)
+    }
+}
+
+impl PartialOrd for BySource {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for BySource {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for BySource {}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -143,12 +182,13 @@ impl Manager {
         let mut running = Running {
             options: options.clone(),
             config: job.to_owned(),
-            groups: BTreeMap::new(),
+            groups: BTreeSet::new(),
+            fixed: Vec::new(),
             tasks: Vec::new(),
         };
         if let ProviderOptions::Static(groups) = &options {
             self.shared.metrics.received.inc();
-            running.groups = static_sd::numbered(groups).map(|g| (format!("{:0>9}", g.source), g)).collect();
+            running.fixed = static_sd::numbered(groups).collect();
         } else {
             let (updates, received) = mpsc::channel(UPDATE_QUEUE);
             running.tasks.push(tokio::spawn(options.run(job.to_owned(), self.environment.clone(), updates)));
@@ -166,9 +206,9 @@ async fn receive(shared: Arc<Shared>, id: u64, mut updates: mpsc::Receiver<Vec<T
         let Some(provider) = state.providers.get_mut(&id) else { return };
         for group in groups {
             if group.targets.is_empty() {
-                provider.groups.remove(&group.source);
+                provider.groups.remove(group.source.as_str());
             } else {
-                provider.groups.insert(group.source.clone(), Arc::new(group));
+                provider.groups.replace(BySource(Arc::new(group)));
             }
         }
         drop(state);
@@ -199,7 +239,7 @@ impl Shared {
             .iter()
             .map(|(job, ids)| {
                 let providers = ids.iter().filter_map(|id| state.providers.get(id));
-                (job.clone(), providers.flat_map(|p| p.groups.values().cloned()).collect())
+                (job.clone(), providers.flat_map(|p| p.groups().cloned()).collect())
             })
             .collect();
         for (job, groups) in &sets {

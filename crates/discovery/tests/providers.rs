@@ -70,7 +70,7 @@ impl World {
 fn fixed(address: &str) -> ProviderOptions {
     ProviderOptions::Static(vec![TargetGroup {
         source: String::new(),
-        targets: vec![Labels::from_pairs([(ADDRESS, address)]).into()],
+        targets: [Labels::from_pairs([(ADDRESS, address)]).into()].into(),
         labels: LabelParts::default(),
     }])
 }

@@ -12,6 +12,7 @@
 mod blocks;
 mod chunks;
 mod data_directory;
+mod kubernetes;
 mod logs;
 mod pages;
 mod pieces;
@@ -33,6 +34,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("chunk_rewrite", chunks::rewrite),
     ("data_directory", data_directory::open),
     ("head_chunks", logs::head_chunks),
+    ("kubernetes", kubernetes::answer),
     ("log_record", logs::record),
     ("log_segment", logs::segment),
     ("page", pages::page),

@@ -14,6 +14,11 @@ use tsdb::{Compression, Db, DbOptions, FloatEncoding, HeadOptions, decoders};
 
 use crate::pieces::{Kind, Piece, join};
 
+/// What an API server sends, a piece each.
+const POD_EVENT: &str = r#"{"type":"ADDED","object":{"metadata":{"name":"web-1","namespace":"shop","uid":"u","resourceVersion":"7","labels":{"a.b/c":"d\u00e9"},"annotations":null,"ownerReferences":[{"kind":"ReplicaSet","name":"web","controller":true}]},"spec":{"nodeName":"n1","containers":[{"name":"main","image":"i","ports":[{"name":"http","containerPort":80,"protocol":"TCP"}]}],"initContainers":[{"name":"init"}]},"status":{"phase":"Running","podIP":"10.0.0.1","hostIP":"10.0.0.2","conditions":[{"type":"Ready","status":"True"}],"containerStatuses":[{"name":"main","containerID":"c://1"}]}}}"#;
+const NODE_LIST: &str = r#"{"metadata":{"resourceVersion":"5","continue":"t"},"items":[{"metadata":{"name":"n1"},"spec":{"providerID":"p"},"status":{"addresses":[{"type":"InternalIP","address":"10.0.0.2"}],"conditions":[{"type":"Ready","status":"True"}],"daemonEndpoints":{"kubeletEndpoint":{"Port":10250}}}},{"metadata":{"name":"s","namespace":"x"},"spec":{"type":"LoadBalancer","clusterIP":"10.9.0.1","ports":[{"port":80}],"rules":[{"host":"h","http":{"paths":[{"path":"/"}]}}],"tls":[{"hosts":["*.h"]}]},"status":{"loadBalancer":{"ingress":[{"ip":"1.2.3.4"}]}}}]}"#;
+const SLICE: &str = r#"{"metadata":{"name":"web-a","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4","endpoints":[{"addresses":["10.0.0.1"],"conditions":{"ready":true,"serving":null},"targetRef":{"kind":"Pod","namespace":"shop","name":"web-1"},"nodeName":"n1","deprecatedTopology":{"k":"v"}}],"ports":[{"name":"http","port":80,"protocol":"TCP"}],"subsets":[{"addresses":[{"ip":"10.0.0.1"}],"ports":[{"port":80}]}]}"#;
+
 const START: i64 = 1_700_000_000_000;
 const PAGE: &str = "# HELP up Says \\n it.\n# TYPE up gauge\nup{job=\"a\\\"b\"} 1 1700000000000\n\
                     # TYPE h histogram\n# UNIT h seconds\nh_bucket{le=\"+Inf\"} 4.5e-3 # {trace=\"1\"} 0.5 1.5\n\
@@ -21,7 +26,12 @@ const PAGE: &str = "# HELP up Says \\n it.\n# TYPE up gauge\nup{job=\"a\\\"b\"} 
 
 /// Inputs for every target, by its name.
 pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
-    let mut found = vec![("page", PAGE.as_bytes().to_vec())];
+    let mut found = vec![
+        ("page", PAGE.as_bytes().to_vec()),
+        ("kubernetes", POD_EVENT.as_bytes().to_vec()),
+        ("kubernetes", NODE_LIST.as_bytes().to_vec()),
+        ("kubernetes", SLICE.as_bytes().to_vec()),
+    ];
     for (encoding, start_times) in
         [(FloatEncoding::Xor, false), (FloatEncoding::Xor2, false), (FloatEncoding::Xor2, true)]
     {

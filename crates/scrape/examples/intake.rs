@@ -143,7 +143,7 @@ fn measure_network(address: &str) -> Result<(), String> {
         manager.apply(vec![job]).map_err(|err| err.to_string())?;
         let group = TargetGroup {
             source: "0".to_owned(),
-            targets: vec![Labels::from_pairs([(ADDRESS, address)]).into()],
+            targets: [Labels::from_pairs([(ADDRESS, address)]).into()].into(),
             labels: LabelParts::default(),
         };
         let sets = TargetSets::new([("bench".to_owned(), vec![Arc::new(group)])].into());

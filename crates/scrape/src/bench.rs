@@ -34,7 +34,7 @@ impl PageIntake {
         let job = Arc::new(Job::new(JobOptions::new("bench"))?);
         let group = TargetGroup {
             source: String::new(),
-            targets: vec![Labels::from_pairs([(ADDRESS, "bench:80")]).into()],
+            targets: [Labels::from_pairs([(ADDRESS, "bench:80")]).into()].into(),
             labels: LabelParts::default(),
         };
         let discovered = Discovered { group: Arc::new(group), index: 0 };

@@ -8,7 +8,7 @@ use super::endpoint_slice::{self, EndpointSlice};
 use super::endpoints::{self, Endpoints};
 use super::object::{NAMESPACE, join_host_port};
 use super::options::{KubernetesAttach, KubernetesRole};
-use super::pod::{CONTAINER_PORT_PROTOCOL, Pod, PodPort};
+use super::pod::{CONTAINER_PORT_PROTOCOL, Pod};
 use super::sources::{Changed, Keys, Source, Sources};
 use crate::group::{ADDRESS, TargetGroup};
 use crate::label_set::{LabelParts, LabelSet, NameLists, Pairs};
@@ -118,13 +118,15 @@ impl Groups {
         TargetGroup { source, targets, labels: labels.into_iter().collect() }
     }
 
-    fn node(&self, key: &Key) -> Option<(Vec<LabelParts>, Vec<LabelSet>)> {
+    fn node(&self, key: &Key) -> Option<(Arc<[LabelParts]>, Vec<LabelSet>)> {
         let node = self.sources.nodes.as_ref()?.get(key)?;
-        let targets = node.target.clone().map(|target| [target].into());
-        Some((targets.into_iter().collect(), vec![node.attached.clone(), node.labels.clone()]))
+        Some((
+            node.target.iter().cloned().map(Into::into).collect(),
+            vec![node.attached.clone(), node.labels.clone()],
+        ))
     }
 
-    fn pod(&self, key: &Key) -> Option<(Vec<LabelParts>, Vec<LabelSet>)> {
+    fn pod(&self, key: &Key) -> Option<(Arc<[LabelParts]>, Vec<LabelSet>)> {
         let pod = self.sources.pods.as_ref()?.get(key)?;
         if pod.ip().is_empty() {
             return None;
@@ -132,25 +134,24 @@ impl Groups {
         let mut labels = self.of_namespace(key);
         self.add_pod_labels(key, &pod, &mut labels);
         labels.extend(self.of_node(pod.node()));
-        let targets = pod.ports.iter().map(|port| [port.labels.clone()].into()).collect();
-        Some((targets, labels))
+        Some((pod.targets.clone(), labels))
     }
 
-    fn service(&self, key: &Key) -> Option<(Vec<LabelParts>, Vec<LabelSet>)> {
+    fn service(&self, key: &Key) -> Option<(Arc<[LabelParts]>, Vec<LabelSet>)> {
         let service = self.sources.services.as_ref()?.get(key)?;
         let mut labels = self.of_namespace(key);
         labels.push(service.labels.clone());
-        Some((service.targets.iter().map(|target| [target.clone()].into()).collect(), labels))
+        Some((service.targets.iter().cloned().map(Into::into).collect(), labels))
     }
 
-    fn ingress(&self, key: &Key) -> Option<(Vec<LabelParts>, Vec<LabelSet>)> {
+    fn ingress(&self, key: &Key) -> Option<(Arc<[LabelParts]>, Vec<LabelSet>)> {
         let ingress = self.sources.ingresses.as_ref()?.get(key)?;
         let mut labels = self.of_namespace(key);
         labels.push(ingress.labels.clone());
-        Some((ingress.targets.iter().map(|target| [target.clone()].into()).collect(), labels))
+        Some((ingress.targets.iter().cloned().map(Into::into).collect(), labels))
     }
 
-    fn endpoints(&self, key: &Key) -> Option<(Vec<LabelParts>, Vec<LabelSet>)> {
+    fn endpoints(&self, key: &Key) -> Option<(Arc<[LabelParts]>, Vec<LabelSet>)> {
         let found: Arc<Endpoints> = self.sources.endpoints.as_ref()?.get(key)?;
         let mut labels = self.of_namespace(key);
         labels.push(found.labels.clone());
@@ -164,7 +165,7 @@ impl Groups {
             }
         }
         self.add_other_ports(&met, None, &mut targets);
-        Some((targets, labels))
+        Some((targets.into(), labels))
     }
 
     fn endpoint(&self, address: &endpoints::Address, port: &endpoints::Port, met: &mut Met) -> LabelParts {
@@ -174,7 +175,7 @@ impl Groups {
         parts.extend(self.of_node(&address.node));
         if let Some((key, pod)) = address.pod.as_ref().and_then(|key| self.found_pod(key)) {
             self.add_pod_labels(key, &pod, &mut parts);
-            for declared in pod.ports_numbered(port.number) {
+            for declared in pod.targets_at(port.number) {
                 Pod::push_port(declared, &mut pairs);
                 pairs.push(CONTAINER_PORT_PROTOCOL, &port.protocol);
             }
@@ -184,7 +185,7 @@ impl Groups {
         parts.into_iter().collect()
     }
 
-    fn slice(&self, key: &Key) -> Option<(Vec<LabelParts>, Vec<LabelSet>)> {
+    fn slice(&self, key: &Key) -> Option<(Arc<[LabelParts]>, Vec<LabelSet>)> {
         let found: Arc<EndpointSlice> = self.sources.slices.as_ref()?.get(key)?;
         let mut labels = self.of_namespace(key);
         labels.push(found.labels.clone());
@@ -198,7 +199,7 @@ impl Groups {
             }
         }
         self.add_other_ports(&met, found.six, &mut targets);
-        Some((targets, labels))
+        Some((targets.into(), labels))
     }
 
     fn slice_endpoint(
@@ -217,7 +218,7 @@ impl Groups {
         parts.extend(self.of_node(&endpoint.node));
         if let Some((key, pod)) = endpoint.pod.as_ref().and_then(|key| self.found_pod(key)) {
             self.add_pod_labels(key, &pod, &mut parts);
-            for declared in port.number.into_iter().flat_map(|number| pod.ports_numbered(number)) {
+            for declared in port.number.into_iter().flat_map(|number| pod.targets_at(number)) {
                 Pod::push_port(declared, &mut pairs);
             }
             meet(met, key, &pod, port.number);
@@ -234,10 +235,11 @@ impl Groups {
             if ip.is_empty() || six.is_some_and(|six| six != ip.contains(':')) {
                 continue;
             }
-            let other = |port: &&PodPort| port.number.is_some_and(|number| !ports.contains(&number));
-            for port in pod.ports.iter().filter(other) {
+            let other =
+                |target: &&LabelParts| Pod::number(target).is_some_and(|number| !ports.contains(&number));
+            for port in pod.targets.iter().filter(other) {
                 let mut pairs = Pairs::default();
-                pairs.push(ADDRESS, port.labels.value(ADDRESS));
+                pairs.push(ADDRESS, port.value(ADDRESS));
                 Pod::push_port(port, &mut pairs);
                 let mut parts = vec![pairs.take(&self.lists)];
                 self.add_pod_labels(key, pod, &mut parts);
@@ -252,7 +254,7 @@ impl Groups {
 
     /// The labels of a pod, and the names of what stands behind it.
     fn add_pod_labels(&self, key: &Key, pod: &Pod, parts: &mut Vec<LabelSet>) {
-        parts.push(pod.labels.clone());
+        parts.extend([pod.own.clone(), pod.shared.clone()]);
         let mut pairs = Pairs::default();
         if let Some(sets) = &self.sources.replica_sets
             && let Some(set) = pod.controller(key, "ReplicaSet").and_then(|key| sets.get(&key))
@@ -282,7 +284,7 @@ impl Groups {
         pairs.push(NAMESPACE, key.namespace());
         let attached =
             self.sources.namespaces.as_ref().and_then(|all| all.get(&Key::new("", key.namespace())));
-        let mut sets = vec![pairs.take(&self.lists)];
+        let mut sets = vec![pairs.take_shared(&self.lists)];
         sets.extend(attached.map(|namespace| namespace.labels.clone()));
         sets
     }

@@ -56,12 +56,23 @@ impl<'a> Metadata<'a> {
     }
 
     pub(super) fn push_labels_and_annotations(&self, pairs: &mut Pairs, role: &str) {
-        for (kind, map) in [("label", &self.labels), ("annotation", &self.annotations)] {
-            for (name, value) in &map.0 {
-                pairs.push_sanitized(&[META, role, "_", kind, "_"], name, value);
-                pairs.push_sanitized(&[META, role, "_", kind, "present_"], name, "true");
-            }
-        }
+        self.push_labels(pairs, role);
+        self.push_annotations(pairs, role);
+    }
+
+    pub(super) fn push_labels(&self, pairs: &mut Pairs, role: &str) {
+        push_map(pairs, role, "label", &self.labels);
+    }
+
+    pub(super) fn push_annotations(&self, pairs: &mut Pairs, role: &str) {
+        push_map(pairs, role, "annotation", &self.annotations);
+    }
+}
+
+fn push_map(pairs: &mut Pairs, role: &str, kind: &str, map: &TextMap<'_>) {
+    for (name, value) in &map.0 {
+        pairs.push_sanitized(&[META, role, "_", kind, "_"], name, value);
+        pairs.push_sanitized(&[META, role, "_", kind, "present_"], name, "true");
     }
 }
 

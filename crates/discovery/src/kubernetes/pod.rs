@@ -1,20 +1,23 @@
 //! Role `pod`: a target for each port of each container, init containers included; one without port for a container
 //! that declares none.
 
+use std::sync::Arc;
+
 use kubeapi::Key;
 use serde::Deserialize;
 
 use super::json::{Many, Text};
 use super::object::{Metadata, Object, join_host_port};
 use crate::group::ADDRESS;
-use crate::label_set::{LabelSet, NameLists, Pairs};
+use crate::label_set::{LabelParts, LabelSet, NameLists, Pairs};
 
 const IP: &str = "__meta_kubernetes_pod_ip";
 const NODE_NAME: &str = "__meta_kubernetes_pod_node_name";
 const CONTROLLER_KIND: &str = "__meta_kubernetes_pod_controller_kind";
 const CONTROLLER_NAME: &str = "__meta_kubernetes_pod_controller_name";
-pub(super) const CONTAINER_NAME: &str = "__meta_kubernetes_pod_container_name";
+const CONTAINER_NAME: &str = "__meta_kubernetes_pod_container_name";
 const CONTAINER_ID: &str = "__meta_kubernetes_pod_container_id";
+const CONTAINER_PORT_NUMBER: &str = "__meta_kubernetes_pod_container_port_number";
 pub(super) const CONTAINER_PORT_PROTOCOL: &str = "__meta_kubernetes_pod_container_port_protocol";
 
 #[derive(Deserialize, Default)]
@@ -99,27 +102,20 @@ struct ContainerStatus<'a> {
 /// A pod.
 #[derive(PartialEq)]
 pub(super) struct Pod {
-    /// Labels of all its targets, without the namespace.
-    pub(super) labels: LabelSet,
-    /// Its targets, those of one container side by side.
-    pub(super) ports: Box<[PodPort]>,
-}
-
-/// A target of a pod.
-#[derive(PartialEq)]
-pub(super) struct PodPort {
-    /// The port's number; none if the container declares no port.
-    pub(super) number: Option<i64>,
-    /// The address and the labels of container and port.
-    pub(super) labels: LabelSet,
+    /// Labels that no other pod has: name, addresses, annotations.
+    pub(super) own: LabelSet,
+    /// Labels that pods of the same controller have in common.
+    pub(super) shared: LabelSet,
+    /// Its targets, those of one container side by side: the address and the labels of container and port.
+    pub(super) targets: Arc<[LabelParts]>,
 }
 
 impl Object for Pod {
     fn read<'a>(json: &'a str, lists: &NameLists) -> Result<(Metadata<'a>, Self), serde_json::Error> {
         let Spelled { metadata, spec, status } = serde_json::from_str(json)?;
         let mut pairs = Pairs::default();
-        let labels = pod_labels(&mut pairs, &metadata, &spec, &status, lists);
-        let mut ports = Vec::new();
+        let (own, shared) = pod_labels(&mut pairs, &metadata, &spec, &status, lists);
+        let mut targets = Vec::new();
         let containers = [
             (&spec.containers, &status.container_statuses, "false"),
             (&spec.init_containers, &status.init_container_statuses, "true"),
@@ -136,22 +132,19 @@ impl Object for Pod {
                 if container.ports.0.is_empty() {
                     common(&mut pairs);
                     pairs.push(ADDRESS, &status.pod_ip);
-                    ports.push(PodPort { number: None, labels: pairs.take(lists) });
+                    targets.push(pairs.take(lists).into());
                 }
                 for port in &container.ports.0 {
                     common(&mut pairs);
                     pairs.push(ADDRESS, &join_host_port(&status.pod_ip, port.container_port));
-                    pairs.push(
-                        "__meta_kubernetes_pod_container_port_number",
-                        &port.container_port.to_string(),
-                    );
+                    pairs.push(CONTAINER_PORT_NUMBER, &port.container_port.to_string());
                     pairs.push("__meta_kubernetes_pod_container_port_name", &port.name);
                     pairs.push(CONTAINER_PORT_PROTOCOL, &port.protocol);
-                    ports.push(PodPort { number: Some(port.container_port), labels: pairs.take(lists) });
+                    targets.push(pairs.take(lists).into());
                 }
             }
         }
-        Ok((metadata, Pod { labels, ports: ports.into() }))
+        Ok((metadata, Pod { own, shared, targets: targets.into() }))
     }
 }
 
@@ -161,57 +154,63 @@ fn pod_labels(
     spec: &Spec<'_>,
     status: &Status<'_>,
     lists: &NameLists,
-) -> LabelSet {
+) -> (LabelSet, LabelSet) {
     let ready = status.conditions.0.iter().find(|condition| &*condition.kind == "Ready");
     pairs.push(IP, &status.pod_ip);
+    pairs.push(NODE_NAME, &spec.node_name);
+    pairs.push("__meta_kubernetes_pod_host_ip", &status.host_ip);
+    pairs.push("__meta_kubernetes_pod_uid", &metadata.uid);
+    pairs.push("__meta_kubernetes_pod_name", &metadata.name);
+    metadata.push_annotations(pairs, "pod");
+    let own = pairs.take(lists);
     pairs.push(
         "__meta_kubernetes_pod_ready",
         &ready.map_or_else(|| "unknown".to_owned(), |condition| condition.status.to_lowercase()),
     );
     pairs.push("__meta_kubernetes_pod_phase", &status.phase);
-    pairs.push(NODE_NAME, &spec.node_name);
-    pairs.push("__meta_kubernetes_pod_host_ip", &status.host_ip);
-    pairs.push("__meta_kubernetes_pod_uid", &metadata.uid);
-    metadata.push_to(pairs, "pod");
+    metadata.push_labels(pairs, "pod");
     if let Some(controller) = metadata.controller() {
         pairs.push(CONTROLLER_KIND, &controller.kind);
         pairs.push(CONTROLLER_NAME, &controller.name);
     }
-    pairs.take(lists)
+    (own, pairs.take_shared(lists))
 }
 
 impl Pod {
     /// Its address; nothing before it has started and after it was evicted.
     pub(super) fn ip(&self) -> &str {
-        self.labels.value(IP)
+        self.own.value(IP)
     }
 
     /// The node that it runs on, or nothing.
     pub(super) fn node(&self) -> &str {
-        self.labels.value(NODE_NAME)
+        self.own.value(NODE_NAME)
     }
 
     /// The key of its controller in the pod's namespace, if that is a `kind`.
     pub(super) fn controller(&self, key: &Key, kind: &str) -> Option<Key> {
-        (self.labels.value(CONTROLLER_KIND) == kind)
-            .then(|| Key::new(key.namespace(), self.labels.value(CONTROLLER_NAME)))
+        (self.shared.value(CONTROLLER_KIND) == kind)
+            .then(|| Key::new(key.namespace(), self.shared.value(CONTROLLER_NAME)))
     }
 
-    /// The ports that the pod's containers declare, as a role that starts from a service tells of them: without the
-    /// container's identity.
-    pub(super) fn push_port(port: &PodPort, pairs: &mut Pairs) {
-        for (name, value) in port.labels.iter().filter(|(name, _)| *name != CONTAINER_ID && *name != ADDRESS)
-        {
+    /// A target as a role that starts from a service tells of it: without the container's identity and the address.
+    pub(super) fn push_port(target: &LabelParts, pairs: &mut Pairs) {
+        for (name, value) in target.iter().filter(|(name, _)| *name != CONTAINER_ID && *name != ADDRESS) {
             pairs.push(name, value);
         }
     }
 
-    /// Of each container the first port with this number, in the order of the containers.
-    pub(super) fn ports_numbered(&self, number: i64) -> impl Iterator<Item = &PodPort> {
+    /// The number of a target's port, if it has one.
+    pub(super) fn number(target: &LabelParts) -> Option<i64> {
+        target.value(CONTAINER_PORT_NUMBER).parse().ok()
+    }
+
+    /// Of each container the target of the first port with this number, in the order of the containers.
+    pub(super) fn targets_at(&self, number: i64) -> impl Iterator<Item = &LabelParts> {
         let mut seen = "";
-        self.ports.iter().filter(move |port| {
-            let container = port.labels.value(CONTAINER_NAME);
-            let found = port.number == Some(number) && container != seen;
+        self.targets.iter().filter(move |target| {
+            let container = target.value(CONTAINER_NAME);
+            let found = Self::number(target) == Some(number) && container != seen;
             if found {
                 seen = container;
             }
