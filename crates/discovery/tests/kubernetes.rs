@@ -65,13 +65,12 @@ impl World {
     }
 
     fn with(behaviour: KubernetesBehaviour) -> Self {
+        Self::handing_out_every(Duration::from_millis(60), behaviour)
+    }
+
+    fn handing_out_every(interval: Duration, behaviour: KubernetesBehaviour) -> Self {
         let registry = Registry::new();
-        let manager = Manager::with_behaviour(
-            "scrape",
-            &Metrics::register(&registry),
-            Duration::from_millis(10),
-            behaviour,
-        );
+        let manager = Manager::with_behaviour("scrape", &Metrics::register(&registry), interval, behaviour);
         let server = ApiServer::start().unwrap();
         load(&server);
         World { server, found: manager.subscribe(), manager, registry }
@@ -528,7 +527,7 @@ async fn a_kubeconfig_says_how_the_server_is_reached() {
 
 #[tokio::test]
 async fn a_changed_pod_is_handed_out_within_a_second() {
-    let mut world = World::with(KubernetesBehaviour::default());
+    let mut world = World::handing_out_every(Duration::from_secs(5), KubernetesBehaviour::default());
     let items: Vec<Json> = (0..2_000).map(synthetic_pod).collect();
     world.server.load(PODS, &json!({"metadata": {"resourceVersion": "200"}, "items": items}).to_string());
     world.run(world.options(KubernetesRole::Pod));
@@ -542,6 +541,16 @@ async fn a_changed_pod_is_handed_out_within_a_second() {
     while count(&mut world.found) < 6_000 {
         assert!(Instant::now() < deadline);
         let _ = tokio::time::timeout(Duration::from_millis(100), world.found.changed()).await;
+    }
+    // While others change all the time.
+    let churn = Instant::now();
+    let mut round = 0;
+    while churn.elapsed() < Duration::from_secs(3) {
+        let mut pod = synthetic_pod(round % 100);
+        pod["status"]["podIP"] = json!(format!("10.201.0.{}", round % 250));
+        world.server.put(PODS, pod);
+        round += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     world.server.put(PODS, pod("new", "10.200.0.1"));
     let start = Instant::now();
@@ -597,4 +606,52 @@ async fn recorded_watches_lead_to_the_recorded_end() {
         // Everything that came in that time went again.
         assert_eq!(world.targets_of("0", &names), before);
     }
+}
+
+#[tokio::test]
+async fn a_service_of_two_families_has_the_targets_of_its_first_one() {
+    let mut world = World::new();
+    let service = |policy: &str, families: Json| {
+        json!({"metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"ipFamilyPolicy": policy, "ipFamilies": families, "ports": [{"port": 80, "protocol": "TCP"}]}})
+    };
+    let slices = "/apis/discovery.k8s.io/v1/endpointslices";
+    world.server.put(
+        slices,
+        json!({"metadata": {"name": "web-six", "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": "IPv6", "endpoints": [{"addresses": ["fd00::1"], "conditions": {}}], "ports": [{"port": 80}]}),
+    );
+    let six = "endpointslice/shop/web-six [fd00::1]:80";
+    let four = ["endpointslice/shop/web-abc 10.1.0.1:80", "endpointslice/shop/web-abc 10.1.0.1:81"];
+    world.run(world.options(KubernetesRole::EndpointSlice));
+    world.wait_for_pods(&[four[0], four[1], six]).await;
+    world.server.put("/api/v1/services", service("PreferDualStack", json!(["IPv6", "IPv4"])));
+    world.wait_for_pods(&[six]).await;
+    world.server.put("/api/v1/services", service("RequireDualStack", json!(["IPv4", "IPv6"])));
+    world.wait_for_pods(&four).await;
+    world.server.put("/api/v1/services", service("SingleStack", json!(["IPv4"])));
+    world.wait_for_pods(&[four[0], four[1], six]).await;
+}
+
+#[tokio::test]
+async fn a_load_balancers_addresses_are_those_of_its_status() {
+    let mut world = World::new();
+    let put = |name: &str, spec: Json, ingress: Json| {
+        let mut spec = spec;
+        spec["type"] = json!("LoadBalancer");
+        spec["ports"] = json!([{"port": 80, "protocol": "TCP"}]);
+        let status = json!({"loadBalancer": {"ingress": ingress}});
+        let metadata = json!({"name": name, "namespace": "lb"});
+        world.server.put("/api/v1/services", json!({"metadata": metadata, "spec": spec, "status": status}));
+    };
+    put(
+        "both",
+        json!({"loadBalancerIP": "9.9.9.9"}),
+        json!([{"ip": "1.1.1.1"}, {"hostname": "h"}, {"ip": "fd00::1"}]),
+    );
+    put("asked", json!({"loadBalancerIP": "9.9.9.9"}), json!([{"hostname": "h"}]));
+    put("none", json!({}), json!(null));
+    world.run(KubernetesOptions { namespaces: vec!["lb".into()], ..world.options(KubernetesRole::Service) });
+    let wanted = ["svc/lb/asked 9.9.9.9", "svc/lb/both 1.1.1.1,fd00::1", "svc/lb/none "];
+    world.wait_for("0", &["service_loadbalancer_ip"], &wanted).await;
 }

@@ -164,7 +164,7 @@ impl Groups {
                 }
             }
         }
-        self.add_other_ports(&met, None, &mut targets);
+        self.add_other_ports(&met, &mut targets);
         Some((targets.into(), labels))
     }
 
@@ -189,7 +189,16 @@ impl Groups {
         let found: Arc<EndpointSlice> = self.sources.slices.as_ref()?.get(key)?;
         let mut labels = self.of_namespace(key);
         labels.push(found.labels.clone());
-        labels.extend(found.service.as_ref().and_then(|service| self.of_service(service)));
+        let service = found.service.as_ref().and_then(|key| self.sources.services.as_ref()?.get(key));
+        if let Some(service) = service {
+            // A service of two families has slices of both for the same pods.
+            if let (Some(first), Some(six)) = (service.first_is_six, found.six)
+                && first != six
+            {
+                return None;
+            }
+            labels.push(service.labels.clone());
+        }
         let (mut targets, mut met) = (Vec::new(), Met::new());
         for endpoint in &found.endpoints {
             for port in &found.ports {
@@ -198,7 +207,7 @@ impl Groups {
                 }
             }
         }
-        self.add_other_ports(&met, found.six, &mut targets);
+        self.add_other_ports(&met, &mut targets);
         Some((targets.into(), labels))
     }
 
@@ -227,12 +236,10 @@ impl Groups {
         parts.into_iter().collect()
     }
 
-    /// Ports that the pods declare and the service does not name are targets, too. `six`: only of pods whose address is
-    /// of this family, since a service of two families has slices of both with the same pods.
-    fn add_other_ports(&self, met: &Met, six: Option<bool>, targets: &mut Vec<LabelParts>) {
+    /// Ports that the pods declare and the service does not name are targets, too.
+    fn add_other_ports(&self, met: &Met, targets: &mut Vec<LabelParts>) {
         for (key, pod, ports) in met {
-            let ip = pod.ip();
-            if ip.is_empty() || six.is_some_and(|six| six != ip.contains(':')) {
+            if pod.ip().is_empty() {
                 continue;
             }
             let other =

@@ -46,6 +46,12 @@ struct Spec<'a> {
     kind: Text<'a>,
     #[serde(borrow, rename = "clusterIP")]
     cluster_ip: Text<'a>,
+    #[serde(borrow, rename = "loadBalancerIP")]
+    load_balancer_ip: Text<'a>,
+    #[serde(borrow, rename = "ipFamilyPolicy")]
+    ip_family_policy: Text<'a>,
+    #[serde(borrow, rename = "ipFamilies")]
+    ip_families: Many<Text<'a>>,
     #[serde(borrow, rename = "externalName")]
     external_name: Text<'a>,
     #[serde(borrow)]
@@ -69,6 +75,8 @@ pub(super) struct Service {
     pub(super) labels: LabelSet,
     /// A target for each port.
     pub(super) targets: Box<[LabelSet]>,
+    /// Of a service of two families the first one, which its targets have: whether it is IPv6.
+    pub(super) first_is_six: Option<bool>,
 }
 
 impl Object for Service {
@@ -89,12 +97,19 @@ impl Object for Service {
                 pairs.push("__meta_kubernetes_service_cluster_ip", &spec.cluster_ip);
             }
             if &*spec.kind == "LoadBalancer" {
-                let assigned = status.load_balancer.ingress.0.first().map_or("", |ingress| &ingress.ip);
-                pairs.push("__meta_kubernetes_service_loadbalancer_ip", assigned);
+                // Since Kubernetes 1.24 what was assigned stands in the status alone.
+                let assigned = status.load_balancer.ingress.0.iter().map(|ingress| &*ingress.ip);
+                let assigned: Vec<&str> = assigned.filter(|ip| !ip.is_empty()).collect();
+                let assigned = assigned.join(",");
+                let ip = if assigned.is_empty() { &*spec.load_balancer_ip } else { &assigned };
+                pairs.push("__meta_kubernetes_service_loadbalancer_ip", ip);
             }
             pairs.take(lists)
         };
         let targets = spec.ports.0.iter().map(target).collect();
-        Ok((metadata, Service { labels, targets }))
+        let two = matches!(&*spec.ip_family_policy, "RequireDualStack" | "PreferDualStack");
+        let first = spec.ip_families.0.first().filter(|_| two);
+        let first_is_six = first.map(|family| &**family == "IPv6");
+        Ok((metadata, Service { labels, targets, first_is_six }))
     }
 }

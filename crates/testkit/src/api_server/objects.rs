@@ -70,9 +70,17 @@ impl Store {
         let version = list.pointer("/metadata/resourceVersion").and_then(Json::as_str);
         self.version = self.version.max(version.and_then(|v| v.parse().ok()).unwrap_or(1));
         self.oldest = self.version;
-        let items = list["items"].as_array().into_iter().flatten();
-        let objects = items.map(|item| (key(item), Object::new(item))).collect();
-        self.resources.insert(resource.to_owned(), objects);
+        // Objects of a list do not say what they are, those of a watch do.
+        let kind = list["kind"].as_str().and_then(|kind| kind.strip_suffix("List"));
+        let items = list["items"].as_array().into_iter().flatten().map(|item| {
+            let mut item = item.clone();
+            if let Some(kind) = kind.filter(|_| item["kind"].is_null()) {
+                item["kind"] = json!(kind);
+                item["apiVersion"] = list["apiVersion"].clone();
+            }
+            (key(&item), Object::new(&item))
+        });
+        self.resources.insert(resource.to_owned(), items.collect());
     }
 
     pub(super) fn put(&mut self, resource: &str, mut object: Json) {

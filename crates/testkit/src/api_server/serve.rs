@@ -180,6 +180,25 @@ fn whole(stream: &mut TcpStream, request: &Request, code: u16, body: &str) -> Op
 struct Events<'a> {
     stream: &'a mut TcpStream,
     left: Option<usize>,
+    /// What bookmarks say that they are.
+    kind: (&'static str, String),
+}
+
+/// The kind and group of the objects of a resource.
+fn kind_of(resource: &str) -> (&'static str, String) {
+    let (group, name) = resource.rsplit_once('/').unwrap_or_default();
+    let kind = match name {
+        "nodes" => "Node",
+        "services" => "Service",
+        "endpoints" => "Endpoints",
+        "namespaces" => "Namespace",
+        "replicasets" => "ReplicaSet",
+        "jobs" => "Job",
+        "endpointslices" => "EndpointSlice",
+        "ingresses" => "Ingress",
+        _ => "Pod",
+    };
+    (kind, group.trim_start_matches("/apis/").trim_start_matches("/api/").to_owned())
 }
 
 impl Events<'_> {
@@ -201,10 +220,11 @@ impl Events<'_> {
 
     fn bookmark(&mut self, version: u64, ends: bool) -> Option<()> {
         let annotations = if ends { r#","annotations":{"k8s.io/initial-events-end":"true"}"# } else { "" };
-        self.line(
-            "BOOKMARK",
-            &format!(r#"{{"kind":"X","metadata":{{"resourceVersion":"{version}"{annotations}}}}}"#),
-        )
+        let (kind, group) = &self.kind;
+        let object = format!(
+            r#"{{"kind":"{kind}","apiVersion":"{group}","metadata":{{"resourceVersion":"{version}"{annotations}}}}}"#
+        );
+        self.line("BOOKMARK", &object)
     }
 }
 
@@ -230,7 +250,8 @@ fn watch(shared: &Arc<Shared>, request: &Request, selector: &Selector, stream: &
     let (broken, mut marked) = (state.broken, state.bookmarks);
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).ok()?;
-    let mut events = Events { stream, left: state.conduct.cut_after.take() };
+    let mut events =
+        Events { stream, left: state.conduct.cut_after.take(), kind: kind_of(&request.resource) };
     if expired {
         events.line("ERROR", &too_old)?;
         return ended(events.stream);

@@ -36,6 +36,7 @@ pub fn synthetic_pod(i: usize) -> Json {
     let condition =
         |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": "2026-11-20T10:00:00Z"});
     json!({
+        "kind": "Pod", "apiVersion": "v1",
         "metadata": {
             "name": name, "namespace": format!("team-{team}"), "uid": uid, "resourceVersion": "5",
             "generateName": format!("service-{app}-{hash}-"), "creationTimestamp": "2026-11-20T09:59:00Z",
