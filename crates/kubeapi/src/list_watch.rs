@@ -71,7 +71,7 @@ pub(crate) async fn follow<D: Decode>(
     let mut back_off = BackOff::new(behaviour.first_pause, behaviour.longest_pause);
     let mut follower = Follower {
         cluster,
-        behaviour,
+        behaviour: behaviour.clone(),
         selection,
         decoder,
         cache,
@@ -84,9 +84,17 @@ pub(crate) async fn follow<D: Decode>(
     loop {
         follower.progress = false;
         let err = match follower.pass().await {
-            Ok(()) => continue,
+            Ok(Next::AtOnce) => continue,
+            Ok(Next::Later) => {
+                let pause = behaviour.first_pause.mul_f64(1.0 + follower.chance.next());
+                tokio::time::sleep(pause).await;
+                continue;
+            }
             Err(err) => err,
         };
+        if follower.progress {
+            back_off.reset();
+        }
         let resource = follower.selection.resource;
         let mut pause = Duration::ZERO;
         match &err {
@@ -124,6 +132,13 @@ pub(crate) async fn follow<D: Decode>(
     }
 }
 
+/// When to go on after a list or a watch that was no failure.
+enum Next {
+    AtOnce,
+    /// After the first pause: the connection did not last, and the next one may not either.
+    Later,
+}
+
 struct Follower<D: Decode> {
     cluster: Arc<Cluster>,
     behaviour: Behaviour,
@@ -143,7 +158,7 @@ struct Follower<D: Decode> {
 
 impl<D: Decode> Follower<D> {
     /// One list or one watch.
-    async fn pass(&mut self) -> Result<(), Error> {
+    async fn pass(&mut self) -> Result<Next, Error> {
         let (client, base) = self.cluster.reach().await?;
         if self.version.is_none() && !self.streams {
             self.list(&client, &base).await
@@ -152,7 +167,7 @@ impl<D: Decode> Follower<D> {
         }
     }
 
-    async fn list(&mut self, client: &Client, base: &Url) -> Result<(), Error> {
+    async fn list(&mut self, client: &Client, base: &Url) -> Result<Next, Error> {
         let generation = self.cache.begin();
         // A list whose pages expire before it ends is read in one piece.
         let limit = if self.pages_expired < 2 { self.behaviour.page } else { 0 };
@@ -205,12 +220,12 @@ impl<D: Decode> Follower<D> {
                 self.cache.finish(generation);
                 self.pages_expired = 0;
                 self.version = Some(list.version);
-                return Ok(());
+                return Ok(Next::AtOnce);
             }
         }
     }
 
-    async fn watch(&mut self, client: &Client, base: &Url) -> Result<(), Error> {
+    async fn watch(&mut self, client: &Client, base: &Url) -> Result<Next, Error> {
         let lasts = self.chance.between(self.behaviour.watch);
         let url = self.selection.watch_url(base, self.version.as_deref(), lasts.as_secs().max(1));
         let begun = Instant::now();
@@ -247,7 +262,7 @@ impl<D: Decode> Follower<D> {
                 Ok(Err(err)) if initial.is_none() && self.progress => {
                     // Whatever was complete was taken: go on from there.
                     tracing::debug!(component = "kubernetes", resource = self.selection.resource, %err, "A watch broke off");
-                    return Ok(());
+                    return Ok(Next::Later);
                 }
                 Ok(Err(err)) => return Err(Error::Connection(err.to_string())),
                 Ok(Ok(None)) if initial.is_some() => {
@@ -262,9 +277,9 @@ impl<D: Decode> Follower<D> {
     }
 
     /// A watch has ended as agreed.
-    fn ended(&mut self, lasted: Duration) -> Result<(), Error> {
+    fn ended(&mut self, lasted: Duration) -> Result<Next, Error> {
         if self.progress {
-            return Ok(());
+            return Ok(if lasted < TOO_SHORT { Next::Later } else { Next::AtOnce });
         }
         if lasted < TOO_SHORT {
             return Err(Error::Connection("a watch ended at once, without an event".to_owned()));

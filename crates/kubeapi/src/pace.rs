@@ -43,6 +43,11 @@ impl BackOff {
         BackOff { first, longest, next: first, last: None }
     }
 
+    /// Something has worked: the next pause is the first again.
+    pub(crate) fn reset(&mut self) {
+        self.next = self.first;
+    }
+
     /// How long to wait now.
     pub(crate) fn pause(&mut self, chance: &mut Chance) -> Duration {
         let now = Instant::now();
@@ -71,6 +76,8 @@ mod tests {
                 "{pause:?}"
             );
         }
+        back_off.reset();
+        assert!(back_off.pause(&mut chance) <= Duration::from_millis(1600));
         let pauses: Vec<Duration> =
             (0..8).map(|_| chance.between((Duration::from_secs(300), Duration::from_secs(600)))).collect();
         assert!(pauses.iter().all(|p| (300..=600).contains(&p.as_secs())));
