@@ -21,7 +21,7 @@ pub(crate) struct Pool {
     pub(crate) job: Arc<Job>,
     groups: Vec<Arc<TargetGroup>>,
     /// What became of the targets of each group, by its address: a group that is still there is not relabelled again.
-    outcomes: HashMap<usize, Box<[Outcome]>>,
+    outcomes: HashMap<usize, Outcomes>,
     active: HashMap<Labels, Active>,
     pub(crate) dropped: Vec<Discovered>,
     pub(crate) dropped_count: usize,
@@ -41,6 +41,33 @@ enum Outcome {
     Active(Labels),
     Dropped,
     Failed,
+}
+
+/// What became of the targets of a group.
+enum Outcomes {
+    /// Most groups of a large cluster are of no interest to most jobs.
+    AllDropped(usize),
+    Each(Box<[Outcome]>),
+}
+
+impl Outcomes {
+    fn iter(&self) -> impl Iterator<Item = &Outcome> {
+        let (dropped, each) = match self {
+            Outcomes::AllDropped(count) => (*count, &[][..]),
+            Outcomes::Each(each) => (0, &**each),
+        };
+        std::iter::repeat_n(&Outcome::Dropped, dropped).chain(each)
+    }
+}
+
+impl FromIterator<Outcome> for Outcomes {
+    fn from_iter<I: IntoIterator<Item = Outcome>>(outcomes: I) -> Self {
+        let each: Box<[Outcome]> = outcomes.into_iter().collect();
+        if each.iter().all(|outcome| matches!(outcome, Outcome::Dropped)) {
+            return Outcomes::AllDropped(each.len());
+        }
+        Outcomes::Each(each)
+    }
 }
 
 /// A target that shall be scraped.
@@ -159,7 +186,7 @@ impl Pool {
     }
 
     /// The targets of all groups by their labels. `known` says what became of those of groups that were there before.
-    fn build_targets(&mut self, mut known: HashMap<usize, Box<[Outcome]>>) -> HashMap<Labels, Found> {
+    fn build_targets(&mut self, mut known: HashMap<usize, Outcomes>) -> HashMap<Labels, Found> {
         let keep = self.job.options.limits.kept_dropped_targets;
         let mut found: HashMap<Labels, Found> = HashMap::with_capacity(self.active.len());
         self.dropped.clear();
