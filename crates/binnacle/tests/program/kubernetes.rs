@@ -181,3 +181,58 @@ fn every_role_has_the_active_targets_of_prometheus() {
 fn the_usual_recipes_make_the_targets_that_prometheus_makes() {
     compare("relabel");
 }
+
+/// The fixture of crate `discovery`: runs without the recordings, too.
+const CLUSTER: &str = include_str!("../../../discovery/testdata/cluster.json");
+
+#[test]
+fn a_job_of_a_cluster_is_followed_and_an_api_server_that_is_away_takes_no_target() {
+    let server = ApiServer::start().unwrap();
+    let cluster: BTreeMap<String, Vec<Value>> = serde_json::from_str(CLUSTER).unwrap();
+    for (resource, items) in cluster {
+        server.load(&resource, &json!({"metadata": {"resourceVersion": "9"}, "items": items}).to_string());
+    }
+    let config = "
+global: {scrape_interval: 1h}
+scrape_configs:
+- job_name: pods
+  kubernetes_sd_configs: [{role: pod, kubeconfig_file: KUBECONFIG, attach_metadata: {namespace: true}}]
+  relabel_configs:
+  - {source_labels: [__meta_kubernetes_namespace_label_team], action: keep, regex: red}
+  - {source_labels: [__meta_kubernetes_pod_name], target_label: pod}
+  - {source_labels: [__meta_kubernetes_namespace, __meta_kubernetes_pod_name, __meta_kubernetes_pod_container_port_number], regex: '(.+);(.+);(.+)', target_label: __metrics_path__, replacement: '/pods/$1/$2:$3/metrics'}
+  - {target_label: __address__, replacement: 'proxy.example:443'}
+";
+    let site = site(&server, config);
+    let program = site.start();
+    let urls = || {
+        let answer = program.get("/api/v1/targets").json();
+        let targets = answer["data"]["activeTargets"].as_array().unwrap().clone();
+        let mut urls: Vec<String> =
+            targets.iter().map(|t| t["scrapeUrl"].as_str().unwrap().to_owned()).collect();
+        urls.sort();
+        urls
+    };
+    let wait = |wanted: &[&str]| {
+        program.wait_for(&format!("{wanted:?}"), |_| (urls() == wanted).then_some(()));
+    };
+    let url = |pod: &str| format!("http://proxy.example:443/pods/shop/{pod}/metrics");
+    let web = [url("web-1:80"), url("web-1:81")];
+    wait(&[&web[0], &web[1]]);
+
+    // What is known goes on while the API server is away, and what happened meanwhile is caught up with.
+    server.conduct(|conduct| conduct.refusals = vec![503; 2]);
+    server.drop_connections();
+    let mut new = server.get("/api/v1/pods", "shop", "web-1").unwrap();
+    new["metadata"]["name"] = json!("new");
+    server.put("/api/v1/pods", new);
+    server.compact();
+    assert_eq!(urls().len(), 2);
+    let more = [url("new:80"), url("new:81")];
+    wait(&[&more[0], &more[1], &web[0], &web[1]]);
+    let page = program.get("/metrics").text();
+    assert!(
+        page.contains("prometheus_sd_discovered_targets{name=\"scrape\",config=\"pods\"} 5")
+            || page.contains("prometheus_sd_discovered_targets{config=\"pods\",name=\"scrape\"} 5")
+    );
+}

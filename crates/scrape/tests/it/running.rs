@@ -1,13 +1,15 @@
 //! The running of loops: requests, times, reloads, limits, handles.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use discovery::ADDRESS;
+use discovery::{ADDRESS, TargetGroup, TargetSets};
 use model::Labels;
 use scrape::{Health, JobOptions, Limits, ManagerOptions};
+use serde_json::json;
 use storage::MemoryBudget;
 
-use crate::support::{Answer, Stub, World, at, now_nanos, quick_job, wait_for};
+use crate::support::{Answer, Stub, World, at, now_nanos, quick_job, rule, wait_for};
 
 fn series(name: &str) -> String {
     format!("{{__name__=\"{name}\", job=\"j\"}}")
@@ -234,5 +236,55 @@ async fn equal_targets_are_scraped_once() {
     world.run(vec![(quick_job("j"), vec![at(&stub), at(&stub)])]);
     world.scraped("j").await;
     assert_eq!(world.manager.targets(None).active.len(), 1);
+    world.manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_that_stay_keep_their_targets_while_others_come_and_go() {
+    let world = World::new();
+    let group = |source: &str, targets: &[&str]| {
+        Arc::new(TargetGroup {
+            source: source.to_owned(),
+            targets: targets.iter().map(|address| Labels::from_pairs([(ADDRESS, *address)]).into()).collect(),
+            labels: Labels::from_pairs([("__meta_group", source)]).into(),
+        })
+    };
+    let drop_some = rule(&json!({"source_labels": [ADDRESS], "regex": "dropped.*", "action": "drop"}));
+    let job = JobOptions {
+        scrape_interval: Duration::from_secs(3600),
+        relabel_configs: vec![drop_some],
+        ..quick_job("j")
+    };
+    world.manager.apply(vec![job]).unwrap();
+    // What is active with the group that it was found in, and what is dropped.
+    let shown = || {
+        let view = world.manager.targets(Some("j"));
+        let mut active: Vec<String> = view
+            .active
+            .iter()
+            .map(|t| format!("{} {}", t.labels.value("instance"), t.discovered_labels.value("__meta_group")))
+            .collect();
+        active.sort();
+        let mut dropped: Vec<String> =
+            view.dropped.iter().map(|t| t.discovered_labels.value(ADDRESS).to_owned()).collect();
+        dropped.sort();
+        (active.join(", "), dropped.join(", "))
+    };
+    let (a, b) = (group("a", &["x:1", "both:1", "dropped:1"]), group("b", &["both:1", "dropped:2"]));
+    let only_dropped = group("c", &["dropped:3", "dropped:4"]);
+    for (groups, active, dropped) in [
+        (vec![&a], "both:1 a, x:1 a", "dropped:1"),
+        (vec![&a, &b], "both:1 a, x:1 a", "dropped:1, dropped:2"),
+        (vec![&a, &b, &only_dropped], "both:1 a, x:1 a", "dropped:1, dropped:2, dropped:3, dropped:4"),
+        (vec![&b, &only_dropped], "both:1 b", "dropped:2, dropped:3, dropped:4"),
+        (vec![&only_dropped], "", "dropped:3, dropped:4"),
+        (vec![&b, &a], "both:1 b, x:1 a", "dropped:1, dropped:2"),
+        (vec![], "", ""),
+    ] {
+        let groups = groups.into_iter().cloned().collect();
+        world.sets.send_replace(TargetSets::new([("j".to_owned(), groups)].into()));
+        let wanted = (active.to_owned(), dropped.to_owned());
+        wait_for(&format!("{wanted:?}"), || (shown() == wanted).then_some(())).await;
+    }
     world.manager.stop().await;
 }
