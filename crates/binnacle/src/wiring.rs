@@ -61,15 +61,22 @@ pub(crate) fn run(mut options: Options, source: ConfigSource) -> anyhow::Result<
     let first = load(&source, &options.storage)
         .map_err(|e| anyhow::anyhow!("the configuration is refused\n{}", e.report))?;
     storage::complete(&mut options, &first.config);
-    let tokio = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("binnacle-io")
-        .build()
-        .context("cannot start the runtime")?;
-    let outcome = tokio.block_on(serve(&options, source, first, registry));
+    let tokio = runtime("binnacle-io")?;
+    // Scraping computes and may wait for the storage where its pages arrive; whoever asks must not wait for that.
+    let scraping = runtime("binnacle-scrape")?;
+    let outcome = tokio.block_on(serve(&options, source, first, registry, scraping.handle()));
     // Threads that are stuck in a system call must not keep the process from ending.
+    scraping.shutdown_timeout(Duration::from_secs(1));
     tokio.shutdown_timeout(Duration::from_secs(1));
     outcome
+}
+
+fn runtime(name: &str) -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name(name)
+        .build()
+        .context("cannot start the runtime")
 }
 
 async fn serve(
@@ -77,6 +84,7 @@ async fn serve(
     source: ConfigSource,
     first: Loaded,
     registry: Registry,
+    scraping: &tokio::runtime::Handle,
 ) -> anyhow::Result<()> {
     let started = std::time::SystemTime::now();
     let stop = CancellationToken::new();
@@ -105,6 +113,7 @@ async fn serve(
         scrape::ManagerOptions {
             timestamp_tolerance: options.timestamp_tolerance,
             memory: options.memory.clone(),
+            runtime: Some(scraping.clone()),
             ..Default::default()
         },
         Arc::clone(&db) as Arc<dyn ::storage::Append>,

@@ -11,6 +11,7 @@ use httpclient::BodyMemory;
 use model::Labels;
 use parking_lot::Mutex;
 use storage::{Append, MemoryAccount, MemoryBudget};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -31,6 +32,9 @@ pub struct ManagerOptions {
     pub clock: Arc<dyn Clock>,
     /// Threads that take in pages; 0: as many as there are cores.
     pub threads: usize,
+    /// Threads that do nothing else than scraping: loops run there, and short pages are taken in where they arrive. Otherwise loops
+    /// run where they are started.
+    pub runtime: Option<Handle>,
     /// Moves all targets within their intervals, so that replicas scrape at different times: a hash of what tells
     /// them apart (host name, external labels).
     pub offset_seed: u64,
@@ -45,6 +49,7 @@ impl Default for ManagerOptions {
         ManagerOptions {
             clock: Arc::new(SystemClock),
             threads: 0,
+            runtime: None,
             offset_seed: 0,
             memory: MemoryBudget::default(),
             timestamp_tolerance: Duration::from_millis(2),
@@ -103,7 +108,7 @@ impl Manager {
                 store,
                 metrics: Metrics::register(registry),
                 clock: options.clock,
-                workers: Workers::new(threads),
+                workers: Workers::new(threads, options.runtime),
                 bodies: bodies(&options.memory, &pages),
                 pages,
                 keys: Keys::default(),

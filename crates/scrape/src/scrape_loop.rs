@@ -63,7 +63,8 @@ pub(crate) fn start(
     previous: Option<JoinHandle<TargetState>>,
 ) -> RunningLoop {
     let (command, commands) = watch::channel(Command::Run);
-    let task = tokio::spawn(async move {
+    let workers = environment.workers.clone();
+    let task = workers.spawn(async move {
         let state = match previous {
             Some(previous) => previous.await.unwrap_or_default(),
             None => TargetState::default(),
@@ -170,7 +171,8 @@ impl ScrapeLoop {
             start,
             last_size: self.last_size,
         };
-        match self.environment.workers.run(move |scratch| work.run(scratch)).await {
+        let page = work.page_size();
+        match self.environment.workers.run(page, move |scratch| work.run(scratch)).await {
             Some((state, size)) => {
                 self.state = state;
                 // Of a scrape that failed nothing is known.
@@ -219,8 +221,8 @@ impl ScrapeLoop {
         ticks.tick().await;
         tokio::time::sleep(self.target.interval / 10).await;
         let (state, store) = (std::mem::take(&mut self.state), self.environment.store.clone());
-        let wrote =
-            self.environment.workers.run(move |scratch| state.end(store.as_ref(), stamp, scratch)).await;
+        let end = move |scratch: &mut _| state.end(store.as_ref(), stamp, scratch);
+        let wrote = self.environment.workers.run(self.last_size, end).await;
         if let Some(Err(err)) = wrote {
             tracing::warn!(component = "scrape manager", target = %self.target.url, %err, "Stale append failed");
         }

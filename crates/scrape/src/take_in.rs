@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use exposition::registry::Counter;
 use httpclient::{BodyShare, gunzip};
 use model::STALE_NAN;
 use storage::{Append, AppendError, Batch, BatchSample, Outcome, Rejection, SeriesRef};
@@ -20,6 +21,10 @@ use crate::walk::{PageError, Walk, WalkCounts, WalkMemory, WalkOptions, WalkPage
 
 /// How far ahead of the clock a page's timestamps may be.
 const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;
+/// Why samples were dropped, in Prometheus' words.
+const OUT_OF_ORDER: &str = "Error on ingesting out-of-order samples";
+const DUPLICATE: &str = "Error on ingesting samples with different value but same timestamp";
+const OUT_OF_BOUNDS: &str = "Error on ingesting samples that are too old or are too far into the future";
 const NANOS_PER_MS: i64 = 1_000_000;
 
 /// What is kept of a target from one scrape to the next.
@@ -108,6 +113,14 @@ struct Page {
 }
 
 impl TakeIn {
+    /// Bytes of the page, as far as that is known of a compressed one.
+    pub(crate) fn page_size(&self) -> usize {
+        match &self.fetched {
+            Fetched::Page { body, .. } => body.len().max(self.last_size),
+            Fetched::TooLarge | Fetched::NoMemory { .. } | Fetched::Failed(_) => self.last_size,
+        }
+    }
+
     /// Stores the page's samples, staleness markers and the report; answers what to keep for the next scrape, and the
     /// page's size.
     pub(crate) fn run(mut self, scratch: &mut Scratch) -> (TargetState, Option<usize>) {
@@ -258,8 +271,8 @@ impl TakeIn {
         let counts = walk.counts;
         metrics.lines_parsed.add(counts.parsed as f64);
         metrics.lines_unchanged.add((counts.scraped - counts.parsed.min(counts.scraped)) as f64);
-        metrics.duplicates.add(counts.duplicates as f64);
-        metrics.out_of_bounds.add(counts.out_of_bounds as f64);
+        self.dropped(counts.duplicates as u64, &metrics.duplicates, DUPLICATE);
+        self.dropped(counts.out_of_bounds as u64, &metrics.out_of_bounds, OUT_OF_BOUNDS);
         match outcome {
             Ok(()) => {
                 let refused = self.resolve(&walk_page, scratch);
@@ -402,20 +415,34 @@ impl TakeIn {
     fn rejections(&self, scratch: &Scratch) -> Vec<u64> {
         let metrics = &self.environment.metrics;
         let mut unknown = Vec::new();
+        let (mut out_of_order, mut duplicates, mut out_of_bounds) = (0, 0, 0);
         for (place, reason) in &scratch.outcome.rejected {
             let Some(sample) = scratch.batch.samples.get(*place as usize) else { continue };
             match reason {
                 Rejection::UnknownSeries => unknown.push(sample.series.0),
                 _ if model::is_stale(sample.v) => {}
-                Rejection::OutOfOrder => metrics.out_of_order.inc(),
-                Rejection::Duplicate => metrics.duplicates.inc(),
-                Rejection::TooOld | Rejection::OutOfBounds => metrics.out_of_bounds.inc(),
+                Rejection::OutOfOrder => out_of_order += 1,
+                Rejection::Duplicate => duplicates += 1,
+                Rejection::TooOld | Rejection::OutOfBounds => out_of_bounds += 1,
                 Rejection::Invalid => {}
             }
         }
+        self.dropped(out_of_order, &metrics.out_of_order, OUT_OF_ORDER);
+        self.dropped(duplicates, &metrics.duplicates, DUPLICATE);
+        self.dropped(out_of_bounds, &metrics.out_of_bounds, OUT_OF_BOUNDS);
         unknown.sort_unstable();
         unknown.dedup();
         unknown
+    }
+
+    /// Counts samples that were dropped, and says of which target they were.
+    fn dropped(&self, count: u64, counter: &Counter, why: &str) {
+        if count == 0 {
+            return;
+        }
+        counter.add(count as f64);
+        let (scrape_pool, target) = (&self.job.options.name, &self.target.url);
+        tracing::warn!(component = "scrape manager", scrape_pool, %target, num_dropped = count, "{why}");
     }
 }
 

@@ -1,9 +1,13 @@
-//! Where pages are taken in: a bounded number of threads, and buffers that are used again.
+//! Where targets are scraped and pages taken in: a bounded number of threads, and buffers that are used again.
 
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use crate::take_in::Scratch;
 
@@ -11,12 +15,17 @@ use crate::take_in::Scratch;
 const KEPT_BUFFERS: usize = 8 << 20;
 /// Longer ones are not kept: they are rare, and would be there instead of many.
 const LONGEST_KEPT: usize = KEPT_BUFFERS / 2;
+/// Shorter pages, in bytes, are taken in where they arrive, if nothing but scraping goes on there: a few milliseconds. Handing one
+/// to another thread and back costs as much as taking in a hundred samples.
+const AT_ONCE: usize = 1 << 20;
 
 /// Threads for taking in pages, as many as the machine has cores, and the memory they work with.
 #[derive(Clone)]
 pub(crate) struct Workers(Arc<Inner>);
 
 struct Inner {
+    /// Threads for scraping alone.
+    own: Option<Handle>,
     slots: Semaphore,
     kept: usize,
     scratch: Mutex<Vec<Scratch>>,
@@ -32,9 +41,11 @@ struct Buffers {
 }
 
 impl Workers {
-    pub(crate) fn new(threads: usize) -> Self {
+    /// `own` has threads that do nothing else than scraping; without it loops run beside whatever the caller does.
+    pub(crate) fn new(threads: usize, own: Option<Handle>) -> Self {
         let threads = threads.max(1);
         Workers(Arc::new(Inner {
+            own,
             slots: Semaphore::new(threads),
             kept: threads,
             scratch: Mutex::default(),
@@ -42,31 +53,45 @@ impl Workers {
         }))
     }
 
-    /// Runs `work` on a thread of its own as soon as one is free. None if it panicked.
+    /// Starts the loop of a target.
+    pub(crate) fn spawn<F>(&self, target_loop: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        match &self.0.own {
+            Some(own) => own.spawn(target_loop),
+            None => tokio::spawn(target_loop),
+        }
+    }
+
+    /// Runs `work` on a page of so many bytes, at once or on a thread of its own as soon as one is free. None if it panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
+        page: usize,
         work: impl FnOnce(&mut Scratch) -> T + Send + 'static,
     ) -> Option<T> {
+        let failed = |err: &dyn std::fmt::Display| {
+            tracing::error!(component = "scrape manager", %err, "Taking in a page failed");
+        };
+        if self.0.own.is_some() && page < AT_ONCE {
+            let done = catch_unwind(AssertUnwindSafe(|| self.with_scratch(work)));
+            return done.inspect_err(|_| failed(&"it panicked")).ok();
+        }
         let _slot = self.0.slots.acquire().await.ok()?;
         let workers = self.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let mut scratch = workers.0.scratch.lock().pop().unwrap_or_default();
-            let result = work(&mut scratch);
-            scratch.trim();
-            let mut kept = workers.0.scratch.lock();
-            if kept.len() < workers.0.kept {
-                kept.push(scratch);
-            }
-            result
-        })
-        .await;
-        match done {
-            Ok(result) => Some(result),
-            Err(err) => {
-                tracing::error!(component = "scrape manager", %err, "Taking in a page failed");
-                None
-            }
+        let done = tokio::task::spawn_blocking(move || workers.with_scratch(work)).await;
+        done.inspect_err(|err| failed(err)).ok()
+    }
+
+    fn with_scratch<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
+        let mut scratch = self.0.scratch.lock().pop().unwrap_or_default();
+        let result = work(&mut scratch);
+        scratch.trim();
+        let mut kept = self.0.scratch.lock();
+        if kept.len() < self.0.kept {
+            kept.push(scratch);
         }
+        result
     }
 
     /// An empty buffer with room for `len` bytes.

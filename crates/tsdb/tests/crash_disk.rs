@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use exposition::Registry;
+use exposition::{MetricValue, Registry};
 use storage::{Affinity, Append, Batch, BatchSample, Outcome};
 use support::life::{self, Found, Journal, Life};
 use support::{log, named};
@@ -413,15 +413,18 @@ fn a_start_on_a_full_disk_serves_everything_and_refuses_samples_until_there_is_r
         let full = Arc::new(Full::after(0));
         let _watching = disk::simulate::watch(dir.path(), Arc::clone(&full) as _);
         let outcome = (|| {
-            let db = Db::open(dir.path(), life::options(), &Registry::new()).map_err(|e| e.to_string())?;
+            let registry = Registry::new();
+            let db = Db::open(dir.path(), life::options(), &registry).map_err(|e| e.to_string())?;
             check("full", &life::found(&db), &must, &may)?;
             let last = life::START + 10_000_000;
             match append(&db, last) {
                 Some(error) if error.contains("no storage space") => {}
                 other => return Err(format!("appended on a full disk: {other:?}")),
             }
+            says_full(&registry, 1.0)?;
             full.free();
             append(&db, last + 1).map_or(Ok(()), Err)?;
+            says_full(&registry, 0.0)?;
             drop(db);
             let db = Db::open(dir.path(), life::options(), &Registry::new()).map_err(|e| e.to_string())?;
             let (mut must, mut may) = (must, may);
@@ -433,6 +436,15 @@ fn a_start_on_a_full_disk_serves_everything_and_refuses_samples_until_there_is_r
         trials.note(|| shown(n, operation), outcome);
     });
     trials.end();
+}
+
+fn says_full(registry: &Registry, expected: f64) -> Result<(), String> {
+    let gauge = registry.gather().into_iter().find(|family| family.name == "binnacle_tsdb_disk_full");
+    let said = gauge.and_then(|family| family.metrics.first().map(|metric| metric.value.clone()));
+    match said {
+        Some(MetricValue::Float(v)) if v == expected => Ok(()),
+        other => Err(format!("binnacle_tsdb_disk_full is {other:?}, not {expected}")),
+    }
 }
 
 /// Says what is wrong with a start that waits for room, if anything.

@@ -298,3 +298,32 @@ fn a_target_is_scraped_at_its_interval_over_one_connection() {
         (times.windows(2).filter(|w| (w[1] - w[0]) % 200 == 0).count() >= 10).then_some(())
     });
 }
+
+#[test]
+fn the_log_says_of_which_target_samples_were_dropped_and_why() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let (late, far) = (now - 60_000, now + 7_200_000);
+    let page = format!(
+        "late 1 {now}\nlate 2 {late}\ntwice 1 {now}\ntwice 2 {now}\nfar 1 {far}\nfar{{i=\"2\"}} 1 {far}\n"
+    );
+    let stub = Stub::serving(&page);
+    let site = Site::server(&format!(
+        "global: {{scrape_interval: 200ms}}\nscrape_configs: [{{job_name: web, static_configs: [{{targets: [\"{}\"]}}]}}]\n",
+        stub.address
+    ));
+    let program = site.start();
+    for (message, dropped) in [
+        ("Error on ingesting out-of-order samples", 1),
+        ("Error on ingesting samples with different value but same timestamp", 1),
+        ("Error on ingesting samples that are too old or are too far into the future", 2),
+    ] {
+        let is_it = |line: &&str| {
+            line.contains("level=WARN")
+                && line.contains(message)
+                && line.contains("scrape_pool=web")
+                && line.contains(&format!("target=http://{}/metrics", stub.address))
+                && line.contains(&format!("num_dropped={dropped}"))
+        };
+        program.wait_for(message, |p| p.log().lines().find(is_it).map(drop));
+    }
+}

@@ -1,6 +1,7 @@
 //! Metrics about cutting, compacting and keeping, under Prometheus' names.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use block::Blocks;
 use exposition::{Counter, Gauge, Histogram, Registry};
@@ -29,7 +30,7 @@ pub(crate) struct Metrics {
     pub(crate) stale_triggered: Counter,
     pub(crate) stale_failed: Counter,
     pub(crate) stale_duration: Histogram,
-    pub(crate) disk_full: Gauge,
+    pub(crate) disk_full: Arc<DiskFull>,
 }
 
 /// `count` bounds from `start`, each `factor` times the one before.
@@ -165,10 +166,42 @@ impl Metrics {
                 "Duration of stale series compaction runs.",
                 &seconds,
             ),
-            disk_full: r.gauge(
+            disk_full: Arc::new(DiskFull::new(r.gauge(
                 "binnacle_tsdb_disk_full",
-                "1 while blocks or checkpoints cannot be written because the disk is full, else 0.",
-            ),
+                "1 while samples, blocks or checkpoints cannot be written because the disk is full, else 0.",
+            ))),
         }
+    }
+}
+
+/// Whether the disk is full, as those say who write to it.
+pub(crate) struct DiskFull {
+    gauge: Gauge,
+    for_samples: AtomicBool,
+    for_blocks: AtomicBool,
+}
+
+impl DiskFull {
+    fn new(gauge: Gauge) -> Self {
+        DiskFull { gauge, for_samples: AtomicBool::new(false), for_blocks: AtomicBool::new(false) }
+    }
+
+    /// Samples could be written to the log, or not for want of room.
+    pub(crate) fn for_samples(&self, full: bool) {
+        self.note(&self.for_samples, full);
+    }
+
+    /// Blocks and checkpoints could be written, or not for want of room.
+    pub(crate) fn for_blocks(&self, full: bool) {
+        self.note(&self.for_blocks, full);
+    }
+
+    fn note(&self, of: &AtomicBool, full: bool) {
+        if of.load(Ordering::Relaxed) == full {
+            return;
+        }
+        of.store(full, Ordering::Relaxed);
+        let any = self.for_samples.load(Ordering::Relaxed) || self.for_blocks.load(Ordering::Relaxed);
+        self.gauge.set(f64::from(u8::from(any)));
     }
 }

@@ -29,6 +29,7 @@ use storage::{
     SelectError, SeriesPart,
 };
 
+use crate::full_disk::is_full;
 use crate::head::{Head, HeadOptions, OpenError, random_seed};
 use delay::CutDelay;
 use metrics::Metrics;
@@ -235,7 +236,13 @@ impl Append for Db {
     }
 
     fn append(&self, batch: &Batch, outcome: &mut Outcome) -> Result<(), AppendError> {
-        self.head.append(batch, outcome)
+        let appended = self.head.append(batch, outcome);
+        match &appended {
+            Ok(()) => self.metrics.disk_full.for_samples(false),
+            Err(AppendError::Log(error)) if is_full(error) => self.metrics.disk_full.for_samples(true),
+            Err(_) => {}
+        }
+        appended
     }
 }
 

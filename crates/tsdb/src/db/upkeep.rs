@@ -139,8 +139,7 @@ impl Db {
             self.metrics.failed.inc();
         }
         let outcome = compacted.and(tidied);
-        let full = outcome.as_ref().is_err_and(DbError::is_disk_full);
-        self.metrics.disk_full.set(f64::from(u8::from(full)));
+        self.metrics.disk_full.for_blocks(outcome.as_ref().is_err_and(DbError::is_disk_full));
         outcome
     }
 
