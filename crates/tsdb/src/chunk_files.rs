@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,7 +16,7 @@ use crate::checksum::{CHECKSUM, checksum, is_checksum};
 use crate::full_disk::wait_for_room;
 use crate::mmap::MappedFile;
 use crate::wal::repair::{self, REWRITTEN};
-use crate::wal::segments::{free_name, list, sync_dir};
+use crate::wal::segments::{self, free_name, list, sync_dir};
 
 pub(crate) const MAGIC: u32 = 0x0130_BC91;
 pub(crate) const VERSION: u8 = 1;
@@ -73,6 +74,16 @@ pub(crate) struct Scan {
     pub(crate) damage: Vec<String>,
     /// The first file with such a place.
     pub(crate) first_damaged: Option<u32>,
+    /// Whether the newest file is empty, or zeros from its beginning: a process died when it began it.
+    pub(crate) ends_blank: bool,
+}
+
+impl Scan {
+    /// Notes that what a file had is not there. The log may have it: so all chunks behind it wait for what it has.
+    pub(crate) fn lost(&mut self, number: u32, how: &str) {
+        self.damage.push(format!("chunks_head/{number:06}: {how}"));
+        self.first_damaged = Some(self.first_damaged.map_or(number, |first| first.min(number)));
+    }
 }
 
 /// The open files of the directory.
@@ -119,7 +130,16 @@ impl ChunkFiles {
     /// the next chunk cannot be found); the log still has their samples unless it was truncated.
     pub(crate) fn scan(&self) -> io::Result<Scan> {
         let mut scan = Scan::default();
+        let mut before = None;
         for (number, path) in list(&self.dir)? {
+            if let Some(before) = before.replace(number) {
+                if std::mem::take(&mut scan.ends_blank) {
+                    scan.lost(before, "has no content");
+                }
+                if before + 1 < number {
+                    scan.lost(before + 1, "is missing");
+                }
+            }
             // Read, not mapped: pages that were touched through a map would count as resident memory.
             let mut reader = BufReader::with_capacity(1 << 20, File::open(&path)?);
             scan_file(&mut reader, number, &mut scan)?;
@@ -210,10 +230,7 @@ impl ChunkFiles {
 
     fn begin_file(&self, path: &Path, number: u32) -> io::Result<disk::File> {
         let file = disk::File::create_new(path)?;
-        let mut header = [0; FILE_HEADER];
-        header[..4].copy_from_slice(&MAGIC.to_be_bytes());
-        header[4] = VERSION;
-        file.write_all_at(&header, 0)?;
+        file.write_all_at(&file_header(), 0)?;
         sync_dir(&self.dir)?;
         let mapped = MappedFile::growing(file.as_std(), MAX_FILE as usize)?;
         mapped.grown(FILE_HEADER);
@@ -279,6 +296,31 @@ impl ChunkFiles {
             }
         }
         sync_dir(&self.dir)
+    }
+
+    /// Gives each number between those of files a file without chunks, and the newest of the last process what a file
+    /// begins with if it is blank: Prometheus opens nothing else.
+    pub(crate) fn fill_gaps(&self, blank: Option<u32>) -> io::Result<()> {
+        if let Some(path) = blank.map(|number| self.path(number)).filter(|path| path.exists()) {
+            let file = disk::File::open_existing(&path)?;
+            file.write_all_at(&file_header(), 0)?;
+            file.sync_all()?;
+        }
+        segments::fill(&self.dir, &self.gaps()?, |number| {
+            let file = disk::File::create_new(&self.path(number))?;
+            file.write_all_at(&file_header(), 0)?;
+            file.sync_all()
+        })
+    }
+
+    /// Numbers that no file has, from that of the first file to that of the newest.
+    fn gaps(&self) -> io::Result<Vec<Range<u32>>> {
+        // What is written next gets the number after the newest, also when that file is gone.
+        let next = self.last().saturating_add(1);
+        let present: Vec<u32> = list(&self.dir)?.into_iter().map(|(number, _)| number).collect();
+        Ok(present
+            .first()
+            .map_or_else(Vec::new, |&first| segments::gaps(present.iter().copied(), first, next)))
     }
 
     /// Deletes the files numbered below `first`. Readers that hold them keep them until they are done.
@@ -363,6 +405,12 @@ impl ChunkFiles {
         let Ok(files) = list(&self.dir) else { return 0 };
         files.into_iter().map(|(_, path)| fs::metadata(path).map_or(0, |m| m.len())).sum()
     }
+}
+
+/// What a file begins with.
+fn file_header() -> [u8; FILE_HEADER] {
+    let [a, b, c, d] = MAGIC.to_be_bytes();
+    [a, b, c, d, VERSION, 0, 0, 0]
 }
 
 fn frame(buf: &mut Vec<u8>, chunk: &NewChunk<'_>, encoding: u8) {
@@ -460,6 +508,20 @@ fn chunk_in(rest: &[u8]) -> Result<(Encoding, &[u8]), &'static str> {
     Ok((encoding, bytes))
 }
 
+/// Whether nothing but zeros comes.
+fn is_blank(reader: &mut impl Read) -> io::Result<bool> {
+    let mut bytes = Vec::with_capacity(STEP);
+    loop {
+        bytes.clear();
+        if reader.by_ref().take(STEP as u64).read_to_end(&mut bytes)? == 0 {
+            return Ok(true);
+        }
+        if bytes.iter().any(|&b| b != 0) {
+            return Ok(false);
+        }
+    }
+}
+
 pub(crate) fn scan_file(reader: &mut impl Read, file: u32, scan: &mut Scan) -> io::Result<()> {
     let mut offset = 0u64;
     let mut bytes = Vec::new();
@@ -469,8 +531,11 @@ pub(crate) fn scan_file(reader: &mut impl Read, file: u32, scan: &mut Scan) -> i
         Ok(bytes.len() == n)
     };
     if !fill(&mut bytes, FILE_HEADER)? || bytes[..4] != MAGIC.to_be_bytes() || bytes[4] != VERSION {
-        if bytes.iter().any(|&b| b != 0) {
+        // Chunks may have reached the disk before the header when the power failed.
+        if bytes.iter().any(|&b| b != 0) || !is_blank(reader)? {
             scan.damage.push(format!("chunks_head/{file:06}: not a file of chunks"));
+        } else {
+            scan.ends_blank = true;
         }
         return Ok(());
     }

@@ -140,3 +140,61 @@ fn a_flipped_bit_in_mapped_chunks_costs_nothing_while_the_log_has_the_samples() 
         assert_eq!(std::fs::read(dir.path().join("chunks_head-damaged/000001.0")).unwrap(), bytes);
     }
 }
+
+/// Prometheus opens no directory whose files are not numbered one after the other, and none without its header.
+#[test]
+fn files_of_mapped_chunks_stay_numbered_without_gaps_when_one_is_damaged_or_missing() {
+    let source = tempfile::tempdir().unwrap();
+    for life in 0..3 {
+        let head = open(source.path());
+        for round in 0..250 {
+            write(&head, &[(named("m", 1), START + (life * 250 + round) * 15_000, round as f64)]);
+        }
+        drop(head);
+    }
+    let all = everything(&open(source.path()));
+    let flip = |path: &Path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[40] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    let empty = |path: &Path| std::fs::write(path, []).unwrap();
+    let remove = |path: &Path| std::fs::remove_file(path).unwrap();
+    let cases = [
+        ("000002", &flip as &dyn Fn(&Path), 1.0),
+        ("000003", &flip, 1.0),
+        ("000002", &empty, 1.0),
+        ("000003", &empty, 0.0),
+        ("000002", &remove, 1.0),
+    ];
+    for (i, (name, damage, corruptions)) in cases.into_iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(source.path(), dir.path());
+        let chunks = dir.path().join("chunks_head");
+        damage(&chunks.join(name));
+        for start in 0..2 {
+            let registry = Registry::new();
+            let head = Head::open(dir.path(), unlocked(), &registry).unwrap();
+            assert_eq!(everything(&head), all, "case {i}, start {start}");
+            let want = if start == 0 { corruptions } else { 0.0 };
+            assert_eq!(
+                counter(&registry, "prometheus_tsdb_mmap_chunk_corruptions_total"),
+                want,
+                "case {i}, start {start}"
+            );
+            drop(head);
+            let mut files: Vec<_> = std::fs::read_dir(&chunks).unwrap().map(|e| e.unwrap().path()).collect();
+            files.sort();
+            let numbers: Vec<u32> =
+                files.iter().map(|f| f.file_name().unwrap().to_str().unwrap().parse().unwrap()).collect();
+            assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "case {i}: {numbers:?}");
+            for file in files {
+                assert_eq!(
+                    std::fs::read(&file).unwrap()[..5],
+                    [0x01, 0x30, 0xBC, 0x91, 1],
+                    "case {i}: {file:?}"
+                );
+            }
+        }
+    }
+}

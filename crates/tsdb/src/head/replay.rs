@@ -125,9 +125,14 @@ const UNWRITTEN: usize = 512;
 impl Replay<'_> {
     /// Fills the shards; they are not indexed yet. Chunks of samples out of order are handed back.
     pub(super) fn run(&self, shards: &mut [ShardData], mut scan: Scan) -> io::Result<(Replayed, Found)> {
+        let last_file = self.chunk_files.last();
+        if scan.ends_blank && self.was_closed()? {
+            // Only a process that dies leaves a file that it has just begun.
+            scan.lost(last_file, "has no content");
+        }
         self.report_scan(&scan);
         let first_damaged = scan.first_damaged;
-        let last_file = self.chunk_files.last();
+        let blank = scan.ends_blank.then_some(last_file);
         let late = std::mem::take(&mut scan.out_of_order);
         let late = Found::rescue(late, first_damaged, self.chunk_files, self.stop)?;
         let found = self.deal_chunks(shards, scan);
@@ -179,7 +184,19 @@ impl Replay<'_> {
             self.chunk_files.sync()?;
             self.chunk_files.set_aside(first..=last_file, "chunks_head-damaged")?;
         }
+        if let Err(error) = self.chunk_files.fill_gaps(blank)
+            && !is_full(&error)
+        {
+            return Err(error);
+        }
         Ok((total, late))
+    }
+
+    /// Whether the last process wrote a snapshot at its end: every process begins a segment at its start.
+    fn was_closed(&self) -> io::Result<bool> {
+        let Some(snapshot) = &self.snapshot else { return Ok(false) };
+        let since = snapshot.end.segment.saturating_add(1)..self.end;
+        Ok(segments::list(self.wal_dir)?.iter().all(|(n, _)| !since.contains(n)))
     }
 
     fn report_scan(&self, scan: &Scan) {

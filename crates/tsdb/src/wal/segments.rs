@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Number and path of each segment, in order.
@@ -34,6 +35,38 @@ fn numbered(dir: &Path, number: impl Fn(&str) -> Option<&str>) -> io::Result<Vec
 pub(crate) fn next(dir: &Path) -> io::Result<u32> {
     let last = list(dir)?.into_iter().chain(checkpoints(dir)?).map(|(n, _)| n).max();
     Ok(last.map_or(0, |n| n + 1))
+}
+
+/// Most numbers that gaps are filled with: more are missing only where a stray file has a number far away.
+const MOST_FILLED: u32 = 10_000;
+
+/// The numbers that are missing from `first` (or the first that is there, if that is less) up to `end`.
+pub(crate) fn gaps(present: impl IntoIterator<Item = u32>, first: u32, end: u32) -> Vec<Range<u32>> {
+    let mut present = present.into_iter().peekable();
+    let mut next = present.peek().map_or(first, |&n| n.min(first));
+    let mut gaps = Vec::new();
+    for n in present.chain([end]) {
+        if n > next {
+            gaps.push(next..n);
+        }
+        next = next.max(n.saturating_add(1));
+    }
+    gaps
+}
+
+/// Calls `fill` for each missing number, then makes the new names durable. Nobody else opens a directory with gaps.
+pub(crate) fn fill(
+    dir: &Path,
+    gaps: &[Range<u32>],
+    mut fill: impl FnMut(u32) -> io::Result<()>,
+) -> io::Result<()> {
+    if gaps.is_empty()
+        || gaps.iter().map(|gap| gap.end - gap.start).fold(0, u32::saturating_add) > MOST_FILLED
+    {
+        return Ok(());
+    }
+    gaps.iter().cloned().flatten().try_for_each(&mut fill)?;
+    sync_dir(dir)
 }
 
 pub(crate) fn path(dir: &Path, segment: u32) -> PathBuf {
