@@ -17,6 +17,7 @@ pub(crate) struct Features {
     pub(crate) snapshot_on_shutdown: bool,
     pub(crate) metadata_wal_records: bool,
     pub(crate) start_times: bool,
+    pub(crate) start_zeros: bool,
     pub(crate) histogram_start_times: bool,
     pub(crate) xor2: bool,
 }
@@ -31,9 +32,8 @@ const NO_OPS: [&str; 5] = [
 ];
 
 /// Known to Prometheus, not yet here: refused, so that nobody believes they are on.
-const NOT_YET: [&str; 7] = [
+const NOT_YET: [&str; 6] = [
     "auto-reload-config",
-    "created-timestamp-zero-ingestion",
     "old-ui",
     "otlp-deltatocumulative",
     "otlp-native-delta-ingestion",
@@ -58,6 +58,7 @@ impl Features {
                 "exemplar-storage" => features.exemplar_storage = true,
                 "metadata-wal-records" => features.metadata_wal_records = true,
                 "st-storage" => features.start_times = true,
+                "created-timestamp-zero-ingestion" => features.start_zeros = true,
                 "histograms-st-encoding" => features.histogram_start_times = true,
                 "xor2-encoding" => features.xor2 = true,
                 "use-start-timestamps" => features.use_start_timestamps = true,
@@ -70,6 +71,17 @@ impl Features {
             }
         }
         Ok(features)
+    }
+
+    /// What a scrape does with the times at which sources began to count.
+    pub(crate) fn scraped_start_times(&self) -> scrape::StartTimes {
+        if self.start_times {
+            scrape::StartTimes::Stored
+        } else if self.start_zeros {
+            scrape::StartTimes::Zeros
+        } else {
+            scrape::StartTimes::Ignored
+        }
     }
 }
 

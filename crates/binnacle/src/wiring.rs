@@ -112,6 +112,8 @@ async fn serve(
     let scrape = Arc::new(scrape::Manager::new(
         scrape::ManagerOptions {
             timestamp_tolerance: options.timestamp_tolerance,
+            exemplars: options.features.exemplar_storage,
+            start_times: options.features.scraped_start_times(),
             memory: options.memory.clone(),
             runtime: Some(scraping.clone()),
             ..Default::default()

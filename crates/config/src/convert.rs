@@ -9,7 +9,7 @@ use discovery::{
 };
 use httpclient::{ClientOptions, ExtraHeader, Source, TlsOptions};
 use model::Labels;
-use scrape::{JobOptions, Limits, NameEscaping, ScrapeProtocol};
+use scrape::{HistogramOptions, JobOptions, Limits, NameEscaping, ScrapeProtocol};
 
 use crate::kinds::{FilePath, Secret};
 use crate::sections::{HttpClient, KubernetesSd, Role, Rules, ScrapeConfig, TlsConfig, compile};
@@ -54,6 +54,13 @@ impl ScrapeConfig {
                 "dots" => NameEscaping::Dots,
                 "values" => NameEscaping::Values,
                 _ => NameEscaping::AllowUtf8,
+            },
+            histograms: HistogramOptions {
+                native: self.scrape_native_histograms == Some(true),
+                classic_too: self.always_scrape_classic_histograms == Some(true),
+                convert: self.convert_classic_histograms_to_nhcb == Some(true),
+                bucket_limit: self.native_histogram_bucket_limit,
+                min_bucket_factor: self.native_histogram_min_bucket_factor,
             },
             limits: Limits {
                 body_size: u64::try_from(self.body_size_limit.0).unwrap_or(0),
@@ -160,9 +167,9 @@ impl Role {
     }
 }
 
-/// Protobuf is not among the formats that are read yet.
 fn to_protocol(name: &str) -> Option<ScrapeProtocol> {
     match name {
+        "PrometheusProto" => Some(ScrapeProtocol::PrometheusProto),
         "OpenMetricsText1.0.0" => Some(ScrapeProtocol::OpenMetricsText1_0_0),
         "OpenMetricsText0.0.1" => Some(ScrapeProtocol::OpenMetricsText0_0_1),
         "PrometheusText1.0.0" => Some(ScrapeProtocol::PrometheusText1_0_0),

@@ -122,21 +122,11 @@ impl Config {
         let mut inside = findings.inside(&[Step::Key("global")], "global.".into());
         inside.note(!global.scrape_failure_log_file.is_unset(), "scrape_failure_log_file");
         inside.note(global.rule_query_offset.0 != 0, "rule_query_offset");
-        inside.note(global.scrape_native_histograms == Some(true), "scrape_native_histograms");
-        inside.note(global.convert_classic_histograms_to_nhcb, "convert_classic_histograms_to_nhcb");
     }
 }
 
 fn find_in_job(job: &ScrapeConfig, findings: &mut Findings<'_>) {
-    let protobuf = |protocol: &crate::sections::Protocol| protocol.0 == "PrometheusProto";
-    findings.note(job.scrape_native_histograms == Some(true), "scrape_native_histograms");
-    findings.note(job.convert_classic_histograms_to_nhcb == Some(true), "convert_classic_histograms_to_nhcb");
-    findings.note(protobuf(&job.fallback_scrape_protocol), "fallback_scrape_protocol");
-    let only_protobuf = job.scrape_protocols.iter().flatten().all(protobuf);
-    findings.note(only_protobuf, "scrape_protocols");
     findings.note(!job.scrape_failure_log_file.is_unset(), "scrape_failure_log_file");
-    findings.note(job.native_histogram_bucket_limit != 0, "native_histogram_bucket_limit");
-    findings.note(job.native_histogram_min_bucket_factor != 0.0, "native_histogram_min_bucket_factor");
     find_in_client(&job.http, findings);
     for (i, sd) in job.discovery.http.iter().flatten().enumerate() {
         let at = [Step::Key("http_sd_configs"), Step::Index(i)];

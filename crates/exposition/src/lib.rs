@@ -1,12 +1,15 @@
-//! Text and OpenMetrics pages to samples in place, metric families to pages, and the metrics registry.
+//! Text, OpenMetrics and protobuf pages to samples in place, metric families to pages, and the metrics registry.
 
+mod classic;
 mod encode;
 mod family;
 mod negotiate;
 mod page;
 mod process;
+mod protobuf;
 pub mod registry;
 
+pub use classic::{ClassicHistogram, ClassicPart, classic_part};
 pub use encode::encode;
 pub use family::{Family, Metric, MetricKind, MetricValue};
 pub use negotiate::{Escaping, Format, Syntax, negotiate, negotiate_with_openmetrics};
@@ -15,6 +18,9 @@ pub use page::{
     ValuePart, labels_of, value_after,
 };
 pub use process::process_metrics;
+pub use protobuf::{
+    ProtobufEntry, ProtobufExemplar, ProtobufFamily, ProtobufOptions, ProtobufParser, ProtobufPart,
+};
 pub use registry::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Registry, Summary, SummaryVec,
 };

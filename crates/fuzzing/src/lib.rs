@@ -38,6 +38,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("log_record", logs::record),
     ("log_segment", logs::segment),
     ("page", pages::page),
+    ("protobuf_page", pages::protobuf),
     ("snapshot_record", logs::snapshot_record),
 ];
 

@@ -1,6 +1,9 @@
 //! Pages that are scraped, and OpenMetrics files that are imported.
 
-use exposition::{Entry, MetricKind, PageFormat, PageParser, labels_of};
+use exposition::{
+    Entry, LabelsBuf, MetricKind, PageFormat, PageParser, ProtobufEntry, ProtobufOptions, ProtobufParser,
+    labels_of,
+};
 
 /// Read to the end in both formats, with the labels of all series and exemplars.
 pub(crate) fn page(data: &[u8]) {
@@ -15,6 +18,35 @@ pub(crate) fn page(data: &[u8]) {
                 }
                 _ => {}
             }
+        }
+    }
+}
+
+/// A protobuf page read to the end with everything that its entries have, histograms in each way.
+pub(crate) fn protobuf(data: &[u8]) {
+    let mut labels = LabelsBuf::new();
+    for switches in 0..8 {
+        let options = ProtobufOptions {
+            native: switches & 1 != 0,
+            classic_too: switches & 2 != 0,
+            convert: switches & 4 != 0,
+        };
+        let mut parser = ProtobufParser::new(data, options);
+        while let Ok(entry) = parser.next() {
+            match entry {
+                ProtobufEntry::Eof => break,
+                ProtobufEntry::Family(_) => continue,
+                ProtobufEntry::Series { .. } => {}
+                ProtobufEntry::Histogram => {
+                    let mut value = parser.histogram();
+                    let _ = value.validate();
+                    if let model::histogram::HistogramValue::Integer(h) = &mut value {
+                        h.reduce_schema(-4);
+                    }
+                }
+            }
+            let _ = (parser.read_labels(&mut labels), parser.start_time(), parser.timestamp_ms());
+            parser.exemplars(drop);
         }
     }
 }

@@ -24,10 +24,13 @@ const PAGE: &str = "# HELP up Says \\n it.\n# TYPE up gauge\nup{job=\"a\\\"b\"} 
                     # TYPE h histogram\n# UNIT h seconds\nh_bucket{le=\"+Inf\"} 4.5e-3 # {trace=\"1\"} 0.5 1.5\n\
                     {\"näme\",a='b'} NaN\n# EOF\n";
 
+const PROTOBUF_PAGE: &[u8] = include_bytes!("../../exposition/testdata/histograms.pb");
+
 /// Inputs for every target, by its name.
 pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let mut found = vec![
         ("page", PAGE.as_bytes().to_vec()),
+        ("protobuf_page", PROTOBUF_PAGE.to_vec()),
         ("kubernetes", POD_EVENT.as_bytes().to_vec()),
         ("kubernetes", NODE_LIST.as_bytes().to_vec()),
         ("kubernetes", SLICE.as_bytes().to_vec()),

@@ -5,11 +5,18 @@ use model::number::quote;
 
 use crate::options::ScrapeProtocol;
 
+/// How a page is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyFormat {
+    Lines(PageFormat),
+    Protobuf,
+}
+
 /// The format of a page.
 ///
 /// # Errors
 /// Prometheus' sentences, when the header names nothing we read and there is no fallback.
-pub(crate) fn format_of(content_type: &str, fallback: Option<ScrapeProtocol>) -> Result<PageFormat, String> {
+pub(crate) fn format_of(content_type: &str, fallback: Option<ScrapeProtocol>) -> Result<BodyFormat, String> {
     if content_type.is_empty() {
         return fallback.map(ScrapeProtocol::page_format).ok_or_else(|| {
             "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified for target"
@@ -28,8 +35,9 @@ pub(crate) fn format_of(content_type: &str, fallback: Option<ScrapeProtocol>) ->
         }
     };
     match media_type.as_str() {
-        "text/plain" => Ok(PageFormat::Text),
-        "application/openmetrics-text" => Ok(PageFormat::OpenMetrics),
+        "text/plain" => Ok(BodyFormat::Lines(PageFormat::Text)),
+        "application/openmetrics-text" => Ok(BodyFormat::Lines(PageFormat::OpenMetrics)),
+        "application/vnd.google.protobuf" => Ok(BodyFormat::Protobuf),
         _ => fallback.map(ScrapeProtocol::page_format).ok_or_else(|| {
             format!(
                 "received unsupported Content-Type {} and no fallback_scrape_protocol specified for target",
@@ -40,12 +48,15 @@ pub(crate) fn format_of(content_type: &str, fallback: Option<ScrapeProtocol>) ->
 }
 
 impl ScrapeProtocol {
-    fn page_format(self) -> PageFormat {
+    fn page_format(self) -> BodyFormat {
         match self {
+            ScrapeProtocol::PrometheusProto => BodyFormat::Protobuf,
             ScrapeProtocol::OpenMetricsText1_0_0 | ScrapeProtocol::OpenMetricsText0_0_1 => {
-                PageFormat::OpenMetrics
+                BodyFormat::Lines(PageFormat::OpenMetrics)
             }
-            ScrapeProtocol::PrometheusText1_0_0 | ScrapeProtocol::PrometheusText0_0_4 => PageFormat::Text,
+            ScrapeProtocol::PrometheusText1_0_0 | ScrapeProtocol::PrometheusText0_0_4 => {
+                BodyFormat::Lines(PageFormat::Text)
+            }
         }
     }
 }

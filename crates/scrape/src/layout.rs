@@ -9,6 +9,8 @@
 //! bit 17     the page holds the same line before
 //! bit 18..64 hash
 //! ```
+//!
+//! Of an entry that is no line of text (a protobuf page's) the length bits are hash, too.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -42,6 +44,13 @@ impl Keys {
     #[inline]
     pub(crate) fn of(&self, text: &[u8]) -> u64 {
         self.hash(text) | text.len().min(LONG) as u64
+    }
+
+    /// The key of what is not a line: its length bits are hash, too.
+    pub(crate) fn key(&self, write: impl FnOnce(&mut foldhash::fast::FoldHasher<'_>)) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        write(&mut hasher);
+        hasher.finish() & !FLAGS
     }
 
     #[inline]

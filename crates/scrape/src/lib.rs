@@ -7,8 +7,10 @@
 mod bench;
 mod clock;
 mod content_type;
+mod elements;
 mod job;
 mod layout;
+mod line_elements;
 mod lines;
 mod manager;
 mod metadata;
@@ -30,7 +32,9 @@ pub use bench::PageIntake;
 pub use clock::{Clock, SystemClock};
 pub use manager::{ApplyError, Manager, ManagerOptions};
 pub use metadata::{FamilyMetadata, PageMetadata};
-pub use options::{DEFAULT_MAX_BODY, JobOptions, Limits, NameEscaping, ScrapeProtocol};
+pub use options::{
+    DEFAULT_MAX_BODY, HistogramOptions, JobOptions, Limits, NameEscaping, ScrapeProtocol, StartTimes,
+};
 pub use target::Health;
 pub use url::ExternalAddress;
 pub use view::{ActiveTarget, DroppedTarget, TargetsView};

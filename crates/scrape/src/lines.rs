@@ -2,7 +2,10 @@
 
 pub(crate) use exposition::{PageFormat, ParseError as SyntaxError};
 
-use exposition::{Entry, MetricKind, PageParser};
+use exposition::{
+    Entry, MetricKind, PageParser, ProtobufEntry, ProtobufOptions, ProtobufParser, RawExemplar, SeriesLine,
+    ValuePart,
+};
 
 use crate::metadata::{MetadataBuilder, PageMetadata};
 
@@ -12,6 +15,7 @@ pub(crate) enum Line<'p> {
         series: &'p [u8],
         value: f64,
         timestamp: Option<i64>,
+        exemplar: Option<RawExemplar<'p>>,
         next: usize,
     },
     /// Any `#` line (with blank lines before it), without its line feed.
@@ -24,9 +28,10 @@ pub(crate) enum Line<'p> {
 }
 
 /// Value and timestamp of a line, and where the next one begins.
-pub(crate) struct Value {
+pub(crate) struct Value<'p> {
     pub(crate) value: f64,
     pub(crate) timestamp: Option<i64>,
+    pub(crate) exemplar: Option<RawExemplar<'p>>,
     pub(crate) next: usize,
 }
 
@@ -37,7 +42,8 @@ pub(crate) fn line_at(page: &[u8], pos: usize, format: PageFormat) -> Result<Lin
     let next = pos + parser.offset();
     Ok(match entry {
         Entry::Series(line) => {
-            Line::Sample { series: line.series, value: line.value, timestamp: line.timestamp_ms, next }
+            let SeriesLine { series, value, timestamp_ms: timestamp, exemplar } = line;
+            Line::Sample { series, value, timestamp, exemplar, next }
         }
         Entry::Eof => Line::End,
         other => {
@@ -50,13 +56,14 @@ pub(crate) fn line_at(page: &[u8], pos: usize, format: PageFormat) -> Result<Lin
 
 /// Value and timestamp of a line whose series part, known to be one, is `page[start..end]`. None: parse the line.
 #[inline]
-pub(crate) fn value_after(page: &[u8], start: usize, end: usize, format: PageFormat) -> Option<Value> {
+pub(crate) fn value_after(page: &[u8], start: usize, end: usize, format: PageFormat) -> Option<Value<'_>> {
     if !matches!(page.get(end), Some(b' ' | b'\t')) {
         return None;
     }
     let line = page.get(start..)?;
     let part = exposition::value_after(format, line, end - start)?.ok()?;
-    Some(Value { value: part.value, timestamp: part.timestamp_ms, next: start + part.len })
+    let ValuePart { value, timestamp_ms: timestamp, exemplar, len } = part;
+    Some(Value { value, timestamp, exemplar, next: start + len })
 }
 
 /// The type that the `# TYPE` line at `type_line` tells.
@@ -88,4 +95,23 @@ pub(crate) fn metadata(page: &[u8], format: PageFormat) -> PageMetadata {
         }
     }
     found.finish()
+}
+
+/// What a protobuf page says about its families. The page is known to be good.
+pub(crate) fn protobuf_metadata(page: &[u8]) -> PageMetadata {
+    let mut found = MetadataBuilder::default();
+    // Histograms are not looked into; native ones come as the few series of classic ones.
+    let mut parser = ProtobufParser::new(page, ProtobufOptions::default());
+    loop {
+        match parser.next() {
+            Ok(ProtobufEntry::Family(told)) => {
+                let family = found.family(told.name);
+                family.kind = told.kind;
+                family.help = told.help.into();
+                family.unit = told.unit.into();
+            }
+            Ok(ProtobufEntry::Eof) | Err(_) => return found.finish(),
+            Ok(_) => {}
+        }
+    }
 }

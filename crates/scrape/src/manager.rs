@@ -19,7 +19,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::job::Job;
 use crate::layout::Keys;
 use crate::metrics::Metrics;
-use crate::options::JobOptions;
+use crate::options::{JobOptions, StartTimes};
 use crate::pool::Pool;
 use crate::scrape_loop::Environment;
 use crate::view::{self, TargetsView};
@@ -42,6 +42,10 @@ pub struct ManagerOptions {
     pub memory: MemoryBudget,
     /// `--scrape.timestamp-tolerance`; zero stamps each scrape with the time at which it really started.
     pub timestamp_tolerance: Duration,
+    /// Exemplars are read; else they are passed over.
+    pub exemplars: bool,
+    /// What becomes of start times.
+    pub start_times: StartTimes,
 }
 
 impl Default for ManagerOptions {
@@ -53,6 +57,8 @@ impl Default for ManagerOptions {
             offset_seed: 0,
             memory: MemoryBudget::default(),
             timestamp_tolerance: Duration::from_millis(2),
+            exemplars: false,
+            start_times: StartTimes::default(),
         }
     }
 }
@@ -114,6 +120,8 @@ impl Manager {
                 keys: Keys::default(),
                 offset_seed: options.offset_seed,
                 timestamp_tolerance: options.timestamp_tolerance,
+                exemplars: options.exemplars,
+                start_times: options.start_times,
             },
             state,
         }

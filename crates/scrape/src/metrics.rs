@@ -22,6 +22,8 @@ pub(crate) struct Metrics {
     pub(crate) exceeded_label_limits: Counter,
     pub(crate) exceeded_body_size: Counter,
     pub(crate) exceeded_samples: Counter,
+    pub(crate) exceeded_buckets: Counter,
+    pub(crate) exemplars_out_of_order: Counter,
     pub(crate) duplicates: Counter,
     pub(crate) out_of_order: Counter,
     pub(crate) out_of_bounds: Counter,
@@ -68,15 +70,7 @@ impl Metrics {
             "Scrapes whose page is being fetched or taken in.",
             move || shown.load(Ordering::Relaxed) as f64,
         );
-        // Kept at zero until native histograms, exemplars and growing caches exist; dashboards and alerts read them.
-        registry.counter(
-            "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total",
-            "Total number of scrapes that hit the native histogram bucket limit and were rejected.",
-        );
-        registry.counter(
-            "prometheus_target_scrapes_exemplar_out_of_order_total",
-            "Total number of exemplar rejected due to not being out of the expected order.",
-        );
+        // Stays at zero, since no cache grows; dashboards and alerts read it.
         registry.counter(
             "prometheus_target_scrapes_cache_flush_forced_total",
             "How many times a scrape cache was flushed due to getting big while scrapes are failing.",
@@ -113,6 +107,14 @@ impl Metrics {
             exceeded_samples: registry.counter(
                 "prometheus_target_scrapes_exceeded_sample_limit_total",
                 "Total number of scrapes that hit the sample limit and were rejected.",
+            ),
+            exceeded_buckets: registry.counter(
+                "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total",
+                "Total number of scrapes that hit the native histogram bucket limit and were rejected.",
+            ),
+            exemplars_out_of_order: registry.counter(
+                "prometheus_target_scrapes_exemplar_out_of_order_total",
+                "Total number of exemplar rejected due to not being out of the expected order.",
             ),
             duplicates: registry.counter(
                 "prometheus_target_scrapes_sample_duplicate_timestamp_total",

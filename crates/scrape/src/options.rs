@@ -43,6 +43,8 @@ pub struct JobOptions {
     pub name_validation: ValidationScheme,
     /// How names are to be escaped, in the `Accept` header.
     pub name_escaping: NameEscaping,
+    /// What is made of histograms.
+    pub histograms: HistogramOptions,
     /// The limits.
     pub limits: Limits,
     /// Adds `scrape_timeout_seconds`, `scrape_sample_limit`, `scrape_body_size_bytes`.
@@ -74,6 +76,7 @@ impl JobOptions {
             fallback_scrape_protocol: None,
             name_validation: ValidationScheme::Utf8,
             name_escaping: NameEscaping::AllowUtf8,
+            histograms: HistogramOptions::default(),
             limits: Limits::default(),
             extra_scrape_metrics: false,
             relabel_configs: Vec::new(),
@@ -115,9 +118,51 @@ pub struct Limits {
     pub kept_dropped_targets: usize,
 }
 
+/// What a job makes of histograms. The three switches are defaults: a target's labels can say otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct HistogramOptions {
+    /// `scrape_native_histograms`
+    pub native: bool,
+    /// `always_scrape_classic_histograms`: also where there is a native one.
+    pub classic_too: bool,
+    /// `convert_classic_histograms_to_nhcb`: classic ones become native ones with custom buckets.
+    pub convert: bool,
+    /// `native_histogram_bucket_limit`; 0 is "none". Finer histograms are made coarser; if that does not suffice, the scrape
+    /// fails.
+    pub bucket_limit: usize,
+    /// `native_histogram_min_bucket_factor`: at least by this factor a bucket's bound is above the one before. At most 1: no
+    /// such rule.
+    pub min_bucket_factor: f64,
+}
+
+impl HistogramOptions {
+    /// The finest schema that the factor allows.
+    pub(crate) fn max_schema(&self) -> i32 {
+        if self.min_bucket_factor <= 1.0 {
+            return 8;
+        }
+        let floor = (-self.min_bucket_factor.log2().log2()).floor();
+        floor.clamp(-4.0, 8.0) as i32
+    }
+}
+
+/// What becomes of the times at which sources began to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StartTimes {
+    /// Nothing; `_created` series are series.
+    #[default]
+    Ignored,
+    /// They are stored with the samples.
+    Stored,
+    /// A zero is stored at that time, unless the series has newer samples.
+    Zeros,
+}
+
 /// An exposition format that can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScrapeProtocol {
+    /// `PrometheusProto`
+    PrometheusProto,
     /// `OpenMetricsText1.0.0`
     OpenMetricsText1_0_0,
     /// `OpenMetricsText0.0.1`
@@ -140,6 +185,9 @@ impl ScrapeProtocol {
     /// The media type with its version, for `Accept`.
     pub(crate) fn media_type(self) -> &'static str {
         match self {
+            ScrapeProtocol::PrometheusProto => {
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+            }
             ScrapeProtocol::OpenMetricsText1_0_0 => "application/openmetrics-text;version=1.0.0",
             ScrapeProtocol::OpenMetricsText0_0_1 => "application/openmetrics-text;version=0.0.1",
             ScrapeProtocol::PrometheusText1_0_0 => "text/plain;version=1.0.0",

@@ -13,7 +13,7 @@ use crate::clock::{AlignedTime, Clock};
 use crate::job::Job;
 use crate::layout::Keys;
 use crate::metrics::{IntervalMetrics, Metrics};
-use crate::options::DEFAULT_MAX_BODY;
+use crate::options::{DEFAULT_MAX_BODY, StartTimes};
 use crate::take_in::{Fetched, TakeIn, TargetState};
 use crate::target::Target;
 use crate::workers::Workers;
@@ -35,6 +35,8 @@ pub(crate) struct Environment {
     pub(crate) offset_seed: u64,
     /// How far a scrape may start beside its time and still be stamped with it.
     pub(crate) timestamp_tolerance: Duration,
+    pub(crate) exemplars: bool,
+    pub(crate) start_times: StartTimes,
 }
 
 /// What a loop is asked to do.

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
+use exposition::ProtobufOptions;
 use exposition::registry::Counter;
 use httpclient::{BodyShare, gunzip};
 use model::STALE_NAN;
-use storage::{Append, AppendError, Batch, BatchSample, Outcome, Rejection, SeriesRef};
+use storage::{Append, AppendError, Batch, BatchHistogram, BatchSample, Outcome, Rejection, SeriesRef};
 use tokio::time::Instant;
 
-use crate::content_type::format_of;
+use crate::content_type::{BodyFormat, format_of};
+use crate::elements::{HistogramLimits, ProtobufElements};
 use crate::job::Job;
 use crate::layout::{FIRST_MARK, Layout};
+use crate::line_elements::{LineElements, LineOptions};
 use crate::lines::{self, PageFormat};
-use crate::options::DEFAULT_MAX_BODY;
+use crate::options::{DEFAULT_MAX_BODY, StartTimes};
 use crate::report::{ReportSeries, ReportValues};
 use crate::sample_labels::{LabelError, LabelRules};
 use crate::scrape_loop::{Environment, max_body};
@@ -25,6 +28,7 @@ const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;
 const OUT_OF_ORDER: &str = "Error on ingesting out-of-order samples";
 const DUPLICATE: &str = "Error on ingesting samples with different value but same timestamp";
 const OUT_OF_BOUNDS: &str = "Error on ingesting samples that are too old or are too far into the future";
+const EXEMPLAR_OUT_OF_ORDER: &str = "Error on ingesting out-of-order exemplars";
 const NANOS_PER_MS: i64 = 1_000_000;
 
 /// What is kept of a target from one scrape to the next.
@@ -62,10 +66,57 @@ pub(crate) struct Scratch {
     walk: WalkMemory,
     batch: Batch,
     outcome: Outcome,
+    /// Zeros at times at which counting began.
+    zeros: Batch,
     gone: Vec<u64>,
 }
 
 impl Scratch {
+    /// Gives the exemplars of values whose series have just been looked up their series.
+    fn give_exemplars_series(&mut self) {
+        if self.batch.exemplars.is_empty() {
+            return;
+        }
+        for i in 0..self.batch.exemplars.len() {
+            let owner = self.walk.exemplar_owners.get(i);
+            let series = owner.and_then(|owner| owner.series(&mut self.batch)).map(|series| *series);
+            if let (Some(series), Some(exemplar)) = (series, self.batch.exemplars.get_mut(i)) {
+                exemplar.series = series;
+            }
+        }
+        self.batch.exemplars.retain(|exemplar| exemplar.series.0 < FIRST_MARK);
+    }
+
+    fn collect_zeros(&mut self) {
+        self.zeros.clear();
+        self.zeros.in_order_only = true;
+        for &(owner, t) in &self.walk.zeros {
+            let Some(series) = owner.series(&mut self.batch).map(|series| *series) else { continue };
+            if series.0 >= FIRST_MARK {
+                continue;
+            }
+            match self.batch.histograms.get(owner.place()).filter(|_| owner.is_histogram()) {
+                Some(BatchHistogram { value, .. }) => {
+                    let value = value.zero();
+                    self.zeros.histograms.push(BatchHistogram { series, t, start_time: 0, value });
+                }
+                None => self.zeros.samples.push(BatchSample { series, t, v: 0.0 }),
+            }
+        }
+    }
+
+    /// Takes values out of the batch whose series the store refused.
+    fn drop_unresolved(&mut self) {
+        let batch = &mut self.batch;
+        if !batch.start_times.is_empty() {
+            let resolved = batch.samples.iter().map(|sample| sample.series.0 < FIRST_MARK);
+            let kept = batch.start_times.iter().zip(resolved).filter(|(_, resolved)| *resolved);
+            batch.start_times = kept.map(|(&time, _)| time).collect();
+        }
+        batch.samples.retain(|sample| sample.series.0 < FIRST_MARK);
+        batch.histograms.retain(|histogram| histogram.series.0 < FIRST_MARK);
+    }
+
     /// Gives back memory that one huge page needed.
     pub(crate) fn trim(&mut self) {
         const KEPT: usize = 1 << 17;
@@ -107,7 +158,7 @@ struct Report {
 /// A page and how to read it.
 struct Page {
     body: Vec<u8>,
-    format: PageFormat,
+    format: BodyFormat,
     /// What the body has of the memory for pages.
     _share: BodyShare,
 }
@@ -125,6 +176,7 @@ impl TakeIn {
     /// page's size.
     pub(crate) fn run(mut self, scratch: &mut Scratch) -> (TargetState, Option<usize>) {
         scratch.batch.clear();
+        scratch.zeros.clear();
         let mut report = Report::default();
         let page = self.page(&mut report);
         let page_bytes = page.as_ref().map_or(0, |page| page.body.len() as u64);
@@ -151,7 +203,10 @@ impl TakeIn {
         let size = page.as_ref().map(|page| page.body.len());
         if let Some(page) = page {
             if report.counts.comments_changed && report.error.is_none() {
-                let metadata = lines::metadata(&page.body, page.format);
+                let metadata = match page.format {
+                    BodyFormat::Lines(format) => lines::metadata(&page.body, format),
+                    BodyFormat::Protobuf => lines::protobuf_metadata(&page.body),
+                };
                 *self.target.metadata.lock() = self.job.metadata.share(metadata);
             }
             self.environment.workers.give_back(page.body);
@@ -219,7 +274,7 @@ impl TakeIn {
         share.end(body.len());
         report.body_size = body.len() as f64;
         if body.is_empty() {
-            return Some(Page { body, format: PageFormat::Text, _share: share });
+            return Some(Page { body, format: BodyFormat::Lines(PageFormat::Text), _share: share });
         }
         match format_of(&content_type, self.job.options.fallback_scrape_protocol) {
             Ok(format) => Some(Page { body, format, _share: share }),
@@ -253,9 +308,13 @@ impl TakeIn {
     ) -> Result<(WalkCounts, Option<String>), (WalkCounts, String)> {
         let metrics = &self.environment.metrics;
         let (job, target) = (Arc::clone(&self.job), Arc::clone(&self.target));
+        let histograms = target.histograms(&job.options);
         let walk_page = WalkPage {
             bytes: &page.body,
-            format: page.format,
+            format: match page.format {
+                BodyFormat::Lines(format) => format,
+                BodyFormat::Protobuf => PageFormat::Text,
+            },
             rules: LabelRules { job: &job.options, target: &target.public },
         };
         let options = WalkOptions {
@@ -264,10 +323,37 @@ impl TakeIn {
             t: self.t(),
             max_t: self.environment.clock.now_nanos().div_euclid(NANOS_PER_MS).saturating_add(MAX_AHEAD_MS),
             unresolved_only,
+            exemplars: self.environment.exemplars,
+            start_times: self.environment.start_times,
+            histograms: HistogramLimits {
+                buckets: histograms.bucket_limit,
+                max_schema: histograms.max_schema(),
+            },
         };
-        let mut walk =
-            Walk::new(options, &mut self.state.layout, &mut scratch.walk, &mut scratch.batch.samples);
-        let outcome = walk.run(&mut scratch.gone);
+        let line_options = LineOptions {
+            convert: histograms.convert,
+            keep_classic: histograms.classic_too,
+            start_times: self.environment.start_times != StartTimes::Ignored
+                && page.format == BodyFormat::Lines(PageFormat::OpenMetrics),
+        };
+        let keys = &self.environment.keys;
+        let mut walk = Walk::new(options, &mut self.state.layout, &mut scratch.walk, &mut scratch.batch);
+        let outcome = match page.format {
+            BodyFormat::Protobuf => {
+                let options = ProtobufOptions {
+                    native: histograms.native,
+                    classic_too: histograms.classic_too,
+                    convert: histograms.convert,
+                };
+                let mut elements = ProtobufElements::new(&page.body, options, keys);
+                walk.run_elements(&mut elements, &mut scratch.gone)
+            }
+            BodyFormat::Lines(format) if line_options.convert || line_options.start_times => {
+                let mut elements = LineElements::new(format, &page.body, line_options, keys);
+                walk.run_elements(&mut elements, &mut scratch.gone)
+            }
+            BodyFormat::Lines(_) => walk.run(&mut scratch.gone),
+        };
         let counts = walk.counts;
         metrics.lines_parsed.add(counts.parsed as f64);
         metrics.lines_unchanged.add((counts.scraped - counts.parsed.min(counts.scraped)) as f64);
@@ -282,6 +368,7 @@ impl TakeIn {
             Err(err) => {
                 match &err {
                     PageError::SampleLimit => metrics.exceeded_samples.inc(),
+                    PageError::BucketLimit => metrics.exceeded_buckets.inc(),
                     PageError::Labels(LabelError::Limit(_)) => metrics.exceeded_label_limits.inc(),
                     _ => {}
                 }
@@ -299,8 +386,8 @@ impl TakeIn {
             let Some(labels) = scratch.walk.labels_of(&mut pending, page) else { continue };
             match self.environment.store.resolve(affinity, &labels) {
                 Ok(resolved) => {
-                    if let Some(sample) = scratch.batch.samples.get_mut(pending.sample as usize) {
-                        sample.series = resolved.series;
+                    if let Some(series) = pending.sample.series(&mut scratch.batch) {
+                        *series = resolved.series;
                     }
                     if let Some(series) = self.state.layout.series.get_mut(pending.line as usize) {
                         *series = resolved.series.0;
@@ -313,10 +400,12 @@ impl TakeIn {
             }
         }
         scratch.walk.pending = all;
+        scratch.give_exemplars_series();
+        scratch.collect_zeros();
         let why = why?;
         // They stay unresolved in the layout and are tried again; known series go on.
         self.environment.metrics.series_refused.add(f64::from(refused));
-        scratch.batch.samples.retain(|sample| sample.series.0 < FIRST_MARK);
+        scratch.drop_unresolved();
         tracing::warn!(component = "scrape manager", target = %self.target.url, refused, %why, "The store refused new series");
         Some(format!("{refused} new series refused: {why}"))
     }
@@ -346,6 +435,7 @@ impl TakeIn {
     /// After a failure: nothing of the page, and staleness markers for what was there before.
     fn end_all(&mut self, scratch: &mut Scratch) {
         scratch.batch.clear();
+        scratch.zeros.clear();
         scratch.gone.clear();
         self.state.layout.push_markers(
             self.job.options.track_timestamps_staleness,
@@ -390,6 +480,16 @@ impl TakeIn {
                     return None;
                 }
             }
+            if !scratch.zeros.is_empty() {
+                // What is refused of them is no news: the series went on.
+                if let Err(err) = store.append(&scratch.zeros, &mut scratch.outcome) {
+                    tracing::debug!(component = "scrape manager", target = %self.target.url, %err, "No zeros at start times");
+                }
+                scratch.zeros.clear();
+            }
+            if !scratch.batch.start_times.is_empty() {
+                scratch.batch.start_times.resize(scratch.batch.samples.len(), 0);
+            }
             if let Err(err) = store.append(&scratch.batch, &mut scratch.outcome) {
                 tracing::error!(component = "scrape manager", target = %self.target.url, %err, "Scrape commit failed");
                 return refused;
@@ -427,9 +527,22 @@ impl TakeIn {
                 Rejection::Invalid => {}
             }
         }
+        for (place, reason) in &scratch.outcome.rejected_histograms {
+            let Some(histogram) = scratch.batch.histograms.get(*place as usize) else { continue };
+            match reason {
+                Rejection::UnknownSeries => unknown.push(histogram.series.0),
+                Rejection::OutOfOrder => out_of_order += 1,
+                Rejection::Duplicate => duplicates += 1,
+                Rejection::TooOld | Rejection::OutOfBounds => out_of_bounds += 1,
+                Rejection::Invalid => {}
+            }
+        }
+        let late = scratch.outcome.rejected_exemplars.iter().filter(|(_, r)| *r == Rejection::OutOfOrder);
+        let late = late.count() as u64;
         self.dropped(out_of_order, &metrics.out_of_order, OUT_OF_ORDER);
         self.dropped(duplicates, &metrics.duplicates, DUPLICATE);
         self.dropped(out_of_bounds, &metrics.out_of_bounds, OUT_OF_BOUNDS);
+        self.dropped(late, &metrics.exemplars_out_of_order, EXEMPLAR_OUT_OF_ORDER);
         unknown.sort_unstable();
         unknown.dedup();
         unknown

@@ -8,7 +8,7 @@ use model::{Labels, LabelsBuilder, duration, number, relabel};
 use parking_lot::Mutex;
 
 use crate::metadata::PageMetadata;
-use crate::options::JobOptions;
+use crate::options::{HistogramOptions, JobOptions};
 use crate::url;
 
 pub(crate) const JOB: &str = "job";
@@ -48,8 +48,9 @@ impl Discovered {
         default(SCRAPE_TIMEOUT, &duration::format(millis(job.scrape_timeout)));
         default(METRICS_PATH, &job.metrics_path);
         default(SCHEME, &job.scheme);
-        for (name, _) in HISTOGRAM_SWITCHES {
-            default(name, "false");
+        let HistogramOptions { native, classic_too, convert, .. } = job.histograms;
+        for ((name, _), on) in HISTOGRAM_SWITCHES.into_iter().zip([convert, classic_too, native]) {
+            default(name, if on { "true" } else { "false" });
         }
         for (name, values) in &job.params {
             if let Some(first) = values.first() {
@@ -106,6 +107,22 @@ pub(crate) struct Target {
     pub(crate) discovered: Mutex<Discovered>,
     pub(crate) status: Mutex<Status>,
     pub(crate) metadata: Mutex<Arc<PageMetadata>>,
+}
+
+impl Target {
+    /// The job's options with what the target's labels say about its histograms.
+    pub(crate) fn histograms(&self, job: &JobOptions) -> HistogramOptions {
+        let mut options = job.histograms;
+        let switches = [&mut options.convert, &mut options.classic_too, &mut options.native];
+        for ((name, _), switch) in HISTOGRAM_SWITCHES.into_iter().zip(switches) {
+            match self.labels.value(name) {
+                "1" | "t" | "T" | "TRUE" | "true" | "True" => *switch = true,
+                "0" | "f" | "F" | "FALSE" | "false" | "False" => *switch = false,
+                _ => {}
+            }
+        }
+        options
+    }
 }
 
 /// What became of a discovered address.

@@ -8,24 +8,62 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use exposition::{LabelsBuf, MetricKind};
+use exposition::{LabelsBuf, MetricKind, RawExemplar};
 use model::Labels;
-use storage::{BatchSample, SeriesRef};
+use model::histogram::InvalidHistogram;
+use storage::{Batch, BatchExemplar, BatchSample, SeriesRef};
 
+use crate::elements::HistogramLimits;
 use crate::layout::{
     COMMENT_LINE, DROPPED, FIRST_MARK, Keys, LONG, Layout, TYPE_LINE, UNRESOLVED, as_duplicate, is_duplicate,
     is_stamped, length, same_line, with_stamp,
 };
 use crate::lines::{self, Line, PageFormat};
+use crate::options::StartTimes;
 use crate::sample_labels::{LabelError, LabelRules};
 
 /// How far to look for a line that moved up before asking the table of all lines.
 const LOOK_AHEAD: usize = 16;
 
+/// A float or histogram of the batch, by its place there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner(u32);
+
+impl Owner {
+    const HISTOGRAM: u32 = 1 << 31;
+
+    /// The newest float of the batch. (A page is shorter than 2 GiB.)
+    pub(crate) fn last_sample(batch: &Batch) -> Self {
+        Owner(batch.samples.len() as u32 - 1)
+    }
+
+    /// The newest histogram of the batch.
+    pub(crate) fn last_histogram(batch: &Batch) -> Self {
+        Owner((batch.histograms.len() as u32 - 1) | Self::HISTOGRAM)
+    }
+
+    pub(crate) fn is_histogram(self) -> bool {
+        self.0 & Self::HISTOGRAM != 0
+    }
+
+    pub(crate) fn place(self) -> usize {
+        (self.0 & !Self::HISTOGRAM) as usize
+    }
+
+    /// Its series, in the batch.
+    pub(crate) fn series(self, batch: &mut Batch) -> Option<&mut SeriesRef> {
+        if self.is_histogram() {
+            batch.histograms.get_mut(self.place()).map(|histogram| &mut histogram.series)
+        } else {
+            batch.samples.get_mut(self.place()).map(|sample| &mut sample.series)
+        }
+    }
+}
+
 /// A sample whose series must be looked up by its labels.
 #[derive(Clone)]
 pub(crate) struct Pending {
-    pub(crate) sample: u32,
+    pub(crate) sample: Owner,
     pub(crate) line: u32,
     /// Where the line's series part is in the page.
     start: u32,
@@ -50,7 +88,11 @@ pub(crate) struct WalkMemory {
     /// Place of each line of the old layout, or (with [`NEW`]) of the new one.
     places: HashMap<u64, u32, BuildHasherDefault<KeyHasher>>,
     pub(crate) pending: Vec<Pending>,
-    exposed: LabelsBuf,
+    /// Whose the exemplars of the batch are, one by one.
+    pub(crate) exemplar_owners: Vec<Owner>,
+    /// When the counting of values began that get a zero there.
+    pub(crate) zeros: Vec<(Owner, i64)>,
+    pub(crate) exposed: LabelsBuf,
 }
 
 const NEW: u32 = 1 << 31;
@@ -82,6 +124,8 @@ impl WalkMemory {
         self.seen.clear();
         self.places.clear();
         self.pending.clear();
+        self.exemplar_owners.clear();
+        self.zeros.clear();
     }
 
     /// Gives back memory that one huge page needed. Pages that are as the one before need none of it.
@@ -93,6 +137,8 @@ impl WalkMemory {
         self.seen.shrink_to(KEPT);
         self.places.shrink_to(KEPT);
         self.pending.shrink_to(KEPT / 8);
+        self.exemplar_owners.shrink_to(KEPT / 8);
+        self.zeros.shrink_to(KEPT / 8);
         self.exposed = LabelsBuf::new();
     }
 
@@ -136,6 +182,12 @@ pub(crate) struct WalkOptions<'a> {
     pub(crate) max_t: i64,
     /// Take only samples of series that have to be looked up: the others are stored already.
     pub(crate) unresolved_only: bool,
+    /// Take exemplars.
+    pub(crate) exemplars: bool,
+    /// What becomes of start times.
+    pub(crate) start_times: StartTimes,
+    /// What native histograms have to be like.
+    pub(crate) histograms: HistogramLimits,
 }
 
 /// Counts of a walk.
@@ -150,6 +202,8 @@ pub(crate) struct WalkCounts {
     pub(crate) parsed: usize,
     /// Samples that count for the sample limit.
     pub(crate) limited: usize,
+    /// A histogram had too many buckets.
+    pub(crate) over_buckets: bool,
     /// A `#` line came or went.
     pub(crate) comments_changed: bool,
 }
@@ -163,13 +217,17 @@ pub(crate) enum PageError {
     Labels(#[from] LabelError),
     #[error("sample limit exceeded")]
     SampleLimit,
+    #[error("histogram bucket limit exceeded")]
+    BucketLimit,
+    #[error("{0}")]
+    Histogram(#[from] InvalidHistogram),
 }
 
 pub(crate) struct Walk<'a> {
-    options: WalkOptions<'a>,
+    pub(crate) options: WalkOptions<'a>,
     layout: &'a mut Layout,
-    memory: &'a mut WalkMemory,
-    samples: &'a mut Vec<BatchSample>,
+    pub(crate) memory: &'a mut WalkMemory,
+    pub(crate) batch: &'a mut Batch,
     /// Place in the page.
     pos: usize,
     /// Next line of the old layout.
@@ -185,7 +243,7 @@ pub(crate) struct Walk<'a> {
 
 /// Where a line stood in the old layout.
 #[derive(Clone, Copy)]
-enum Place {
+pub(crate) enum Place {
     Old(usize),
     /// It is a repetition of a line of this page: of which series, and which line of the new layout if that is known.
     Repeated(u64, Option<usize>),
@@ -197,14 +255,14 @@ impl<'a> Walk<'a> {
         options: WalkOptions<'a>,
         layout: &'a mut Layout,
         memory: &'a mut WalkMemory,
-        samples: &'a mut Vec<BatchSample>,
+        batch: &'a mut Batch,
     ) -> Self {
         memory.clear();
         Walk {
             options,
             layout,
             memory,
-            samples,
+            batch,
             pos: 0,
             next: 0,
             rebuilding: false,
@@ -214,7 +272,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Reads the page to its end. On success `samples` has its samples, those of series still to be looked up with
+    /// Reads the page to its end. On success the batch has its samples, those of series still to be looked up with
     /// [`UNRESOLVED`] as handle, and `gone` gets the handles of series that are no longer there; the layout is the new one.
     pub(crate) fn run(&mut self, gone: &mut Vec<u64>) -> Result<(), PageError> {
         loop {
@@ -223,8 +281,16 @@ impl<'a> Walk<'a> {
                 break;
             }
         }
+        self.end(gone)
+    }
+
+    /// Checks the limits on the whole page and takes the new layout.
+    pub(crate) fn end(&mut self, gone: &mut Vec<u64>) -> Result<(), PageError> {
         if self.over_limit() {
             return Err(PageError::SampleLimit);
+        }
+        if self.counts.over_buckets {
+            return Err(PageError::BucketLimit);
         }
         self.finish(gone);
         Ok(())
@@ -262,7 +328,14 @@ impl<'a> Walk<'a> {
                         let t = timestamp.unwrap_or(self.options.t);
                         self.counts.limited += 1;
                         if t <= self.options.max_t {
-                            self.samples.push(BatchSample { series: SeriesRef(series), t, v: value.value });
+                            self.batch.samples.push(BatchSample {
+                                series: SeriesRef(series),
+                                t,
+                                v: value.value,
+                            });
+                            if let Some(exemplar) = value.exemplar {
+                                self.exemplar(exemplar, t);
+                            }
                         } else {
                             self.counts.out_of_bounds += 1;
                         }
@@ -303,17 +376,20 @@ impl<'a> Walk<'a> {
                 self.comment(text, if is_type { TYPE_LINE } else { COMMENT_LINE });
                 Ok(true)
             }
-            Line::Sample { series, value, timestamp, next } => {
+            Line::Sample { series, value, timestamp, exemplar, next } => {
                 self.pos = next;
                 let timestamp = timestamp.filter(|_| self.options.page.rules.job.honor_timestamps);
-                self.sample(series, value, timestamp)?;
+                self.sample(series, value, timestamp, exemplar)?;
                 Ok(true)
             }
         }
     }
 
     fn comment(&mut self, text: &[u8], mark: u64) {
-        let key = self.options.keys.of(text);
+        self.comment_key(self.options.keys.of(text), mark);
+    }
+
+    pub(crate) fn comment_key(&mut self, key: u64, mark: u64) {
         match self.place(key) {
             Place::Old(line) => self.carry_over(line, self.layout.keys[line], mark),
             Place::Repeated(..) | Place::New => {
@@ -323,36 +399,26 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn sample(&mut self, text: &'a [u8], v: f64, timestamp: Option<i64>) -> Result<(), PageError> {
+    fn sample(
+        &mut self,
+        text: &'a [u8],
+        v: f64,
+        timestamp: Option<i64>,
+        exemplar: Option<RawExemplar<'_>>,
+    ) -> Result<(), PageError> {
         self.counts.scraped += 1;
         let key = with_stamp(self.options.keys.of(text), timestamp.is_some());
-        let (key, series, place) = match self.place(key) {
-            Place::Old(line) => {
-                let known = self.layout.keys[line];
-                if is_stamped(known) != is_stamped(key) {
-                    // The old layout must stay as it is in case the page turns out to be broken.
-                    self.start_rebuilding();
-                }
-                let flagged = if is_duplicate(known) { as_duplicate(key) } else { key };
-                (flagged, self.layout.series[line], Place::Old(line))
-            }
-            Place::Repeated(series, line) => {
-                self.counts.added += 1;
-                self.repeated(key, series, line, v, timestamp);
-                return Ok(());
-            }
-            Place::New => (key, UNRESOLVED, Place::New),
-        };
+        let (key, series, place) = self.placed(key);
+        if let Place::Repeated(series, line) = place {
+            self.counts.added += 1;
+            self.repeated(key, series, line, timestamp, |walk, series| {
+                walk.push(series, v, timestamp, exemplar)
+            });
+            return Ok(());
+        }
         if series < FIRST_MARK || series == DROPPED {
-            self.enter(place, key, series);
-            if series != DROPPED {
-                self.counts.added += 1;
-                if self.options.unresolved_only {
-                } else if is_duplicate(key) && timestamp.is_none() {
-                    self.counts.duplicates += 1;
-                } else {
-                    self.push(series, v, timestamp);
-                }
+            if self.known(key, series, place, timestamp) {
+                self.push(series, v, timestamp, exemplar);
             }
             return Ok(());
         }
@@ -366,13 +432,15 @@ impl<'a> Walk<'a> {
         };
         self.counts.added += 1;
         let line = self.enter(place, key, UNRESOLVED);
-        if self.push(UNRESOLVED, v, timestamp) && !self.over_limit() {
+        if let Some(sample) = self.push(UNRESOLVED, v, timestamp, exemplar)
+            && !self.over_limit()
+        {
             self.counts.new_series += 1;
             let start = text.as_ptr().addr() - self.options.page.bytes.as_ptr().addr();
             let labels = (self.memory.pending.len() < KEPT_LABELS).then(|| Box::new(labels));
             // A page is shorter than 2 GiB.
             self.memory.pending.push(Pending {
-                sample: self.samples.len() as u32 - 1,
+                sample,
                 line: line as u32,
                 start: start as u32,
                 end: (start + text.len()) as u32,
@@ -383,25 +451,103 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// A line's key with the flags that it had, its series and its place.
+    pub(crate) fn placed(&mut self, key: u64) -> (u64, u64, Place) {
+        match self.place(key) {
+            Place::Old(line) => {
+                let known = self.layout.keys[line];
+                if is_stamped(known) != is_stamped(key) {
+                    // The old layout must stay as it is in case the page turns out to be broken.
+                    self.start_rebuilding();
+                }
+                let flagged = if is_duplicate(known) { as_duplicate(key) } else { key };
+                (flagged, self.layout.series[line], Place::Old(line))
+            }
+            Place::Repeated(series, line) => (key, series, Place::Repeated(series, line)),
+            Place::New => (key, UNRESOLVED, Place::New),
+        }
+    }
+
+    /// Enters a line whose series is known (or dropped); says whether its sample is to be stored.
+    pub(crate) fn known(&mut self, key: u64, series: u64, place: Place, timestamp: Option<i64>) -> bool {
+        self.enter(place, key, series);
+        if series == DROPPED {
+            return false;
+        }
+        self.counts.added += 1;
+        if !self.options.unresolved_only && is_duplicate(key) && timestamp.is_none() {
+            self.counts.duplicates += 1;
+            return false;
+        }
+        !self.options.unresolved_only
+    }
+
+    /// Enters a line whose series has to be looked up under `labels`, after its sample was pushed.
+    pub(crate) fn unknown(&mut self, sample: Owner, line: usize, labels: Labels) {
+        self.counts.new_series += usize::from(!self.counts.over_buckets);
+        self.memory.pending.push(Pending {
+            sample,
+            line: line as u32,
+            start: 0,
+            end: 0,
+            kind: MetricKind::Untyped,
+            labels: Some(Box::new(labels)),
+        });
+    }
+
     /// A line that the page has already: Prometheus refuses its sample unless it has a timestamp of its own.
-    fn repeated(&mut self, key: u64, series: u64, first: Option<usize>, v: f64, timestamp: Option<i64>) {
+    pub(crate) fn repeated(
+        &mut self,
+        key: u64,
+        series: u64,
+        first: Option<usize>,
+        timestamp: Option<i64>,
+        push: impl FnOnce(&mut Self, u64) -> Option<Owner>,
+    ) {
         let line = self.add_line(as_duplicate(key), series);
         if timestamp.is_none() {
             self.counts.duplicates += 1;
         } else if series < FIRST_MARK {
             if !self.options.unresolved_only {
-                self.push(series, v, timestamp);
+                push(self, series);
             }
         } else if let Some(first) = first
             && let Ok(place) =
                 self.memory.pending.binary_search_by_key(&first, |pending| pending.line as usize)
         {
             let same = self.memory.pending[place].clone();
-            if self.push(UNRESOLVED, v, timestamp) {
-                let sample = self.samples.len() as u32 - 1;
+            if let Some(sample) = push(self, UNRESOLVED) {
                 self.memory.pending.push(Pending { sample, line: line as u32, ..same });
             }
         }
+    }
+
+    /// Adds the exemplar of the sample pushed last.
+    #[cold]
+    fn exemplar(&mut self, raw: RawExemplar<'_>, t: i64) {
+        if let (true, Ok(labels)) = (self.options.exemplars, raw.labels()) {
+            self.push_exemplar(Owner::last_sample(self.batch), labels, raw.value, raw.timestamp_ms, t);
+        }
+    }
+
+    /// Adds an exemplar of a value as of `t`.
+    pub(crate) fn push_exemplar(
+        &mut self,
+        owner: Owner,
+        labels: Labels,
+        v: f64,
+        timestamp: Option<i64>,
+        t: i64,
+    ) {
+        let series = owner.series(self.batch).map_or(SeriesRef(UNRESOLVED), |series| *series);
+        self.memory.exemplar_owners.push(owner);
+        self.batch.exemplars.push(BatchExemplar {
+            series,
+            labels,
+            t: timestamp.unwrap_or(t),
+            timed: timestamp.is_some(),
+            v,
+        });
     }
 
     /// The type last told before this place of the page.
@@ -415,25 +561,40 @@ impl<'a> Walk<'a> {
         self.kind.1
     }
 
-    fn over_limit(&self) -> bool {
+    pub(crate) fn over_limit(&self) -> bool {
         let limit = self.options.page.rules.job.limits.samples;
         limit > 0 && self.counts.limited > limit
     }
 
-    /// Adds a sample; false if it is not taken.
-    fn push(&mut self, series: u64, v: f64, timestamp: Option<i64>) -> bool {
+    /// Adds a sample; none if it is not taken.
+    fn push(
+        &mut self,
+        series: u64,
+        v: f64,
+        timestamp: Option<i64>,
+        exemplar: Option<RawExemplar<'_>>,
+    ) -> Option<Owner> {
+        let t = self.within_time(timestamp)?;
+        self.batch.samples.push(BatchSample { series: SeriesRef(series), t, v });
+        if let Some(exemplar) = exemplar {
+            self.exemplar(exemplar, t);
+        }
+        Some(Owner::last_sample(self.batch))
+    }
+
+    /// Counts a sample; its time if that is not too far ahead.
+    pub(crate) fn within_time(&mut self, timestamp: Option<i64>) -> Option<i64> {
         let t = timestamp.unwrap_or(self.options.t);
         self.counts.limited += 1;
         if t > self.options.max_t {
             self.counts.out_of_bounds += 1;
-            return false;
+            return None;
         }
-        self.samples.push(BatchSample { series: SeriesRef(series), t, v });
-        true
+        Some(t)
     }
 
     /// Enters a line into the new layout (or leaves it where it is); answers its place there.
-    fn enter(&mut self, place: Place, key: u64, series: u64) -> usize {
+    pub(crate) fn enter(&mut self, place: Place, key: u64, series: u64) -> usize {
         match place {
             Place::Old(line) => {
                 self.carry_over(line, key, series);

@@ -98,6 +98,8 @@ pub struct Batch {
     pub exemplars: Vec<BatchExemplar>,
     /// News about what the metrics are.
     pub metadata: Vec<BatchMetadata>,
+    /// What is older than a series' newest sample is refused, even where samples out of order are taken.
+    pub in_order_only: bool,
 }
 
 impl Batch {
@@ -108,6 +110,7 @@ impl Batch {
         self.histograms.clear();
         self.exemplars.clear();
         self.metadata.clear();
+        self.in_order_only = false;
     }
 
     /// Whether there is nothing in it.

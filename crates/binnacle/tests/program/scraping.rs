@@ -327,3 +327,51 @@ fn the_log_says_of_which_target_samples_were_dropped_and_why() {
         program.wait_for(message, |p| p.log().lines().find(is_it).map(drop));
     }
 }
+
+#[test]
+fn a_protobuf_page_brings_native_histograms_and_exemplars() {
+    let stub = Stub::start();
+    let page = include_bytes!("../../../exposition/testdata/histograms.pb");
+    let content_type =
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    stub.set("/metrics", Answer::with(&[("Content-Type", content_type)], page.to_vec()));
+    let site = Site::server(&format!(
+        r#"
+global: {{scrape_interval: 300ms}}
+scrape_configs:
+  - job_name: native
+    scrape_native_histograms: true
+    static_configs: [{{targets: ["{0}"]}}]
+  - job_name: converted
+    convert_classic_histograms_to_nhcb: true
+    static_configs: [{{targets: ["{0}"]}}]
+  - job_name: narrow
+    scrape_native_histograms: true
+    native_histogram_bucket_limit: 1
+    static_configs: [{{targets: ["{0}"]}}]
+"#,
+        stub.address
+    ))
+    .flag("--enable-feature=exemplar-storage");
+    let program = site.start();
+    for job in ["native", "converted"] {
+        assert_eq!(program.scraped(job), ("up".to_owned(), String::new()), "{job}");
+    }
+    let refused = ("down".to_owned(), "histogram bucket limit exceeded".to_owned());
+    assert_eq!(program.scraped("narrow"), refused);
+    program.wait_for_value("histogram_count(request_seconds{job=\"native\"})", 11.0);
+    program.wait_for_value("histogram_count(request_seconds{job=\"converted\"})", 11.0);
+    program.wait_for_value("histogram_fraction(0, 0.5, request_seconds{job=\"converted\"})", 5.0 / 11.0);
+    program.wait_for_value("requests_total{job=\"native\"}", 5.0);
+    assert_eq!(program.query("request_seconds_count"), []);
+    let found = program.data("/api/v1/query_exemplars?query=requests_total&start=0&end=2000000000");
+    assert_eq!(found[0]["exemplars"][0]["labels"]["trace"], "abc", "{found}");
+    let told = program.data("/api/v1/targets/metadata?metric=request_seconds&limit=1");
+    let (kind, unit, help) = (&told[0]["type"], &told[0]["unit"], &told[0]["help"]);
+    assert_eq!((kind, unit, help), (&"histogram".into(), &"seconds".into(), &"How long.".into()));
+    let first =
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,";
+    let seen = stub.seen("/metrics");
+    assert!(seen.iter().any(|request| request.headers["accept"].starts_with(first)));
+    assert!(seen.iter().any(|request| !request.headers["accept"].contains("protobuf")));
+}

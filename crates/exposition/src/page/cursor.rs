@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 pub struct ParseError(Box<str>);
 
 impl ParseError {
-    pub(super) fn new(text: impl Into<Box<str>>) -> Self {
+    pub(crate) fn new(text: impl Into<Box<str>>) -> Self {
         ParseError(text.into())
     }
 }

@@ -162,6 +162,53 @@ impl LabelsBuf {
         result
     }
 
+    /// Reads labels that are not part of a line: unescaped, in any order.
+    pub(crate) fn read_pairs<'a>(
+        &mut self,
+        pairs: impl Iterator<Item = Result<(&'a str, &'a str), ParseError>>,
+    ) -> Result<(), LabelsError> {
+        self.clear();
+        for pair in pairs {
+            let (name, value) = match pair {
+                Ok(pair) => pair,
+                Err(err) => {
+                    self.clear();
+                    return Err(err.into());
+                }
+            };
+            let name = self.push_text(name);
+            if value.is_empty() {
+                self.removed.push(name);
+            } else {
+                let value = self.push_text(value);
+                self.pairs.push((name, value));
+            }
+        }
+        let settled = self.settle();
+        if settled.is_err() {
+            self.clear();
+        }
+        settled
+    }
+
+    /// Replaces the name and drops `label`: what is left of a classic histogram's series.
+    pub fn rename_without(&mut self, name: &str, label: &str) {
+        let name = self.push_text(name);
+        let text = &self.text;
+        let get = |(from, to): Span| text.get(from..to).unwrap_or_default();
+        self.pairs.retain(|pair| get(pair.0) != label);
+        self.removed.retain(|&removed| get(removed) != label);
+        for pair in self.pairs.iter_mut().filter(|pair| get(pair.0) == METRIC_NAME) {
+            pair.1 = name;
+        }
+    }
+
+    fn push_text(&mut self, text: &str) -> Span {
+        let start = self.text.len();
+        self.text.push_str(text);
+        (start, self.text.len())
+    }
+
     fn clear(&mut self) {
         self.text.clear();
         self.pairs.clear();

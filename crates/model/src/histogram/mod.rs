@@ -9,6 +9,7 @@ mod bounds;
 mod bounds_table;
 mod buckets;
 mod custom;
+mod integer;
 mod logarithm;
 mod quantile;
 mod reset;
@@ -136,6 +137,27 @@ impl HistogramValue {
         match self {
             HistogramValue::Integer(h) => h.sum,
             HistogramValue::Float(h) => h.sum,
+        }
+    }
+
+    /// A histogram of the same layout without observations: what a counter that just began holds.
+    #[must_use]
+    pub fn zero(&self) -> HistogramValue {
+        match self {
+            HistogramValue::Integer(h) => HistogramValue::Integer(Box::new(IntegerHistogram {
+                schema: h.schema,
+                reset: CounterReset::Reset,
+                zero_threshold: h.zero_threshold,
+                custom_values: h.custom_values.clone(),
+                ..IntegerHistogram::default()
+            })),
+            HistogramValue::Float(h) => HistogramValue::Float(Box::new(FloatHistogram {
+                schema: h.schema,
+                reset: CounterReset::Reset,
+                zero_threshold: h.zero_threshold,
+                custom_values: h.custom_values.clone(),
+                ..FloatHistogram::default()
+            })),
         }
     }
 

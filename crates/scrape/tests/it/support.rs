@@ -11,7 +11,10 @@ use exposition::Registry;
 use model::Labels;
 use parking_lot::Mutex;
 use scrape::{ActiveTarget, JobOptions, Manager, ManagerOptions};
-use storage::{Affinity, Append, AppendError, Batch, Outcome, Rejection, Resolved, SeriesRef};
+use storage::{
+    Affinity, Append, AppendError, Batch, BatchExemplar, BatchHistogram, Outcome, Rejection, Resolved,
+    SeriesRef,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -43,6 +46,10 @@ struct Recorded {
     series: BTreeMap<u64, (Labels, Vec<(i64, f64)>)>,
     next: u64,
     resolved: usize,
+    histograms: Vec<BatchHistogram>,
+    exemplars: Vec<BatchExemplar>,
+    /// Of floats.
+    start_times: HashMap<u64, i64>,
     /// More series are not created.
     most: Option<usize>,
 }
@@ -57,6 +64,25 @@ impl Recorder {
 
     pub(crate) fn all(&self) -> Vec<(Labels, Vec<(i64, f64)>)> {
         self.state.lock().series.values().cloned().collect()
+    }
+
+    /// The newest histogram of each series that has one.
+    pub(crate) fn histograms(&self) -> Vec<(Labels, BatchHistogram)> {
+        let state = self.state.lock();
+        let newest: BTreeMap<u64, &BatchHistogram> =
+            state.histograms.iter().map(|h| (h.series.0, h)).collect();
+        newest.into_iter().map(|(id, h)| (state.series[&id].0.clone(), h.clone())).collect()
+    }
+
+    pub(crate) fn exemplars(&self) -> Vec<(Labels, BatchExemplar)> {
+        let state = self.state.lock();
+        state.exemplars.iter().map(|e| (state.series[&e.series.0].0.clone(), e.clone())).collect()
+    }
+
+    /// Series that have a start time, and that of their newest float.
+    pub(crate) fn start_times(&self) -> Vec<(Labels, i64)> {
+        let state = self.state.lock();
+        state.start_times.iter().map(|(id, t)| (state.series[id].0.clone(), *t)).collect()
     }
 
     /// From now on no series are created beyond this number.
@@ -99,8 +125,22 @@ impl Append for Recorder {
     fn append(&self, batch: &Batch, outcome: &mut Outcome) -> Result<(), AppendError> {
         let mut state = self.state.lock();
         let oldest = now_nanos() / 1_000_000 - 3_600_000;
-        outcome.appended = 0;
-        outcome.rejected.clear();
+        outcome.clear();
+        assert!(batch.start_times.is_empty() || batch.start_times.len() == batch.samples.len());
+        for (sample, &time) in batch.samples.iter().zip(&batch.start_times).filter(|(_, time)| **time != 0) {
+            state.start_times.insert(sample.series.0, time);
+        }
+        state.histograms.extend(batch.histograms.iter().cloned());
+        let known = state.series.keys().copied().collect::<std::collections::BTreeSet<_>>();
+        for exemplar in &batch.exemplars {
+            assert!(known.contains(&exemplar.series.0));
+            let news = |e: &BatchExemplar| {
+                e.series != exemplar.series || e.v != exemplar.v || e.labels != exemplar.labels
+            };
+            if state.exemplars.iter().all(news) {
+                state.exemplars.push(exemplar.clone());
+            }
+        }
         for (i, sample) in batch.samples.iter().enumerate() {
             let refused = match state.series.get_mut(&sample.series.0) {
                 None => Some(Rejection::UnknownSeries),

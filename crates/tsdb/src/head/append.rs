@@ -310,6 +310,7 @@ impl Head {
                     data.check_float(slot, sample.t, sample.v)
                 };
                 match in_order {
+                    Err(reason) if batch.in_order_only => outcome.rejected.push((i, reason)),
                     Err(reason) => match limits.late(sample.t, reason) {
                         Ok(()) => {
                             let (t, start_time) = (sample.t, start_time(batch, i));
@@ -354,6 +355,7 @@ impl Head {
                 data.check_histogram(slot, *t, value)
             };
             match in_order {
+                Err(reason) if batch.in_order_only => outcome.rejected_histograms.push((i, reason)),
                 Err(reason) => match limits.late(*t, reason) {
                     Ok(()) => {
                         let value = Value::Histogram(value.clone());
