@@ -8,7 +8,7 @@ use std::path::Path;
 
 use exposition::MetricValue;
 use exposition::Registry;
-use support::{Dump, copy_dir, everything, named, open, open_with, write};
+use support::{Dump, copy_dir, everything, log, named, open, open_with, write};
 use tsdb::{Head, HeadOptions};
 
 const START: i64 = 1_700_000_000_000;
@@ -196,5 +196,95 @@ fn files_of_mapped_chunks_stay_numbered_without_gaps_when_one_is_damaged_or_miss
                 );
             }
         }
+    }
+}
+
+fn files(dir: &Path) -> Vec<String> {
+    let names =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+/// Four processes that were killed, each with a segment of its own; the second wrote a checkpoint if one is wanted.
+fn four_lives(dir: &Path, checkpoint: bool) {
+    for life in 0..4 {
+        let head = open_with(dir, unlocked());
+        for round in 0..20 {
+            write(&head, &[(named("m", life), START + (life as i64 * 20 + round) * 15_000, round as f64)]);
+        }
+        if checkpoint && life == 1 {
+            head.checkpoint_now().unwrap();
+        }
+        head.sync().unwrap();
+        std::mem::forget(head);
+    }
+}
+
+/// Prometheus opens no log whose segments are not numbered one after the other.
+#[test]
+fn missing_segments_are_told_and_counted_and_empty_ones_take_their_place() {
+    for (checkpoint, missing, loses) in [
+        (false, "00000000", named("m", 0)),
+        (false, "00000001", named("m", 1)),
+        (true, "00000003", named("m", 2)),
+        (true, "00000004", named("m", 3)),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        four_lives(dir.path(), checkpoint);
+        let wal = dir.path().join("wal");
+        let last = files(&wal).into_iter().rfind(|name| !name.starts_with("checkpoint.")).unwrap();
+        std::fs::remove_file(wal.join(missing)).unwrap();
+        for start in 0..2 {
+            let registry = Registry::new();
+            let ((), lines) = log::lines_of(|| {
+                let head = Head::open(dir.path(), unlocked(), &registry).unwrap();
+                let mut names: Vec<_> = everything(&head).into_keys().collect();
+                names.retain(|name| *name != loses);
+                assert_eq!(names.len(), 3, "{missing}, checkpoint {checkpoint}, start {start}");
+            });
+            let want = if start == 0 && missing != last { 1 } else { 0 };
+            let told = lines.iter().filter(|line| line.contains("are missing")).count();
+            assert_eq!(told, want, "{missing}, checkpoint {checkpoint}, start {start}: {lines:?}");
+            assert_eq!(counter(&registry, "prometheus_tsdb_wal_corruptions_total"), want as f64);
+            let mut numbers: Vec<u32> = files(&wal).iter().filter_map(|name| name.parse().ok()).collect();
+            numbers.sort_unstable();
+            assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{missing}: {numbers:?}");
+            let covered = files(&wal).iter().find_map(|name| name.strip_prefix("checkpoint.")?.parse().ok());
+            assert_eq!(numbers[0], covered.map_or(0, |n: u32| n + 1), "{missing}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_set_aside_and_its_good_records_take_its_place() {
+    let source = tempfile::tempdir().unwrap();
+    four_lives(source.path(), true);
+    let checkpoint = files(&source.path().join("wal")).pop().unwrap();
+    let part = format!("wal/{checkpoint}/00000000");
+    let bytes = std::fs::read(source.path().join(&part)).unwrap();
+    for place in (1..bytes.len()).step_by(61) {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(source.path(), dir.path());
+        let mut flipped = bytes.clone();
+        flipped[place] ^= 1;
+        std::fs::write(dir.path().join(&part), &flipped).unwrap();
+        let mut found = Vec::new();
+        for corruptions in [1.0, 0.0] {
+            let registry = Registry::new();
+            let head = Head::open(dir.path(), unlocked(), &registry).unwrap();
+            assert_eq!(
+                counter(&registry, "prometheus_tsdb_wal_corruptions_total"),
+                corruptions,
+                "byte {place}"
+            );
+            found.push(everything(&head));
+        }
+        assert_eq!(found[0], found[1], "byte {place}");
+        assert!(found[0].len() >= 2, "byte {place}");
+        let aside = dir.path().join(format!("wal-damaged/{checkpoint}.00000000.0"));
+        assert_eq!(std::fs::read(aside).unwrap(), flipped);
+        assert_eq!(files(&dir.path().join("wal").join(&checkpoint)), ["00000000"]);
     }
 }

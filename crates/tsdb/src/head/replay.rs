@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -273,6 +274,7 @@ impl Replay<'_> {
     ) -> io::Result<VecDeque<(u64, Exemplar)>> {
         let mut checkpoint = segments::checkpoints(self.wal_dir)?.pop();
         let mut covered = checkpoint.as_ref().map(|(n, _)| *n);
+        let newest_checkpoint = covered;
         let mut begin = Position { segment: 0, offset: 0 };
         if let Some(snapshot) = snapshot
             && self.read_snapshot(snapshot, &mut dealer)?
@@ -304,10 +306,7 @@ impl Replay<'_> {
                 skipped += unknown;
                 if !read.damage.is_empty() {
                     self.metrics.wal_corruptions.inc();
-                    tracing::error!(
-                        file = %path.display(), damage = %repair::describe(&read.damage),
-                        "a checkpoint of the write-ahead log is damaged; what can be read of it is kept"
-                    );
+                    repair::repair_checkpoint(&path, &read.damage)?;
                 }
             }
         }
@@ -321,6 +320,7 @@ impl Replay<'_> {
                 repair::repair(path, u64::from(*n) == last, &read.damage, read.good_end)?;
             }
         }
+        self.fill_gaps(newest_checkpoint, covered)?;
         if skipped > 0 {
             self.metrics.replay_unknown_records.add(skipped as f64);
             tracing::warn!(
@@ -330,6 +330,17 @@ impl Replay<'_> {
         }
         self.progress.current.store(u64::from(self.end), Ordering::Relaxed);
         Ok(dealer.finish())
+    }
+
+    /// Puts empty segments where some are missing behind the newest checkpoint, and says so unless what was read covers
+    /// them.
+    fn fill_gaps(&self, checkpoint: Option<u32>, covered: Option<u32>) -> io::Result<()> {
+        let present = segments::list(self.wal_dir)?.into_iter().map(|(n, _)| n).filter(|n| *n < self.end);
+        let gaps = segments::gaps(present, checkpoint.map_or(0, |n| n.saturating_add(1)), self.end);
+        let is_lost = |gap: &&Range<u32>| covered.is_none_or(|covered| gap.end - 1 > covered);
+        let lost: Vec<_> = gaps.iter().filter(is_lost).cloned().collect();
+        repair::report_missing(self.wal_dir, &lost, &self.metrics.wal_corruptions);
+        repair::fill_gaps(self.wal_dir, &gaps)
     }
 
     /// Reads a snapshot; `false` when it is damaged. What could be read of it stays: the log has the same and more, and

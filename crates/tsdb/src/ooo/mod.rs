@@ -23,6 +23,7 @@ pub(crate) use table::{Place, Series, Table};
 pub(crate) use window::Limits;
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -137,6 +138,15 @@ impl OutOfOrder {
     fn left_segments(&self) -> io::Result<Vec<PathBuf>> {
         let own = self.log.get().map_or(u32::MAX, |(first, _)| *first);
         Ok(segments::list(&self.dir)?.into_iter().filter(|(n, _)| *n < own).map(|(_, path)| path).collect())
+    }
+
+    /// Numbers of segments that are missing among them, and between them and the log.
+    fn gaps(&self) -> io::Result<Vec<Range<u32>>> {
+        let present: Vec<u32> = segments::list(&self.dir)?.into_iter().map(|(n, _)| n).collect();
+        Ok(match (present.first(), present.last()) {
+            (Some(&first), Some(&last)) => segments::gaps(present, first, last),
+            _ => Vec::new(),
+        })
     }
 
     /// In milliseconds; 0: none.

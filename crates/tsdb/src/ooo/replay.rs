@@ -123,6 +123,9 @@ impl Replay<'_> {
                 repair::repair(path, i + 1 == segments.len(), &damage, good_end)?;
             }
         }
+        let gaps = self.ooo.gaps()?;
+        repair::report_missing(&self.ooo.dir, &gaps, self.corruptions);
+        repair::fill_gaps(&self.ooo.dir, &gaps)?;
         for data in shards {
             data.ooo.drop_upto(Place::default());
             done.chunks += data.ooo.iter().map(|(_, series)| series.chunks()).sum::<usize>();

@@ -2,10 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use exposition::Counter;
+
 use super::frame::{self, Damage, Segment};
-use super::segments;
+use super::segments::{self, CHECKPOINT};
 use crate::full_disk::is_full;
 
 /// Extension of what is about to replace a file.
@@ -21,10 +24,16 @@ pub(crate) fn finish(dir: &Path) -> io::Result<()> {
             }
             Some(REWRITTEN) => disk::remove_file(&path)?,
             Some("tmp") if path.is_dir() => disk::remove_dir_all(&path)?,
+            _ if is_checkpoint(&path) => finish(&path)?,
             _ => {}
         }
     }
     Ok(())
+}
+
+fn is_checkpoint(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with(CHECKPOINT)) && path.is_dir()
 }
 
 /// Repairs a segment that was read to its end, with `damage` found and the last good record ending at `good_end`: a
@@ -44,18 +53,46 @@ pub(crate) fn repair(path: &Path, last: bool, damage: &[Damage], good_end: u64) 
         );
         return Ok(());
     }
+    put_right(path, damage, "the write-ahead log")
+}
+
+/// Repairs a segment of a checkpoint as [`repair`] does one of the log that is damaged in the middle.
+pub(crate) fn repair_checkpoint(path: &Path, damage: &[Damage]) -> io::Result<()> {
+    put_right(path, damage, "a checkpoint of the write-ahead log")
+}
+
+fn put_right(path: &Path, damage: &[Damage], what: &str) -> io::Result<()> {
     match replace(path) {
         Ok(aside) => tracing::error!(
             segment = %path.display(), damage = %describe(damage), set_aside = %aside.display(),
-            "the write-ahead log is damaged; all records that can be read are kept"
+            "{what} is damaged; all records that can be read are kept"
         ),
         Err(error) if is_full(&error) => tracing::error!(
             segment = %path.display(), damage = %describe(damage), err = %error,
-            "the write-ahead log is damaged; all records that can be read are used, and it stays as it is"
+            "{what} is damaged; all records that can be read are used, and it stays as it is"
         ),
         Err(error) => return Err(error),
     }
     Ok(())
+}
+
+/// Says which segments of a log are missing, and how it is counted.
+pub(crate) fn report_missing(dir: &Path, gaps: &[Range<u32>], corruptions: &Counter) {
+    if gaps.is_empty() {
+        return;
+    }
+    corruptions.add(gaps.len() as f64);
+    tracing::error!(
+        dir = %dir.display(), segments = segments::describe(gaps),
+        "segments of the write-ahead log are missing, and what was in them is lost; empty ones take their place"
+    );
+}
+
+/// Puts empty segments where some are missing: Prometheus opens no log with a gap. On a full disk the gaps stay.
+pub(crate) fn fill_gaps(dir: &Path, gaps: &[Range<u32>]) -> io::Result<()> {
+    let filled =
+        segments::fill(dir, gaps, |segment| disk::File::create_new(&segments::path(dir, segment)).map(drop));
+    filled.or_else(|error| if is_full(&error) { Ok(()) } else { Err(error) })
 }
 
 /// Puts a segment's good records in its place, and it aside.
@@ -72,13 +109,19 @@ fn replace(path: &Path) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
+/// In a directory beside the log's; what is of a checkpoint says so.
 fn set_aside_path(segment: &Path) -> io::Result<PathBuf> {
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let log = segment.parent().unwrap_or(segment);
+    let parent = segment.parent().unwrap_or(segment);
+    let (log, file) = match (name(parent), parent.parent()) {
+        (checkpoint, Some(log)) if checkpoint.starts_with(CHECKPOINT) => {
+            (log, format!("{checkpoint}.{}", name(segment)))
+        }
+        _ => (parent, name(segment)),
+    };
     let dir = log.with_file_name(format!("{}-damaged", name(log)));
     disk::create_dir_all(&dir)?;
-    let name = name(segment);
-    segments::free_name(&dir, &name)
+    segments::free_name(&dir, &file)
 }
 
 /// The first pieces of damage, in words.

@@ -5,6 +5,9 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+/// What the names of checkpoints begin with.
+pub(crate) const CHECKPOINT: &str = "checkpoint.";
+
 /// Number and path of each segment, in order.
 pub(crate) fn list(dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
     numbered(dir, |name| (name.len() >= 6 && name.bytes().all(|b| b.is_ascii_digit())).then_some(name))
@@ -12,7 +15,7 @@ pub(crate) fn list(dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
 
 /// Number and path of each checkpoint, in order.
 pub(crate) fn checkpoints(dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
-    numbered(dir, |name| name.strip_prefix("checkpoint."))
+    numbered(dir, |name| name.strip_prefix(CHECKPOINT))
 }
 
 fn numbered(dir: &Path, number: impl Fn(&str) -> Option<&str>) -> io::Result<Vec<(u32, PathBuf)>> {
@@ -52,6 +55,15 @@ pub(crate) fn gaps(present: impl IntoIterator<Item = u32>, first: u32, end: u32)
         next = next.max(n.saturating_add(1));
     }
     gaps
+}
+
+/// Numbers of gaps, as text.
+pub(crate) fn describe(gaps: &[Range<u32>]) -> String {
+    let text = |gap: &Range<u32>| match gap.len() {
+        1 => gap.start.to_string(),
+        _ => format!("{} to {}", gap.start, gap.end - 1),
+    };
+    gaps.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// Calls `fill` for each missing number, then makes the new names durable. Nobody else opens a directory with gaps.
