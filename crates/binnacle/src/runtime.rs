@@ -110,6 +110,9 @@ impl Runtime {
         if self.options.features.extra_scrape_metrics {
             jobs.iter_mut().for_each(|job| job.scrape.extra_scrape_metrics = true);
         }
+        if self.options.features.scraped_start_times() != scrape::StartTimes::Ignored {
+            jobs.iter_mut().for_each(|job| job.scrape.prefer_protobuf());
+        }
         let scraped = jobs.iter().map(|job| job.scrape.clone()).collect();
         self.scrape.apply(scraped)?;
         self.query_log.switch_to(query_log);

@@ -85,6 +85,13 @@ impl JobOptions {
         }
     }
 
+    /// Asks for protobuf first, which has most start times, unless the job chose its formats.
+    pub fn prefer_protobuf(&mut self) {
+        if self.scrape_protocols == ScrapeProtocol::DEFAULT_ORDER {
+            self.scrape_protocols.insert(0, ScrapeProtocol::PrometheusProto);
+        }
+    }
+
     /// Whether what was learnt about a target's lines under `other` is still right: only how often, how and up to
     /// which sample limit it is scraped may differ.
     pub(crate) fn shares_series_with(&self, other: &JobOptions) -> bool {
