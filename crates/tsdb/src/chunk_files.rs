@@ -76,11 +76,14 @@ pub(crate) struct Scan {
     pub(crate) first_damaged: Option<u32>,
     /// Whether the newest file is empty, or zeros from its beginning: a process died when it began it.
     pub(crate) ends_blank: bool,
+    /// Whether files are missing or have no content.
+    pub(crate) files_lost: bool,
 }
 
 impl Scan {
     /// Notes that what a file had is not there. The log may have it: so all chunks behind it wait for what it has.
     pub(crate) fn lost(&mut self, number: u32, how: &str) {
+        self.files_lost = true;
         self.damage.push(format!("chunks_head/{number:06}: {how}"));
         self.first_damaged = Some(self.first_damaged.map_or(number, |first| first.min(number)));
     }
@@ -302,9 +305,11 @@ impl ChunkFiles {
     /// begins with if it is blank: Prometheus opens nothing else.
     pub(crate) fn fill_gaps(&self, blank: Option<u32>) -> io::Result<()> {
         if let Some(path) = blank.map(|number| self.path(number)).filter(|path| path.exists()) {
-            let file = disk::File::open_existing(&path)?;
-            file.write_all_at(&file_header(), 0)?;
-            file.sync_all()?;
+            // Replaced, not written to: whoever looks into a directory has links to its files in one of his own.
+            let rewritten = path.with_extension(REWRITTEN);
+            disk::write_synced(&rewritten, &file_header())?;
+            disk::rename(&rewritten, &path)?;
+            sync_dir(&self.dir)?;
         }
         segments::fill(&self.dir, &self.gaps()?, |number| {
             let file = disk::File::create_new(&self.path(number))?;

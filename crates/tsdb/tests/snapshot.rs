@@ -167,6 +167,36 @@ fn a_damaged_snapshot_costs_nothing_but_time() {
 }
 
 #[test]
+fn the_log_is_read_instead_of_a_snapshot_whose_full_chunks_are_missing() {
+    let source = tempfile::tempdir().unwrap();
+    for life in 0..3 {
+        let (head, _) = open(source.path());
+        scrapes(&head, life * 250..(life + 1) * 250, 3);
+        drop(head);
+    }
+    let files = || std::fs::read_dir(source.path().join("chunks_head")).unwrap();
+    let mut names: Vec<_> = files().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert!(names.len() >= 3, "{names:?}");
+    let want = {
+        let copy = tempfile::tempdir().unwrap();
+        copy_dir(source.path(), copy.path());
+        everything(&open(copy.path()).0)
+    };
+    for (name, emptied) in [(&names[1], false), (&names[1], true), (names.last().unwrap(), true)] {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(source.path(), dir.path());
+        let path = dir.path().join("chunks_head").join(name);
+        if emptied { std::fs::write(&path, []) } else { std::fs::remove_file(&path) }.unwrap();
+        for errors in [1.0, 0.0] {
+            let (head, counted) = open(dir.path());
+            assert!(everything(&head) == want, "{name:?}, emptied: {emptied}");
+            assert_eq!(counted, errors, "{name:?}, emptied: {emptied}");
+        }
+    }
+}
+
+#[test]
 fn snapshots_hold_samples_of_all_kinds_exemplars_and_deletions() {
     let Some(shared) = shared() else { return };
     let all = [vec![Matcher::new(model::MatchOp::Regex, "__name__", ".+").unwrap()]];

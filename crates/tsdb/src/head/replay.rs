@@ -132,6 +132,13 @@ impl Replay<'_> {
             scan.lost(last_file, "has no content");
         }
         self.report_scan(&scan);
+        if scan.files_lost && self.snapshot.is_some() {
+            self.metrics.snapshot_errors.inc();
+            tracing::error!(
+                "Failed to load chunk snapshot: the full chunks of its series are missing, and the write-ahead log is read \
+                 from its beginning"
+            );
+        }
         let first_damaged = scan.first_damaged;
         let blank = scan.ends_blank.then_some(last_file);
         let late = std::mem::take(&mut scan.out_of_order);
