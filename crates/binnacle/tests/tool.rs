@@ -338,6 +338,19 @@ fn what_is_damaged_is_told_and_what_is_sound_too() {
 }
 
 #[test]
+fn a_checkpoint_without_content_is_damage_when_the_log_needs_its_names() {
+    let Some(golden) = recordings() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    copy(&golden.join("tsdb/blocks/data"), &data);
+    std::fs::write(data.join("wal/checkpoint.00000013/00000000"), []).unwrap();
+    let verified = tool(dir.path(), &["verify", "data"]);
+    assert_eq!(verified.exit, 1, "{verified:?}");
+    let line = verified.stdout.lines().find(|line| line.contains("the checkpoint has no content"));
+    assert!(line.is_some_and(|line| line.contains("wal/checkpoint.00000013")), "{verified:?}");
+}
+
+#[test]
 fn every_flipped_bit_of_a_block_is_found() {
     let source =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../block/testdata/blocks/01M7YKC88AF6H593WAHTJDC3AZ");

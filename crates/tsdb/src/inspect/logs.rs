@@ -58,6 +58,7 @@ pub fn inspect_log(
         };
         log.inspector.damaged(path, None, &what);
     }
+    let mut empty_checkpoint = None;
     if let Some((_, path)) = &checkpoint {
         let parts = segments::list(path)?;
         if parts.is_empty() {
@@ -67,6 +68,7 @@ pub fn inspect_log(
         for (_, path) in &parts {
             log.segment(path, false)?;
         }
+        empty_checkpoint = (log.found.records == 0).then_some(path);
     }
     log.in_sequence(live);
     for (i, (_, path)) in live.iter().enumerate() {
@@ -75,7 +77,13 @@ pub fn inspect_log(
     let lost = log.found.lost;
     if lost > 0 {
         let what = format!("{lost} samples are of series that the log does not name; no start can read them");
-        log.inspector.noticed(&dir, &what);
+        match empty_checkpoint {
+            // It would name them: every checkpoint names the series that later segments have samples of.
+            Some(path) => {
+                log.inspector.damaged(path, None, &format!("the checkpoint has no content, and {what}"));
+            }
+            None => log.inspector.noticed(&dir, &what),
+        }
     }
     Ok(log.found)
 }
