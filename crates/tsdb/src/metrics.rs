@@ -1,5 +1,7 @@
 //! The head's own metrics, under Prometheus' names.
 
+use std::path::Path;
+
 use exposition::{Counter, CounterVec, Gauge, Registry, Summary};
 
 use crate::wal::LogMetrics;
@@ -83,7 +85,7 @@ impl ByType {
 }
 
 impl Metrics {
-    pub(crate) fn register(r: &Registry, compression: &str) -> Self {
+    pub(crate) fn register(r: &Registry, wal_dir: &Path, compression: &str) -> Self {
         let of_type = |name: &str, help: &str| ByType::register(r, name, help);
         let series_refused = r.counter_vec(
             "binnacle_tsdb_head_series_refused_total",
@@ -239,7 +241,7 @@ impl Metrics {
                 "binnacle_tsdb_head_memory_bytes",
                 "Memory held by the series, chunks and index of the head, as of the last maintenance.",
             ),
-            wal: LogMetrics::register(r, "prometheus_tsdb_wal_", compression),
+            wal: LogMetrics::register(r, "prometheus_tsdb_wal_", wal_dir, compression),
             wal_truncate: r.summary(
                 "prometheus_tsdb_wal_truncate_duration_seconds",
                 "Duration of WAL truncation.",

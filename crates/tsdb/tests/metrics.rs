@@ -108,6 +108,28 @@ fn chunks_that_a_start_finds_count_as_created() {
 }
 
 #[test]
+fn sizes_of_directories_are_those_of_the_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut before = 0.0;
+    for start in 0..2 {
+        let registry = Registry::new();
+        let db = Db::open(dir.path(), options(), &registry).unwrap();
+        let size = || count(&registry, "prometheus_tsdb_wal_storage_size_bytes");
+        assert!(size() >= before, "start {start}: {}", size());
+        append(&db, START + start * 40_000, 40);
+        let on_disk: u64 = std::fs::read_dir(dir.path().join("wal"))
+            .unwrap()
+            .map(|entry| entry.unwrap().metadata().unwrap())
+            .map(|meta| if meta.is_file() { meta.len() } else { 0 })
+            .sum();
+        assert!(on_disk > 0);
+        assert_eq!(size(), on_disk as f64, "start {start}");
+        assert!(count(&registry, "prometheus_tsdb_head_chunks_storage_size_bytes") > 0.0);
+        before = size();
+    }
+}
+
+#[test]
 fn truncations_are_counted_when_a_block_was_cut() {
     let dir = tempfile::tempdir().unwrap();
     let registry = Registry::new();

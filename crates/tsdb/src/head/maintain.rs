@@ -217,8 +217,6 @@ impl Head {
 
     /// Measures what is too dear to be kept up to date with every batch.
     pub(super) fn note_sizes(&self) {
-        self.metrics.wal.storage.set(segments::total_size(&self.wal_dir) as f64);
-        self.ooo.note_log_size();
         let memory = self.memory();
         self.limits.note_memory(memory);
         self.metrics.memory.set(memory as f64);

@@ -69,7 +69,8 @@ impl Head {
     /// When another process has the directory open, or files cannot be read or written.
     pub fn open_replaying(dir: &Path, options: HeadOptions, registry: &Registry) -> Result<Head, OpenError> {
         let opened = Instant::now();
-        let metrics = Metrics::register(registry, options.wal_compression.name());
+        let wal_dir = dir.join("wal");
+        let metrics = Metrics::register(registry, &wal_dir, options.wal_compression.name());
         disk::create_dir_all(dir).map_err(failed(dir))?;
         let lock = if options.lock_file {
             let lock = DirLock::acquire(dir).map_err(failed(&dir.join("lock")))?;
@@ -83,7 +84,6 @@ impl Head {
             metrics.clean_start.set(-1.0);
             None
         };
-        let wal_dir = dir.join("wal");
         disk::create_dir_all(&wal_dir).map_err(failed(&wal_dir))?;
         repair::finish(&wal_dir).map_err(failed(&wal_dir))?;
         let chunks_dir = dir.join("chunks_head");

@@ -8,7 +8,6 @@ use super::table::Place;
 use super::{NO_MAX, NO_MIN, OutOfOrder};
 use crate::chunk_files::ChunkFiles;
 use crate::shard::{RefMap, Shard};
-use crate::wal::segments;
 
 /// What was in the head when a cut began; nothing that comes later is part of it.
 #[derive(Debug, Clone)]
@@ -120,17 +119,8 @@ impl OutOfOrder {
         }
         self.min_time.store(oldest, Ordering::Relaxed);
         if let (Some(upto), Some(log)) = (cut.segment, self.log()) {
-            let truncated = log.truncate(upto);
-            self.note_log_size();
-            truncated?;
+            log.truncate(upto)?;
         }
         Ok(dropped)
-    }
-
-    /// Measures the log.
-    pub(crate) fn note_log_size(&self) {
-        if let Some(metrics) = self.log().and_then(|log| log.metrics()) {
-            metrics.storage.set(segments::total_size(&self.dir) as f64);
-        }
     }
 }

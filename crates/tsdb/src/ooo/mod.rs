@@ -122,6 +122,7 @@ impl OutOfOrder {
         let metrics = LogMetrics::register(
             &self.registry,
             "prometheus_tsdb_out_of_order_wbl_",
+            &self.dir,
             self.compression.name(),
         );
         let log = Wal::begin(&self.dir, segment, self.segment_size, self.compression, Some(metrics))?;

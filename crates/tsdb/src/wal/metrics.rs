@@ -1,6 +1,10 @@
 //! The metrics of a log, under Prometheus' names.
 
+use std::path::Path;
+
 use exposition::{Counter, Gauge, Registry, Summary};
+
+use super::segments;
 
 /// Handles of the metrics of one log. There are two of them: samples out of order have a log of their own.
 #[derive(Clone)]
@@ -15,12 +19,15 @@ pub(crate) struct LogMetrics {
     pub(crate) truncations_failed: Counter,
     pub(crate) writes_failed: Counter,
     pub(crate) segment_current: Gauge,
-    pub(crate) storage: Gauge,
 }
 
 impl LogMetrics {
-    /// Registers them under names that begin with `prefix`.
-    pub(crate) fn register(r: &Registry, prefix: &str, compression: &str) -> Self {
+    /// Registers them under names that begin with `prefix`, for the log in `dir`.
+    pub(crate) fn register(r: &Registry, prefix: &str, dir: &Path, compression: &str) -> Self {
+        let dir = dir.to_path_buf();
+        r.gauge_fn(&format!("{prefix}storage_size_bytes"), "Size of the write log directory.", move || {
+            segments::total_size(&dir) as f64
+        });
         let counter = |name: &str, help: &str| r.counter(&format!("{prefix}{name}"), help);
         let gauge = |name: &str, help: &str| r.gauge(&format!("{prefix}{name}"), help);
         let saved = r.counter_vec(
@@ -55,7 +62,6 @@ impl LogMetrics {
                 "segment_current",
                 "Write log segment index that TSDB is currently writing to.",
             ),
-            storage: gauge("storage_size_bytes", "Size of the write log directory."),
         }
     }
 }
