@@ -156,7 +156,7 @@ impl CommonFlags {
             Some(prefix) => normal_prefix(prefix),
             None => external_path.clone(),
         };
-        let flags = self.values(&route_prefix);
+        let flags = self.values(&route_prefix, features);
         Ok(Options {
             listen: self.listen_address.clone(),
             external_host: host_of_url(&self.external_url),
@@ -186,7 +186,7 @@ impl CommonFlags {
     }
 
     /// Every flag with its value, for `/api/v1/status/flags`.
-    fn values(&self, route_prefix: &str) -> Vec<(String, String)> {
+    fn values(&self, route_prefix: &str, features: Features) -> Vec<(String, String)> {
         let time = |d: Duration| duration::format(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
         let values = [
             ("auto-gomaxprocs", self.auto_gomaxprocs.to_string()),
@@ -217,7 +217,7 @@ impl CommonFlags {
                 if route_prefix.is_empty() { "/".to_owned() } else { route_prefix.to_owned() },
             ),
         ];
-        let mut all = self.storage.values();
+        let mut all = self.storage.values(features);
         all.extend(values.map(|(name, value)| (name.to_owned(), value)));
         all.sort();
         all

@@ -16,6 +16,9 @@ const DEFAULT_RETENTION: Duration = Duration::from_secs(15 * 24 * 3600);
 const LONGEST_RETENTION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// No compaction makes a block longer than this, however long samples are kept.
 const LONGEST_BLOCK: Duration = Duration::from_secs(31 * 24 * 3600);
+/// Blocks are not looked for more often.
+const SHORTEST_RELOAD_INTERVAL: Duration = Duration::from_secs(1);
+const DEFAULT_DELAY_PERCENT: i64 = 10;
 const MIB: u64 = 1 << 20;
 
 /// Flags of the storage.
@@ -89,7 +92,7 @@ pub(crate) struct StorageFlags {
 
     /// Samples of a chunk that are aimed at
     #[arg(long = "storage.tsdb.samples-per-chunk", value_name = "N", default_value_t = 120)]
-    samples_per_chunk: u16,
+    samples_per_chunk: i64,
 
     /// Make one block of those that overlap in time
     #[arg(long = "storage.tsdb.allow-overlapping-compaction", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true")]
@@ -103,9 +106,9 @@ pub(crate) struct StorageFlags {
     #[arg(
         long = "storage.tsdb.delayed-compaction.max-percent",
         value_name = "PERCENT",
-        default_value_t = 10
+        default_value_t = DEFAULT_DELAY_PERCENT
     )]
-    delayed_compaction_max_percent: u32,
+    delayed_compaction_max_percent: i64,
 }
 
 /// The flag's values.
@@ -128,14 +131,22 @@ pub(crate) struct StorageOptions {
 
 impl StorageFlags {
     pub(crate) fn resolve(&self, features: Features) -> anyhow::Result<StorageOptions> {
-        if self.block_segment_size.is_some_and(|size| size < MIB) {
+        if self.block_segment_size().is_some_and(|size| size < MIB) {
             bail!("flag 'storage.tsdb.max-block-chunk-segment-size' must be set over 1MB");
         }
-        if self.wal_segment_size.is_some_and(|size| !(10 * MIB..=256 * MIB).contains(&size)) {
+        if self.wal_segment_size().is_some_and(|size| !(10 * MIB..=256 * MIB).contains(&size)) {
             bail!("flag 'storage.tsdb.wal-segment-size' must be set between 10MB and 256MB");
         }
-        if !(1..=100).contains(&self.delayed_compaction_max_percent) {
-            bail!("--storage.tsdb.delayed-compaction.max-percent must be between 1 and 100");
+        if self.block_reload_interval < SHORTEST_RELOAD_INTERVAL {
+            tracing::warn!(
+                "The option --storage.tsdb.block-reload-interval is set to a value less than 1s. Setting it to 1s to avoid overload."
+            );
+        }
+        if self.delay_percent(features) != self.delayed_compaction_max_percent {
+            tracing::warn!(
+                default = DEFAULT_DELAY_PERCENT,
+                "The --storage.tsdb.delayed-compaction.max-percent should have a value between 1 and 100. Using default"
+            );
         }
         if self.min_block_duration.is_zero() {
             bail!("--storage.tsdb.min-block-duration must be more than 0");
@@ -154,9 +165,9 @@ impl StorageFlags {
         };
         let head = tsdb::HeadOptions {
             wal_compression: compression,
-            wal_segment_size: self.wal_segment_size.unwrap_or(defaults.head.wal_segment_size),
+            wal_segment_size: self.wal_segment_size().unwrap_or(defaults.head.wal_segment_size),
             chunk_range: self.min_block_duration,
-            samples_per_chunk: self.samples_per_chunk,
+            samples_per_chunk: u16::try_from(self.samples_per_chunk.max(0)).unwrap_or(u16::MAX),
             max_series: self.max_series,
             max_series_per_minute: self.max_series_per_minute,
             lock_file: !self.no_lockfile,
@@ -170,12 +181,12 @@ impl StorageFlags {
         let (time, bytes) = self.retention();
         let db = tsdb::DbOptions {
             head,
-            block_segment_size: self.block_segment_size.unwrap_or(defaults.block_segment_size),
+            block_segment_size: self.block_segment_size().unwrap_or(defaults.block_segment_size),
             compact_overlapping: self.allow_overlapping_compaction,
-            reload_interval: self.block_reload_interval.max(Duration::from_secs(1)),
+            reload_interval: self.reload_interval(),
             retention: tsdb::Retention { time, bytes, ..tsdb::Retention::default() },
             cut_delay_percent: match features.delayed_compaction {
-                true => self.delayed_compaction_max_percent,
+                true => u32::try_from(self.delay_percent(features)).unwrap_or_default(),
                 false => 0,
             },
             upload_list: (!self.delay_compact_file.is_empty())
@@ -184,6 +195,28 @@ impl StorageFlags {
         };
         let max_block = self.max_block_duration.filter(|longest| !longest.is_zero());
         Ok(StorageOptions { path: self.path.clone(), db, max_block, xor2: features.xor2 })
+    }
+
+    /// 0 stands for the default.
+    fn block_segment_size(&self) -> Option<u64> {
+        self.block_segment_size.filter(|&size| size > 0)
+    }
+
+    /// 0 stands for the default.
+    fn wal_segment_size(&self) -> Option<u64> {
+        self.wal_segment_size.filter(|&size| size > 0)
+    }
+
+    fn reload_interval(&self) -> Duration {
+        self.block_reload_interval.max(SHORTEST_RELOAD_INTERVAL)
+    }
+
+    /// As Prometheus: the value counts, and is looked at, only where cuts are delayed.
+    fn delay_percent(&self, features: Features) -> i64 {
+        match self.delayed_compaction_max_percent {
+            percent if features.delayed_compaction && !(1..=100).contains(&percent) => DEFAULT_DELAY_PERCENT,
+            percent => percent,
+        }
     }
 
     /// How long and how much is kept where the file does not say.
@@ -201,7 +234,7 @@ impl StorageFlags {
     }
 
     /// Every flag with its value, for `/api/v1/status/flags`.
-    pub(crate) fn values(&self) -> Vec<(String, String)> {
+    pub(crate) fn values(&self, features: Features) -> Vec<(String, String)> {
         let time = |d: Duration| duration::format(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
         let bytes = |n: Option<u64>| size::format(i64::try_from(n.unwrap_or(0)).unwrap_or(i64::MAX));
         let compression = match self.wal_compression_type {
@@ -210,9 +243,9 @@ impl StorageFlags {
         };
         let values = [
             ("allow-overlapping-compaction", self.allow_overlapping_compaction.to_string()),
-            ("block-reload-interval", time(self.block_reload_interval)),
+            ("block-reload-interval", time(self.reload_interval())),
             ("delay-compact-file.path", self.delay_compact_file.clone()),
-            ("delayed-compaction.max-percent", self.delayed_compaction_max_percent.to_string()),
+            ("delayed-compaction.max-percent", self.delay_percent(features).to_string()),
             ("head-chunks-write-queue-size", self.write_queue_size.to_string()),
             ("max-block-chunk-segment-size", bytes(self.block_segment_size)),
             ("max-block-duration", time(self.max_block_duration.unwrap_or_default())),

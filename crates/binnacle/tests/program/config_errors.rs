@@ -127,13 +127,45 @@ fn an_unknown_flag_or_value_is_refused_by_name() {
         ("--storage.tsdb.retention.size=much", "much"),
         ("--storage.tsdb.wal-segment-size=1MB", "between 10MB and 256MB"),
         ("--storage.tsdb.max-block-chunk-segment-size=1KB", "over 1MB"),
-        ("--storage.tsdb.delayed-compaction.max-percent=101", "max-percent"),
         ("--storage.tsdb.wal-compression-type=lz4", "lz4"),
     ] {
         let (status, log) = Site::server("global: {}\n").flag(flag).run_to_end();
         assert!(!status.success(), "{flag}: {log}");
         assert!(log.contains(says), "{flag}: {log}");
         assert!(!log.contains("panicked"), "{flag}: {log}");
+    }
+}
+
+#[test]
+fn values_out_of_range_are_taken_as_prometheus_takes_them() {
+    for (flags, warns, shown) in [
+        (
+            &["--storage.tsdb.block-reload-interval=500ms"][..],
+            "less than 1s",
+            ("block-reload-interval", "1s"),
+        ),
+        (&["--storage.tsdb.wal-segment-size=0"], "", ("wal-segment-size", "0B")),
+        (&["--storage.tsdb.max-block-chunk-segment-size=0"], "", ("max-block-chunk-segment-size", "0B")),
+        (&["--storage.tsdb.samples-per-chunk=-3"], "", ("samples-per-chunk", "-3")),
+        (&["--storage.tsdb.samples-per-chunk=100000"], "", ("samples-per-chunk", "100000")),
+        (
+            &["--storage.tsdb.delayed-compaction.max-percent=101"],
+            "",
+            ("delayed-compaction.max-percent", "101"),
+        ),
+        (
+            &["--storage.tsdb.delayed-compaction.max-percent=101", "--enable-feature=delayed-compaction"],
+            "should have a value between 1 and 100",
+            ("delayed-compaction.max-percent", "10"),
+        ),
+    ] {
+        let site = flags.iter().fold(Site::server("global: {}\n"), |site, flag| site.flag(flag));
+        let program = site.start();
+        let all = program.data("/api/v1/status/flags");
+        assert_eq!(all[format!("storage.tsdb.{}", shown.0)], shown.1, "{flags:?}");
+        let log = program.log();
+        assert!(log.contains(warns), "{flags:?}: {log}");
+        assert_eq!(log.contains("storage.tsdb."), !warns.is_empty(), "{flags:?}: {log}");
     }
 }
 
