@@ -9,7 +9,22 @@ use memmap2::{Mmap, UncheckedAdvice};
 use crate::BlockError;
 
 /// Who goes through a file does so much of it before giving it back, in bytes.
-pub(crate) const GIVE_BACK: u64 = 4 << 20;
+const GIVE_BACK: u64 = 4 << 20;
+
+/// From where on what somebody goes through still counts as resident memory.
+pub(crate) struct Behind(u64);
+
+impl Behind {
+    /// Begins at a place.
+    pub(crate) fn from(start: u64) -> Self {
+        Behind(start)
+    }
+
+    /// What to give back now that a place is reached, if that is worth it.
+    pub(crate) fn reached(&mut self, place: u64) -> Option<Range<u64>> {
+        (place.saturating_sub(self.0) >= GIVE_BACK).then(|| std::mem::replace(&mut self.0, place)..place)
+    }
+}
 
 /// A file in the address space, as much of it as there was when it was mapped.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 
 use crate::Meta;
 use crate::index::{Index, SeriesEntry};
-use crate::mapped::GIVE_BACK;
+use crate::mapped::Behind;
 
 /// The length of the shortest blocks, unless the configuration says otherwise: they end at multiples of it.
 const USUAL_RANGE: i64 = 2 * 3600 * 1000;
@@ -63,16 +63,14 @@ fn agrees_with_parents(meta: &Meta) -> bool {
 fn read(index: &Index) -> Option<(i64, i64)> {
     let mut entry = SeriesEntry::default();
     let (mut oldest, mut newest) = (i64::MAX, i64::MIN);
-    let mut held = index.toc().series;
+    let mut behind = Behind::from(index.toc().series);
     index.each_series(|number| {
         if index.series(number, &mut entry).is_ok() {
             oldest = entry.chunks.iter().fold(oldest, |oldest, chunk| oldest.min(chunk.min_time));
             newest = entry.chunks.iter().fold(newest, |newest, chunk| newest.max(chunk.max_time));
         }
-        let place = index.place_of(number);
-        if place.saturating_sub(held) >= GIVE_BACK {
-            index.give_back(held..place);
-            held = place;
+        if let Some(entries) = behind.reached(index.place_of(number)) {
+            index.give_back(entries);
         }
     });
     (oldest <= newest).then_some((oldest, newest))

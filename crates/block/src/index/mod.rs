@@ -84,9 +84,14 @@ impl Index {
 
     /// Where in the file the entry of a series begins.
     pub(crate) fn place_of(&self, number: u32) -> u64 {
+        u64::from(number) * self.unit() as u64
+    }
+
+    /// What numbers of series count, in bytes of the file.
+    fn unit(&self) -> usize {
         match self.version {
-            Version::V1 => u64::from(number),
-            Version::V2 => u64::from(number) * series::ALIGNMENT as u64,
+            Version::V1 => 1,
+            Version::V2 => series::ALIGNMENT,
         }
     }
 
@@ -182,7 +187,7 @@ impl Index {
 
     /// Calls `each` with the same numbers, one after the other.
     pub(crate) fn each_series(&self, mut each: impl FnMut(u32)) {
-        let unit = if self.version == Version::V1 { 1 } else { series::ALIGNMENT };
+        let unit = self.unit();
         series::scan(self.bytes(), &self.toc, |place| {
             if let Ok(number) = u32::try_from(place / unit) {
                 each(number);

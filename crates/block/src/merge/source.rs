@@ -7,7 +7,7 @@ use model::Labels;
 
 use super::SymbolIter;
 use crate::index::SeriesEntry;
-use crate::mapped::GIVE_BACK;
+use crate::mapped::Behind;
 use crate::{Block, BlockError, ChunkMeta, Damage, Interval, Intervals, NewChunk, Postings, Tombstones};
 
 /// Series in order of their labels, each with its chunks.
@@ -45,8 +45,10 @@ pub(super) struct BlockSource<'a> {
     /// What is to go besides what was deleted.
     doomed: Option<&'a Tombstones>,
     deleted: Vec<Interval>,
-    /// From where entries and chunks are still counted as resident memory: a place in the index, a reference.
-    held: (u64, u64),
+    /// By place in the index.
+    entries_behind: Behind,
+    /// By reference.
+    chunks_behind: Behind,
 }
 
 impl<'a> BlockSource<'a> {
@@ -64,7 +66,8 @@ impl<'a> BlockSource<'a> {
             labels: Labels::empty(),
             doomed,
             deleted: Vec::new(),
-            held: (block.index().toc().series, 0),
+            entries_behind: Behind::from(block.index().toc().series),
+            chunks_behind: Behind::from(0),
         })
     }
 }
@@ -72,16 +75,14 @@ impl<'a> BlockSource<'a> {
 impl BlockSource<'_> {
     /// Gives back what lies before a series and its chunks: nobody merges it again.
     fn give_back_before(&mut self, number: u32) {
-        let (entries, chunks) = &mut self.held;
-        let place = self.block.index().place_of(number);
-        if place.saturating_sub(*entries) >= GIVE_BACK {
-            self.block.index().give_back(*entries..place);
-            *entries = place;
+        let index = self.block.index();
+        if let Some(entries) = self.entries_behind.reached(index.place_of(number)) {
+            index.give_back(entries);
         }
-        let reference = self.entry.chunks.first().map_or(0, |chunk| chunk.reference);
-        if reference.saturating_sub(*chunks) >= GIVE_BACK {
-            self.block.give_back_chunks(*chunks..reference);
-            *chunks = reference;
+        if let Some(chunk) = self.entry.chunks.first()
+            && let Some(chunks) = self.chunks_behind.reached(chunk.reference)
+        {
+            self.block.give_back_chunks(chunks);
         }
     }
 

@@ -4,7 +4,7 @@ use kubeapi::Key;
 use serde::Deserialize;
 
 use super::json::{Many, Text};
-use super::object::{Metadata, Object};
+use super::object::{Metadata, Object, ServicePort};
 use crate::label_set::{LabelSet, NameLists, Pairs};
 
 #[derive(Deserialize, Default)]
@@ -24,7 +24,7 @@ struct SpelledSubset<'a> {
     #[serde(borrow)]
     not_ready_addresses: Many<SpelledAddress<'a>>,
     #[serde(borrow)]
-    ports: Many<SpelledPort<'a>>,
+    ports: Many<ServicePort<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -38,16 +38,6 @@ struct SpelledAddress<'a> {
     node_name: Text<'a>,
     #[serde(borrow)]
     target_ref: Option<Reference<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct SpelledPort<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    port: i64,
-    #[serde(borrow)]
-    protocol: Text<'a>,
 }
 
 /// The object behind an address.

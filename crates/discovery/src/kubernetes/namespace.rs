@@ -1,16 +1,7 @@
 //! Namespaces: their labels and annotations are attached to targets.
 
-use serde::Deserialize;
-
-use super::object::{Metadata, Object};
+use super::object::{Metadata, Object, OnlyMetadata};
 use crate::label_set::{LabelSet, NameLists, Pairs};
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Spelled<'a> {
-    #[serde(borrow)]
-    metadata: Metadata<'a>,
-}
 
 /// A namespace.
 #[derive(PartialEq)]
@@ -21,7 +12,7 @@ pub(super) struct Namespace {
 
 impl Object for Namespace {
     fn read<'a>(json: &'a str, lists: &NameLists) -> Result<(Metadata<'a>, Self), serde_json::Error> {
-        let Spelled { metadata } = serde_json::from_str(json)?;
+        let OnlyMetadata { metadata } = serde_json::from_str(json)?;
         let mut pairs = Pairs::default();
         metadata.push_labels_and_annotations(&mut pairs, "namespace");
         Ok((metadata, Namespace { labels: pairs.take(lists) }))

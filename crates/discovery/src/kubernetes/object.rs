@@ -32,6 +32,25 @@ pub(super) struct Metadata<'a> {
     owner_references: Many<Owner<'a>>,
 }
 
+/// An object of which nothing else is wanted.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct OnlyMetadata<'a> {
+    #[serde(borrow)]
+    pub(super) metadata: Metadata<'a>,
+}
+
+/// A port of a service or of endpoints.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct ServicePort<'a> {
+    #[serde(borrow)]
+    pub(super) name: Text<'a>,
+    pub(super) port: i64,
+    #[serde(borrow)]
+    pub(super) protocol: Text<'a>,
+}
+
 /// An entry of `ownerReferences`.
 #[derive(Deserialize, Default)]
 #[serde(default)]

@@ -1,16 +1,7 @@
 //! Replica sets and jobs: who controls them is attached to targets of pods.
 
-use serde::Deserialize;
-
-use super::object::{Metadata, Object};
+use super::object::{Metadata, Object, OnlyMetadata};
 use crate::label_set::NameLists;
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Spelled<'a> {
-    #[serde(borrow)]
-    metadata: Metadata<'a>,
-}
 
 /// A replica set.
 #[derive(PartialEq)]
@@ -21,7 +12,7 @@ pub(super) struct ReplicaSet {
 
 impl Object for ReplicaSet {
     fn read<'a>(json: &'a str, _: &NameLists) -> Result<(Metadata<'a>, Self), serde_json::Error> {
-        let Spelled { metadata } = serde_json::from_str(json)?;
+        let OnlyMetadata { metadata } = serde_json::from_str(json)?;
         let deployment = controller(&metadata, "Deployment");
         Ok((metadata, ReplicaSet { deployment }))
     }
@@ -36,7 +27,7 @@ pub(super) struct Job {
 
 impl Object for Job {
     fn read<'a>(json: &'a str, _: &NameLists) -> Result<(Metadata<'a>, Self), serde_json::Error> {
-        let Spelled { metadata } = serde_json::from_str(json)?;
+        let OnlyMetadata { metadata } = serde_json::from_str(json)?;
         let cron_job = controller(&metadata, "CronJob");
         Ok((metadata, Job { cron_job }))
     }

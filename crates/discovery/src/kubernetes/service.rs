@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::json::{Many, Text};
-use super::object::{Metadata, Object};
+use super::object::{Metadata, Object, ServicePort};
 use crate::group::ADDRESS;
 use crate::label_set::{LabelSet, NameLists, Pairs};
 
@@ -55,17 +55,7 @@ struct Spec<'a> {
     #[serde(borrow, rename = "externalName")]
     external_name: Text<'a>,
     #[serde(borrow)]
-    ports: Many<Port<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Port<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    port: i64,
-    #[serde(borrow)]
-    protocol: Text<'a>,
+    ports: Many<ServicePort<'a>>,
 }
 
 /// A service.
@@ -85,7 +75,7 @@ impl Object for Service {
         let mut pairs = Pairs::default();
         metadata.push_to(&mut pairs, "service");
         let labels = pairs.take(lists);
-        let target = |port: &Port<'_>| {
+        let target = |port: &ServicePort<'_>| {
             pairs.push(ADDRESS, &format!("{}.{}.svc:{}", &*metadata.name, &*metadata.namespace, port.port));
             pairs.push("__meta_kubernetes_service_port_name", &port.name);
             pairs.push("__meta_kubernetes_service_port_number", &port.port.to_string());
