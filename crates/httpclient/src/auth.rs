@@ -4,15 +4,16 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use crate::options::{Authorization, BasicAuth, ClientOptions, Source};
 
-/// Adds what the options ask for to `headers`.
+/// Adds what the options ask for to `headers`. Credentials that are there already stay.
 ///
 /// # Errors
 /// A sentence saying which file could not be read or which value cannot be sent.
 pub(crate) async fn apply(options: &ClientOptions, headers: &mut HeaderMap) -> Result<(), String> {
-    if let Some(basic) = &options.basic_auth {
+    let signed = headers.contains_key(AUTHORIZATION);
+    if let Some(basic) = options.basic_auth.as_ref().filter(|_| !signed) {
         headers.insert(AUTHORIZATION, basic_header(basic).await?);
     }
-    if let Some(authorization) = &options.authorization {
+    if let Some(authorization) = options.authorization.as_ref().filter(|_| !signed) {
         headers.insert(AUTHORIZATION, typed_header(authorization).await?);
     }
     for header in &options.headers {

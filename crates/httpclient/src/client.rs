@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::body_memory::BodyShare;
 use crate::connect::Proxy;
-use crate::connection::{Connection, Head};
+use crate::connection::{Connection, Head, Request};
 use crate::error::{BuildError, Error};
 use crate::gzip::gunzip;
 use crate::options::{ClientOptions, Limits};
@@ -71,12 +71,26 @@ impl Client {
         limits: Limits,
         timeout: Duration,
     ) -> Result<(Head, Vec<u8>), Error> {
-        let mut headers = headers.clone();
+        self.send(&Request::get(url, headers), limits, timeout).await
+    }
+
+    /// As [`get`](Self::get) with any method and content.
+    ///
+    /// # Errors
+    /// See [`Error`]; a status other than 200 is none.
+    pub async fn send(
+        &self,
+        request: &Request<'_>,
+        limits: Limits,
+        timeout: Duration,
+    ) -> Result<(Head, Vec<u8>), Error> {
+        let mut headers = request.headers.clone();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        let request = Request { headers: &headers, ..request.clone() };
         let mut body = Vec::new();
         let (deadline, mut share) = (Instant::now() + timeout, BodyShare::default());
         let mut connection = self.connection();
-        let head = connection.get(url, &headers, limits.body, deadline, &mut body, &mut share).await?;
+        let head = connection.send(&request, limits.body, deadline, &mut body, &mut share).await?;
         if head.headers.get(CONTENT_ENCODING).is_some_and(|v| v == "gzip") {
             let mut plain = Vec::new();
             gunzip(&body, &mut plain, limits.decompressed)?;

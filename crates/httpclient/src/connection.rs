@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderMap, HeaderValue, LOCATION};
-use http::{Request, Response, StatusCode};
+use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, LOCATION};
+use http::{Method, Response, StatusCode};
 use http_body::{Body as _, Frame};
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -26,11 +26,11 @@ const MAX_BUFFER: usize = 32 << 10;
 const MAX_HEADERS: usize = 128;
 const MAX_REDIRECTS: usize = 10;
 
-type Driver = http1::Connection<TokioIo<Stream>, Empty<Bytes>>;
+type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
 
 struct Open {
     origin: Origin,
-    sender: http1::SendRequest<Empty<Bytes>>,
+    sender: http1::SendRequest<Full<Bytes>>,
     driver: Pin<Box<Driver>>,
 }
 
@@ -63,6 +63,27 @@ impl Head {
             Some(reason) => format!("{} {reason}", self.status.as_u16()),
             None => self.status.as_u16().to_string(),
         }
+    }
+}
+
+/// What a server is asked.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: Method,
+    /// Where.
+    pub url: &'a Url,
+    /// Headers besides those that the client's options add.
+    pub headers: &'a HeaderMap,
+    /// What is sent along; empty: no body.
+    pub content: Bytes,
+}
+
+impl<'a> Request<'a> {
+    /// A GET.
+    #[must_use]
+    pub fn get(url: &'a Url, headers: &'a HeaderMap) -> Self {
+        Request { method: Method::GET, url, headers, content: Bytes::new() }
     }
 }
 
@@ -102,16 +123,34 @@ impl Connection {
         body: &mut Vec<u8>,
         share: &mut BodyShare,
     ) -> Result<Head, Error> {
+        self.send(&Request::get(url, headers), max_body, deadline, body, share).await
+    }
+
+    /// As [`get`](Self::get) with any method and content. A redirect other than 307 and 308 is followed by a GET
+    /// without content. Only what may be sent twice must be sent this way: see `get` about kept connections.
+    ///
+    /// # Errors
+    /// See [`Error`]. After an error the connection is closed.
+    pub async fn send(
+        &mut self,
+        request: &Request<'_>,
+        max_body: usize,
+        deadline: Instant,
+        body: &mut Vec<u8>,
+        share: &mut BodyShare,
+    ) -> Result<Head, Error> {
         let mut into = BodyBuffer { body, max: max_body, share };
-        let first = url;
-        let mut url = url.clone();
+        let mut url = request.url.clone();
+        let mut request = request.clone();
+        let first = request.url;
         let mut redirects = 0;
         loop {
+            let hop = Request { url: &url, ..request.clone() };
             let trusted = trusts(first, &url);
-            let head = match self.attempt(&url, trusted, headers, deadline, &mut into).await {
+            let head = match self.attempt(&hop, trusted, deadline, &mut into).await {
                 Err(Failure::Stale) => {
                     self.open = None;
-                    self.attempt(&url, trusted, headers, deadline, &mut into).await
+                    self.attempt(&hop, trusted, deadline, &mut into).await
                 }
                 outcome => outcome,
             };
@@ -121,14 +160,18 @@ impl Connection {
                     self.open = None;
                     return Err(match failure {
                         Failure::Final(err) => err,
-                        Failure::Stale => request_error(&url, "EOF"),
+                        Failure::Stale => request_error(&hop, "EOF"),
                     });
                 }
             };
-            let Some(next) = self.redirect(&url, &head)? else { return Ok(head) };
+            let Some(next) = self.redirect(&hop, &head)? else { return Ok(head) };
             redirects += 1;
             if redirects > MAX_REDIRECTS {
-                return Err(request_error(&url, "stopped after 10 redirects"));
+                return Err(request_error(&hop, "stopped after 10 redirects"));
+            }
+            if !matches!(head.status.as_u16(), 307 | 308) && request.method != Method::HEAD {
+                request.method = Method::GET;
+                request.content = Bytes::new();
             }
             url = next;
             into.body.clear();
@@ -146,10 +189,11 @@ impl Connection {
         headers: &HeaderMap,
         deadline: Instant,
     ) -> Result<(Head, Body<'_>), Error> {
-        let response = match self.respond(url, true, headers, deadline).await {
+        let request = Request::get(url, headers);
+        let response = match self.respond(&request, true, deadline).await {
             Err(Failure::Stale) => {
                 self.open = None;
-                self.respond(url, true, headers, deadline).await
+                self.respond(&request, true, deadline).await
             }
             outcome => outcome,
         };
@@ -159,35 +203,34 @@ impl Connection {
                 self.open = None;
                 return Err(match failure {
                     Failure::Final(err) => err,
-                    Failure::Stale => request_error(url, "EOF"),
+                    Failure::Stale => request_error(&request, "EOF"),
                 });
             }
         };
         let (head, incoming) = response.into_parts();
-        let Some(open) = &mut self.open else { return Err(request_error(url, "EOF")) };
+        let Some(open) = &mut self.open else { return Err(request_error(&request, "EOF")) };
         Ok((Head { status: head.status, headers: head.headers }, Body { open, incoming }))
     }
 
-    fn redirect(&self, url: &Url, head: &Head) -> Result<Option<Url>, Error> {
+    fn redirect(&self, request: &Request<'_>, head: &Head) -> Result<Option<Url>, Error> {
         let moved = matches!(head.status.as_u16(), 301 | 302 | 303 | 307 | 308);
         if !moved || !self.client.options().follow_redirects || !head.headers.contains_key(LOCATION) {
             return Ok(None);
         }
-        match url.join(head.header("location")) {
+        match request.url.join(head.header("location")) {
             Ok(next) => Ok(Some(next)),
-            Err(_) => Err(request_error(url, "failed to parse Location header")),
+            Err(_) => Err(request_error(request, "failed to parse Location header")),
         }
     }
 
     async fn attempt(
         &mut self,
-        url: &Url,
+        request: &Request<'_>,
         trusted: bool,
-        headers: &HeaderMap,
         deadline: Instant,
         into: &mut BodyBuffer<'_>,
     ) -> Result<Head, Failure> {
-        let response = self.respond(url, trusted, headers, deadline).await?;
+        let response = self.respond(request, trusted, deadline).await?;
         let (head, incoming) = response.into_parts();
         let Some(open) = &mut self.open else { return Err(Failure::Stale) };
         match timeout_at(deadline, read_body(open, incoming, into)).await {
@@ -199,17 +242,16 @@ impl Connection {
 
     async fn respond(
         &mut self,
-        url: &Url,
+        asked: &Request<'_>,
         trusted: bool,
-        headers: &HeaderMap,
         deadline: Instant,
     ) -> Result<Response<Incoming>, Failure> {
-        let origin = Origin::of(url).map_err(|reason| Failure::Final(request_error(url, &reason)))?;
+        let origin = Origin::of(asked.url).map_err(|reason| Failure::Final(request_error(asked, &reason)))?;
         let start = async {
             let request = self
-                .request(url, trusted, headers)
+                .request(asked, trusted)
                 .await
-                .map_err(|reason| Failure::Final(request_error(url, &reason)))?;
+                .map_err(|reason| Failure::Final(request_error(asked, &reason)))?;
             let reused =
                 self.open.as_ref().is_some_and(|open| open.origin == origin && !open.sender.is_closed());
             if !reused {
@@ -217,29 +259,33 @@ impl Connection {
                 self.open = Some(
                     self.connect(origin)
                         .await
-                        .map_err(|reason| Failure::Final(request_error(url, &reason)))?,
+                        .map_err(|reason| Failure::Final(request_error(asked, &reason)))?,
                 );
             }
             let Some(open) = &mut self.open else { return Err(Failure::Stale) };
             match exchange(open, request).await {
                 Ok(response) => Ok(response),
                 Err(_) if reused => Err(Failure::Stale),
-                Err(reason) => Err(Failure::Final(request_error(url, &reason))),
+                Err(reason) => Err(Failure::Final(request_error(asked, &reason))),
             }
         };
         match timeout_at(deadline, start).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Failure::Final(Error::Timeout { url: url.to_string() })),
+            Err(_) => Err(Failure::Final(Error::Timeout {
+                operation: operation(&asked.method),
+                url: asked.url.to_string(),
+            })),
         }
     }
 
     async fn request(
         &self,
-        url: &Url,
+        asked: &Request<'_>,
         trusted: bool,
-        headers: &HeaderMap,
-    ) -> Result<Request<Empty<Bytes>>, String> {
-        let mut request = Request::new(Empty::new());
+    ) -> Result<http::Request<Full<Bytes>>, String> {
+        let Request { url, headers, .. } = *asked;
+        let mut request = http::Request::new(Full::new(asked.content.clone()));
+        *request.method_mut() = asked.method.clone();
         let through_proxy = self.client.proxy().filter(|_| url.scheme() == "http");
         let target = if through_proxy.is_some() {
             format!("http://{}{}", authority(url), path_and_query(url))
@@ -249,7 +295,7 @@ impl Connection {
         *request.uri_mut() = target.parse().map_err(|err| format!("invalid URL: {err}"))?;
         let to = request.headers_mut();
         to.insert(HOST, HeaderValue::from_str(&authority(url)).map_err(|_| "invalid host".to_owned())?);
-        for (name, value) in headers {
+        for (name, value) in headers.iter().filter(|(name, _)| trusted || *name != AUTHORIZATION) {
             to.append(name, value.clone());
         }
         if trusted {
@@ -294,8 +340,19 @@ fn path_and_query(url: &Url) -> &str {
     &url[url::Position::BeforePath..url::Position::AfterQuery]
 }
 
-fn request_error(url: &Url, reason: &str) -> Error {
-    Error::Request { url: url.to_string(), reason: reason.to_owned() }
+fn request_error(request: &Request<'_>, reason: &str) -> Error {
+    Error::Request {
+        operation: operation(&request.method),
+        url: request.url.to_string(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// The method as Go's errors have it.
+fn operation(method: &Method) -> String {
+    let mut word = method.as_str().to_ascii_lowercase();
+    word.get_mut(..1).map(str::make_ascii_uppercase);
+    word
 }
 
 fn hyper_text(err: &hyper::Error) -> String {
@@ -329,7 +386,10 @@ fn poll_driven<T>(
     }
 }
 
-async fn exchange(open: &mut Open, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, String> {
+async fn exchange(
+    open: &mut Open,
+    request: http::Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, String> {
     let Open { sender, driver, .. } = open;
     let ready = std::future::poll_fn(|cx| poll_driven(driver, cx, |cx| sender.poll_ready(cx))).await?;
     ready.map_err(|err| hyper_text(&err))?;

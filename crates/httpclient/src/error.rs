@@ -17,8 +17,10 @@ pub enum BuildError {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The deadline passed.
-    #[error("Get {url:?}: context deadline exceeded")]
+    #[error("{operation} {url:?}: context deadline exceeded")]
     Timeout {
+        /// `Get`, `Post`.
+        operation: String,
         /// The URL asked for.
         url: String,
     },
@@ -43,8 +45,10 @@ pub enum Error {
     #[error("{0}")]
     Body(String),
     /// Everything else: name look-up, connecting, TLS, proxy, sending, reading the head.
-    #[error("Get {url:?}: {reason}")]
+    #[error("{operation} {url:?}: {reason}")]
     Request {
+        /// `Get`, `Post`.
+        operation: String,
         /// The URL asked for.
         url: String,
         /// What happened.

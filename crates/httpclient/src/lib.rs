@@ -15,10 +15,12 @@ mod secret;
 mod tls;
 
 pub use body_memory::{BodyMemory, BodyShare};
+pub use bytes::Bytes;
 pub use client::Client;
-pub use connection::{Body, Connection, Head};
+pub use connection::{Body, Connection, Head, Request};
 pub use error::{BuildError, Error};
 pub use gzip::gunzip;
+pub use http::Method;
 pub use http::header::{HeaderMap, HeaderName, HeaderValue};
 pub use options::{
     Authorization, BasicAuth, ClientOptions, ExtraHeader, Limits, Source, TlsOptions, TlsVersion,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use httpclient::{
-    Authorization, BasicAuth, Client, ClientOptions, Error, ExtraHeader, HeaderMap, Limits, Source,
-    TlsOptions, TlsVersion, Url,
+    Authorization, BasicAuth, Bytes, Client, ClientOptions, Error, ExtraHeader, HeaderMap, Limits, Method,
+    Request, Source, TlsOptions, TlsVersion, Url,
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
@@ -283,6 +283,46 @@ async fn redirects_are_followed_ten_times_and_only_if_wanted() {
     assert!(err.contains("stopped after 10 redirects"), "{err}");
     let staying = ClientOptions { follow_redirects: false, ..following };
     assert_eq!(get(&staying, &format!("http://{address}/1")).await.unwrap(), "xxx");
+}
+
+#[tokio::test]
+async fn content_is_sent_with_any_method_and_again_where_a_redirect_keeps_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                while let Some(head) = read_head(&mut stream).await {
+                    let length = head.split("Content-Length: ").nth(1).and_then(|h| h.split('\r').next());
+                    let mut content = vec![0; length.map_or(0, |n| n.parse().unwrap())];
+                    stream.read_exact(&mut content).await.unwrap();
+                    let line = head.lines().next().unwrap();
+                    let answer = match line.split(' ').nth(1).unwrap() {
+                        "/302" => b"HTTP/1.1 302 F\r\nLocation: /end\r\nContent-Length: 0\r\n\r\n".to_vec(),
+                        "/307" => b"HTTP/1.1 307 T\r\nLocation: /end\r\nContent-Length: 0\r\n\r\n".to_vec(),
+                        _ => ok(&format!("{line} {}", String::from_utf8(content).unwrap())),
+                    };
+                    stream.write_all(&answer).await.unwrap();
+                }
+            });
+        }
+    });
+    let client = Client::new(&ClientOptions::default()).unwrap();
+    let send = async |method: Method, path: &str| {
+        let url = Url::parse(&format!("http://{address}{path}")).unwrap();
+        let request =
+            Request { method, url: &url, headers: &HeaderMap::new(), content: Bytes::from_static(b"a=b") };
+        let (_, body) = client.send(&request, Limits::default(), TIMEOUT).await.unwrap();
+        String::from_utf8(body).unwrap()
+    };
+    assert_eq!(send(Method::PUT, "/end").await, "PUT /end HTTP/1.1 a=b");
+    assert_eq!(send(Method::POST, "/307").await, "POST /end HTTP/1.1 a=b");
+    assert_eq!(send(Method::POST, "/302").await, "GET /end HTTP/1.1 ");
+    let gone = Url::parse("http://127.0.0.1:1/x").unwrap();
+    let headers = HeaderMap::new();
+    let request = Request { method: Method::POST, ..Request::get(&gone, &headers) };
+    let err = client.send(&request, Limits::default(), TIMEOUT).await.unwrap_err().to_string();
+    assert_eq!(err, "Post \"http://127.0.0.1:1/x\": dial tcp 127.0.0.1:1: connect: connection refused");
 }
 
 #[tokio::test]
