@@ -1,18 +1,13 @@
 //! Sections to the plain options of the components.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use discovery::{
-    ADDRESS, FileOptions, HttpOptions, KubernetesAccess, KubernetesAttach, KubernetesOptions, KubernetesRole,
-    KubernetesSelector, ProviderOptions, ServiceAccount, TargetGroup,
-};
+use discovery::ProviderOptions;
 use httpclient::{ClientOptions, ExtraHeader, Source, TlsOptions};
-use model::Labels;
 use scrape::{HistogramOptions, JobOptions, Limits, NameEscaping, ScrapeProtocol};
 
 use crate::kinds::{FilePath, Secret};
-use crate::sections::{HttpClient, KubernetesSd, Role, Rules, ScrapeConfig, TlsConfig, compile};
+use crate::sections::{HttpClient, Rules, ScrapeConfig, TlsConfig, compile};
 
 /// A scrape job as the components want it.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +24,7 @@ impl ScrapeConfig {
     /// # Errors
     /// When a rule is not valid, which loading has ruled out.
     pub fn to_job(&self) -> Result<Job, String> {
-        Ok(Job { scrape: self.to_scrape_options()?, providers: self.to_providers() })
+        Ok(Job { scrape: self.to_scrape_options()?, providers: self.discovery.to_providers() })
     }
 
     fn to_scrape_options(&self) -> Result<JobOptions, String> {
@@ -76,93 +71,6 @@ impl ScrapeConfig {
             metric_relabel_configs: rules(&self.metric_relabel_configs)?,
             client: self.http.to_options(),
             ..JobOptions::new(&self.job_name)
-        })
-    }
-
-    fn to_providers(&self) -> Vec<ProviderOptions> {
-        let files = self.discovery.file.iter().flatten().map(|sd| {
-            ProviderOptions::File(FileOptions {
-                files: sd.files.iter().map(|file| PathBuf::from(&file.0)).collect(),
-                refresh_interval: Duration::from(sd.refresh_interval),
-            })
-        });
-        let urls = self.discovery.http.iter().flatten().map(|sd| {
-            ProviderOptions::Http(Box::new(HttpOptions {
-                url: sd.url.clone(),
-                refresh_interval: Duration::from(sd.refresh_interval),
-                client: sd.http.to_options(),
-            }))
-        });
-        let groups: Vec<TargetGroup> = self
-            .discovery
-            .static_configs
-            .iter()
-            .flatten()
-            .map(|group| TargetGroup {
-                source: String::new(),
-                targets: group
-                    .targets
-                    .iter()
-                    .map(|address| Labels::from_pairs([(ADDRESS, address)]).into())
-                    .collect(),
-                labels: Labels::from_pairs(&group.labels.0).into(),
-            })
-            .collect();
-        let fixed = (!groups.is_empty()).then_some(ProviderOptions::Static(groups));
-        let clusters = self.discovery.kubernetes.iter().flatten().filter_map(KubernetesSd::to_options);
-        let clusters = clusters.map(|options| ProviderOptions::Kubernetes(Box::new(options)));
-        files.chain(urls).chain(clusters).chain(fixed).collect()
-    }
-}
-
-impl KubernetesSd {
-    /// The entry as options; none for one without a role, which loading has ruled out.
-    fn to_options(&self) -> Option<KubernetesOptions> {
-        let access = if !self.api_server.is_unset() {
-            KubernetesAccess::Server {
-                url: self.api_server.0.clone(),
-                client: Box::new(self.http.to_options()),
-            }
-        } else if !self.kubeconfig_file.is_unset() {
-            KubernetesAccess::KubeConfig(PathBuf::from(&self.kubeconfig_file.0))
-        } else {
-            KubernetesAccess::ServiceAccount(ServiceAccount::from_environment())
-        };
-        let selectors = self.selectors.iter().filter_map(|selector| {
-            Some(KubernetesSelector {
-                role: selector.role.to_option()?,
-                labels: selector.label.clone(),
-                fields: selector.field.clone(),
-            })
-        });
-        let attach = &self.attach_metadata;
-        Some(KubernetesOptions {
-            access,
-            role: self.role.to_option()?,
-            own_namespace: self.namespaces.own_namespace,
-            namespaces: self.namespaces.names.clone(),
-            selectors: selectors.collect(),
-            attach: KubernetesAttach {
-                node: attach.node,
-                namespace: attach.namespace,
-                deployment: attach.deployment,
-                job: attach.job,
-                cron_job: attach.cronjob,
-            },
-        })
-    }
-}
-
-impl Role {
-    fn to_option(self) -> Option<KubernetesRole> {
-        Some(match self {
-            Role::Unset => return None,
-            Role::Node => KubernetesRole::Node,
-            Role::Pod => KubernetesRole::Pod,
-            Role::Service => KubernetesRole::Service,
-            Role::Endpoints => KubernetesRole::Endpoints,
-            Role::EndpointSlice => KubernetesRole::EndpointSlice,
-            Role::Ingress => KubernetesRole::Ingress,
         })
     }
 }

@@ -128,20 +128,12 @@ impl Config {
 fn find_in_job(job: &ScrapeConfig, findings: &mut Findings<'_>) {
     findings.note(!job.scrape_failure_log_file.is_unset(), "scrape_failure_log_file");
     find_in_client(&job.http, findings);
-    for (i, sd) in job.discovery.http.iter().flatten().enumerate() {
-        let at = [Step::Key("http_sd_configs"), Step::Index(i)];
-        let prefix = format!("{}http_sd_configs.", findings.prefix);
-        find_in_client(&sd.http, &mut findings.inside(&at, prefix));
+    for (key, i, client) in job.discovery.clients() {
+        let prefix = format!("{}{key}.", findings.prefix);
+        find_in_client(client, &mut findings.inside(&[Step::Key(key), Step::Index(i)], prefix));
     }
-    for (i, sd) in job.discovery.kubernetes.iter().flatten().enumerate() {
-        let at = [Step::Key("kubernetes_sd_configs"), Step::Index(i)];
-        let prefix = format!("{}kubernetes_sd_configs.", findings.prefix);
-        find_in_client(&sd.http, &mut findings.inside(&at, prefix));
-    }
-    for key in job.discovery.kinds_in_use() {
-        let runs =
-            matches!(key, "static_configs" | "file_sd_configs" | "http_sd_configs" | "kubernetes_sd_configs");
-        findings.note(!runs, key);
+    for key in job.discovery.idle_kinds() {
+        findings.note(true, key);
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
@@ -14,22 +14,37 @@ use tokio::time::MissedTickBehavior;
 
 use crate::group::{self, TargetGroup};
 use crate::metrics::Metrics;
-use crate::provider::{FileOptions, Updates};
+use crate::provider::{Context, Provider, Updates};
 
 const FILEPATH: &str = "__meta_filepath";
 
 /// The longest file that is read.
 const MAX_FILE: u64 = 64 << 20;
 
-pub(crate) fn validate(options: &FileOptions) -> Result<(), String> {
-    if options.files.is_empty() {
-        return Err("file service discovery config must contain at least one path name".to_owned());
-    }
-    match options.files.iter().find(|path| !is_valid_path(path)) {
-        Some(path) => {
-            Err(format!("path name {:?} is not valid for file discovery", path.display().to_string()))
+/// Files that hold lists of groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileOptions {
+    /// Paths ending in `.json`, `.yml` or `.yaml`; the last element may be a pattern.
+    pub files: Vec<PathBuf>,
+    /// How often they are read again although nothing was reported about them. Prometheus: 5 min.
+    pub refresh_interval: Duration,
+}
+
+impl Provider for FileOptions {
+    fn validate(&self) -> Result<(), String> {
+        if self.files.is_empty() {
+            return Err("file service discovery config must contain at least one path name".to_owned());
         }
-        None => Ok(()),
+        match self.files.iter().find(|path| !is_valid_path(path)) {
+            Some(path) => {
+                Err(format!("path name {:?} is not valid for file discovery", path.display().to_string()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn run(self, context: Context) {
+        follow(self, context.metrics, context.updates).await;
     }
 }
 
@@ -41,7 +56,7 @@ fn is_valid_path(path: &Path) -> bool {
     known && stem.split_once('*').is_none_or(|(_, after)| !after.contains('/'))
 }
 
-pub(crate) async fn run(options: FileOptions, metrics: Metrics, updates: Updates) {
+async fn follow(options: FileOptions, metrics: Metrics, updates: Updates) {
     let (wake, mut woken) = mpsc::channel::<()>(1);
     let watcher_errors = metrics.file_watcher_errors.clone();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| match event {

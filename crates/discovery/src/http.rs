@@ -1,97 +1,77 @@
 //! `http_sd_configs`: a URL that answers with a list of groups.
 
-use std::time::Instant;
+use std::time::Duration;
 
-use httpclient::{Client, HeaderMap, HeaderValue, Limits, Url};
-use tokio::time::MissedTickBehavior;
+use httpclient::{Client, ClientOptions, Url};
 
 use crate::group::{self, TargetGroup};
 use crate::metrics::Metrics;
-use crate::provider::{HttpOptions, Updates};
+use crate::provider::{Context, Provider};
+use crate::refresh::{self, Source};
+use crate::rest::Rest;
 
 const URL: &str = "__meta_url";
 
-pub(crate) fn validate(options: &HttpOptions) -> Result<(), String> {
-    if options.url.is_empty() {
-        return Err("URL is missing".to_owned());
-    }
-    let (scheme, rest) = options.url.split_once("://").unwrap_or(("", ""));
-    if scheme != "http" && scheme != "https" {
-        return Err("URL scheme must be 'http' or 'https'".to_owned());
-    }
-    if rest.is_empty() || rest.starts_with('/') {
-        return Err("host is missing in URL".to_owned());
-    }
-    Url::parse(&options.url).map_err(|err| err.to_string())?;
-    Client::new(&options.client).map(drop).map_err(|err| err.to_string())
+/// A URL that answers with a list of groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpOptions {
+    /// The URL.
+    pub url: String,
+    /// How often it is asked; also the time-out of a request. Prometheus: 1 min.
+    pub refresh_interval: Duration,
+    /// How to ask.
+    pub client: ClientOptions,
 }
 
-pub(crate) async fn run(options: HttpOptions, config: &str, metrics: Metrics, updates: Updates) {
-    let refresh = metrics.refresh("http", config);
-    let mut source = match Source::new(&options) {
-        Ok(source) => source,
-        Err(err) => {
-            refresh.failures.inc();
-            tracing::error!(component = "discovery manager", discovery = "http", config, %err, "Unable to refresh target groups");
-            return;
+impl Provider for Box<HttpOptions> {
+    fn validate(&self) -> Result<(), String> {
+        if self.url.is_empty() {
+            return Err("URL is missing".to_owned());
         }
-    };
-    let mut tick = tokio::time::interval(options.refresh_interval);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        let start = Instant::now();
-        let outcome = source.ask().await;
-        let took = start.elapsed().as_secs_f64();
-        refresh.duration.observe(took);
-        refresh.duration_histogram.observe(took);
-        match outcome {
-            Ok(groups) => {
-                if updates.send(groups).await.is_err() {
-                    return;
-                }
-            }
-            Err(err) => {
-                refresh.failures.inc();
-                metrics.http_failures.inc();
-                tracing::error!(component = "discovery manager", discovery = "http", config, %err, "Unable to refresh target groups");
-            }
+        let (scheme, rest) = self.url.split_once("://").unwrap_or(("", ""));
+        if scheme != "http" && scheme != "https" {
+            return Err("URL scheme must be 'http' or 'https'".to_owned());
         }
+        if rest.is_empty() || rest.starts_with('/') {
+            return Err("host is missing in URL".to_owned());
+        }
+        Url::parse(&self.url).map_err(|err| err.to_string())?;
+        Client::new(&self.client).map(drop).map_err(|err| err.to_string())
+    }
+
+    async fn run(self, context: Context) {
+        let list = List::new(&self, context.metrics.clone());
+        refresh::every(self.refresh_interval, "http", &context, list).await;
     }
 }
 
-struct Source<'a> {
-    options: &'a HttpOptions,
-    client: Client,
+/// The list behind the URL.
+struct List {
+    api: Rest,
     url: Url,
-    headers: HeaderMap,
+    /// As it is written.
+    origin: String,
     /// How many groups the last good answer had.
     known: usize,
+    metrics: Metrics,
 }
 
-impl<'a> Source<'a> {
-    fn new(options: &'a HttpOptions) -> Result<Self, String> {
-        let mut headers = HeaderMap::new();
+impl List {
+    fn new(options: &HttpOptions, metrics: Metrics) -> Result<Self, String> {
         let seconds = model::number::format_f(options.refresh_interval.as_secs_f64());
-        let seconds = HeaderValue::from_str(&seconds).map_err(|err| err.to_string())?;
-        headers.insert("user-agent", HeaderValue::from_static(httpclient::USER_AGENT));
-        headers.insert("accept", HeaderValue::from_static("application/json"));
-        headers.insert("x-prometheus-refresh-interval-seconds", seconds);
-        Ok(Source {
-            options,
-            client: Client::new(&options.client).map_err(|err| err.to_string())?,
+        Ok(List {
+            api: Rest::new(&options.client, options.refresh_interval)?
+                .header("accept", "application/json")?
+                .header("x-prometheus-refresh-interval-seconds", &seconds)?,
             url: Url::parse(&options.url).map_err(|err| err.to_string())?,
-            headers,
+            origin: options.url.clone(),
             known: 0,
+            metrics,
         })
     }
 
     async fn ask(&mut self) -> Result<Vec<TargetGroup>, String> {
-        let (head, body) = self
-            .client
-            .get(&self.url, &self.headers, Limits::default(), self.options.refresh_interval)
-            .await
-            .map_err(|err| err.to_string())?;
+        let (head, body) = self.api.get(&self.url).await?;
         if head.status.as_u16() != 200 {
             return Err(format!("server returned HTTP status {}", head.status_text()));
         }
@@ -100,11 +80,21 @@ impl<'a> Source<'a> {
             return Err(format!("unsupported content type {}", model::number::quote(content_type)));
         }
         let mut groups = group::from_json(&body).map_err(|err| err.to_string())?;
-        group::stamp(&mut groups, &self.options.url, URL);
+        group::stamp(&mut groups, &self.origin, URL);
         let count = groups.len();
-        groups.extend((count..self.known).map(|i| group::gone(&self.options.url, i)));
+        groups.extend((count..self.known).map(|i| group::gone(&self.origin, i)));
         self.known = count;
         Ok(groups)
+    }
+}
+
+impl Source for List {
+    async fn refresh(&mut self) -> Result<Vec<TargetGroup>, String> {
+        let outcome = self.ask().await;
+        if outcome.is_err() {
+            self.metrics.http_failures.inc();
+        }
+        outcome
     }
 }
 

@@ -4,14 +4,19 @@
 mod file;
 mod group;
 mod http;
+mod json;
 mod kubernetes;
 mod label_set;
 mod manager;
 mod metrics;
 mod provider;
+mod refresh;
+mod rest;
 mod static_sd;
 
+pub use file::FileOptions;
 pub use group::{ADDRESS, FormatError, TargetGroup, from_json, from_yaml};
+pub use http::HttpOptions;
 pub use kubeapi::{Access as KubernetesAccess, Behaviour as KubernetesBehaviour, ServiceAccount};
 pub use kubernetes::{
     KubernetesAttach, KubernetesOptions, KubernetesRole, KubernetesSelector, kubernetes_kinds,
@@ -19,4 +24,4 @@ pub use kubernetes::{
 pub use label_set::{LabelParts, LabelSet};
 pub use manager::{Manager, TargetSets};
 pub use metrics::Metrics;
-pub use provider::{FileOptions, HttpOptions, ProviderOptions};
+pub use provider::ProviderOptions;

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use crate::group::TargetGroup;
 use crate::kubernetes;
+use crate::label_set::NameLists;
 use crate::metrics::{ManagerMetrics, Metrics};
-use crate::provider::{Environment, ProviderOptions};
+use crate::provider::{Context, ProviderOptions};
 use crate::static_sd;
 
 /// The groups of each job. A job without groups is there with an empty list.
@@ -32,7 +33,9 @@ const SHARE_OF_INTERVAL: u32 = 6;
 /// Runs providers. Dropping it ends them.
 pub struct Manager {
     shared: Arc<Shared>,
-    environment: Environment,
+    metrics: Metrics,
+    lists: NameLists,
+    kubernetes: kubernetes::Environment,
     sender: JoinHandle<()>,
 }
 
@@ -129,11 +132,9 @@ impl Manager {
             metrics: metrics.manager(name),
         });
         let sender = tokio::spawn(send_changes(shared.clone(), interval));
-        let environment = Environment {
-            metrics: metrics.clone(),
-            kubernetes: kubernetes::Environment::new(metrics.kubernetes.clone(), behaviour),
-        };
-        Manager { shared, environment, sender }
+        let lists = NameLists::default();
+        let kubernetes = kubernetes::Environment::new(metrics.kubernetes.clone(), lists.clone(), behaviour);
+        Manager { shared, metrics: metrics.clone(), lists, kubernetes, sender }
     }
 
     /// What is known now and will be.
@@ -168,7 +169,7 @@ impl Manager {
             state.jobs.insert(job, ids);
         }
         for ended in old.values() {
-            self.environment.metrics.forget_refresh(ended.options.mechanism(), &ended.config);
+            self.metrics.forget_refresh(ended.options.mechanism(), &ended.config);
         }
         for job in old_jobs.keys().filter(|job| !state.jobs.contains_key(*job)) {
             self.shared.metrics.forget(job);
@@ -194,7 +195,14 @@ impl Manager {
             running.fixed = static_sd::numbered(groups).collect();
         } else {
             let (updates, received) = mpsc::channel(UPDATE_QUEUE);
-            running.tasks.push(tokio::spawn(options.run(job.to_owned(), self.environment.clone(), updates)));
+            let context = Context {
+                config: job.to_owned(),
+                metrics: self.metrics.clone(),
+                lists: self.lists.clone(),
+                kubernetes: self.kubernetes.clone(),
+                updates,
+            };
+            running.tasks.push(tokio::spawn(options.run(context)));
             running.tasks.push(tokio::spawn(receive(self.shared.clone(), id, received)));
         }
         state.providers.insert(id, running);

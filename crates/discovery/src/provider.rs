@@ -1,95 +1,93 @@
 //! What a provider is told and how it is run.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::future::Future;
 
-use httpclient::ClientOptions;
 use tokio::sync::mpsc;
 
+use crate::file::FileOptions;
 use crate::group::TargetGroup;
-use crate::kubernetes::KubernetesOptions;
+use crate::http::HttpOptions;
+use crate::kubernetes::{self, KubernetesOptions};
+use crate::label_set::NameLists;
 use crate::metrics::Metrics;
-use crate::{file, http, kubernetes};
 
-/// One entry of a job's discovery. Equal entries of several jobs are run once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ProviderOptions {
-    /// `static_configs`: the groups themselves; their sources are set here.
-    Static(Vec<TargetGroup>),
-    /// `file_sd_configs`.
-    File(FileOptions),
-    /// `http_sd_configs`.
-    Http(Box<HttpOptions>),
-    /// `kubernetes_sd_configs`.
-    Kubernetes(Box<KubernetesOptions>),
+/// Runs the entries of one mechanism.
+pub(crate) trait Provider: Sized {
+    /// Whether it can run at all.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Runs until dropped.
+    fn run(self, context: Context) -> impl Future<Output = ()> + Send;
 }
 
-/// What providers of a manager share.
+/// What a provider is run with.
 #[derive(Clone)]
-pub(crate) struct Environment {
+pub(crate) struct Context {
+    /// The job that metrics are named after.
+    pub(crate) config: String,
     pub(crate) metrics: Metrics,
+    #[allow(dead_code, reason = "used by the providers that are being added")]
+    pub(crate) lists: NameLists,
     pub(crate) kubernetes: kubernetes::Environment,
-}
-
-/// Files that hold lists of groups.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileOptions {
-    /// Paths ending in `.json`, `.yml` or `.yaml`; the last element may be a pattern.
-    pub files: Vec<PathBuf>,
-    /// How often they are read again although nothing was reported about them. Prometheus: 5 min.
-    pub refresh_interval: Duration,
-}
-
-/// A URL that answers with a list of groups.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpOptions {
-    /// The URL.
-    pub url: String,
-    /// How often it is asked; also the time-out of a request. Prometheus: 1 min.
-    pub refresh_interval: Duration,
-    /// How to ask.
-    pub client: ClientOptions,
+    pub(crate) updates: Updates,
 }
 
 /// Where a provider sends the groups that changed.
 pub(crate) type Updates = mpsc::Sender<Vec<TargetGroup>>;
 
-impl ProviderOptions {
-    /// The mechanism's name as configuration and metrics have it.
-    #[must_use]
-    pub fn mechanism(&self) -> &'static str {
-        match self {
-            ProviderOptions::Static(_) => "static",
-            ProviderOptions::File(_) => "file",
-            ProviderOptions::Http(_) => "http",
-            ProviderOptions::Kubernetes(_) => "kubernetes",
+/// The mechanisms: the variant, what its entries say, and its name in configuration and metrics.
+macro_rules! mechanisms {
+    ($( $(#[$meta:meta])* $variant:ident($options:ty) = $name:literal, )*) => {
+        /// One entry of a job's discovery. Equal entries of several jobs are run once.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum ProviderOptions {
+            /// `static_configs`: the groups themselves; their sources are set here.
+            Static(Vec<TargetGroup>),
+            $( $(#[$meta])* $variant($options), )*
         }
-    }
 
-    /// Whether it can run at all.
-    ///
-    /// # Errors
-    /// A sentence for the user.
-    pub fn validate(&self) -> Result<(), String> {
-        match self {
-            ProviderOptions::Static(_) | ProviderOptions::Kubernetes(_) => Ok(()),
-            ProviderOptions::File(options) => file::validate(options),
-            ProviderOptions::Http(options) => http::validate(options),
-        }
-    }
+        impl ProviderOptions {
+            /// The mechanism's name as configuration and metrics have it.
+            #[must_use]
+            pub fn mechanism(&self) -> &'static str {
+                match self {
+                    ProviderOptions::Static(_) => "static",
+                    $( ProviderOptions::$variant(_) => $name, )*
+                }
+            }
 
-    /// Runs until dropped. `config` names the job in metrics.
-    pub(crate) async fn run(self, config: String, environment: Environment, updates: Updates) {
-        let metrics = environment.metrics;
-        match self {
-            ProviderOptions::Static(groups) => {
-                let _ = updates.send(groups).await;
+            /// Whether it can run at all.
+            ///
+            /// # Errors
+            /// A sentence for the user.
+            pub fn validate(&self) -> Result<(), String> {
+                match self {
+                    ProviderOptions::Static(_) => Ok(()),
+                    $( ProviderOptions::$variant(options) => options.validate(), )*
+                }
             }
-            ProviderOptions::File(options) => file::run(options, metrics, updates).await,
-            ProviderOptions::Http(options) => http::run(*options, &config, metrics, updates).await,
-            ProviderOptions::Kubernetes(options) => {
-                kubernetes::run(*options, &config, environment.kubernetes, updates).await;
+
+            /// Runs until dropped.
+            pub(crate) async fn run(self, context: Context) {
+                match self {
+                    ProviderOptions::Static(groups) => drop(context.updates.send(groups).await),
+                    $( ProviderOptions::$variant(options) => options.run(context).await, )*
+                }
             }
         }
-    }
+    };
+}
+
+mechanisms! {
+    /// `file_sd_configs`.
+    File(FileOptions) = "file",
+    /// `http_sd_configs`.
+    Http(Box<HttpOptions>) = "http",
+    /// `kubernetes_sd_configs`.
+    Kubernetes(Box<KubernetesOptions>) = "kubernetes",
 }

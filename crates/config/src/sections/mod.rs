@@ -12,8 +12,8 @@ mod storage;
 
 pub use alerting::{Alerting, Alertmanager, ApiVersion};
 pub use discovery::{
-    AttachMetadata, ConsulSd, Discovery, DnsSd, FileSd, HttpSd, KubernetesSd, Namespaces, Others, Role,
-    Selector, StaticConfig,
+    AttachMetadata, ConsulSd, Discovery, DnsSd, FileSd, HttpSd, KubernetesSd, Namespaces, Role, Selector,
+    StaticConfig,
 };
 pub use document::{Document, ScrapeFile};
 pub(crate) use document::{complete_jobs, place};

@@ -4,8 +4,8 @@ use kubeapi::Key;
 use serde::Deserialize;
 
 use super::endpoints::Reference;
-use super::json::{Many, Text, TextMap};
 use super::object::{Metadata, Object};
+use crate::json::{Many, Text, TextMap};
 use crate::label_set::{LabelSet, NameLists, Pairs};
 
 /// The label that names a slice's service.

@@ -3,8 +3,8 @@
 use kubeapi::Key;
 use serde::Deserialize;
 
-use super::json::{Many, Text};
 use super::object::{Metadata, Object, ServicePort};
+use crate::json::{Many, Text};
 use crate::label_set::{LabelSet, NameLists, Pairs};
 
 #[derive(Deserialize, Default)]

@@ -8,7 +8,6 @@ mod endpoint_slice;
 mod endpoints;
 mod groups;
 mod ingress;
-mod json;
 mod metrics;
 mod namespace;
 mod node;
@@ -27,7 +26,6 @@ use object::Object;
 
 pub(crate) use metrics::Metrics;
 pub use options::{KubernetesAttach, KubernetesOptions, KubernetesRole, KubernetesSelector};
-pub(crate) use provider::run;
 
 /// Reads `json` as every kind of object that becomes a target or is attached to one, and says as how many it could be
 /// read: for fuzzing what an API server may send.
@@ -57,12 +55,8 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    pub(crate) fn new(metrics: Metrics, behaviour: Behaviour) -> Self {
-        Environment {
-            clusters: Clusters::new(metrics.requests.clone(), behaviour),
-            lists: NameLists::default(),
-            metrics,
-        }
+    pub(crate) fn new(metrics: Metrics, lists: NameLists, behaviour: Behaviour) -> Self {
+        Environment { clusters: Clusters::new(metrics.requests.clone(), behaviour), lists, metrics }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 
-use super::json::{Many, Text};
 use super::object::{Metadata, Object, join_host_port};
 use super::pod::Condition;
 use crate::group::ADDRESS;
+use crate::json::{Many, Text};
 use crate::label_set::{LabelSet, NameLists, Pairs};
 
 /// Kinds of addresses, the best one first.

@@ -4,7 +4,7 @@ use kubeapi::{Decode, Decoded, Key};
 use serde::Deserialize;
 use std::marker::PhantomData;
 
-use super::json::{Many, Text, TextMap};
+use crate::json::{Many, Text, TextMap};
 use crate::label_set::{NameLists, Pairs};
 
 /// What all labels of this provider begin with.

@@ -37,7 +37,8 @@ pub enum KubernetesRole {
 }
 
 impl KubernetesRole {
-    pub(super) const ALL: [KubernetesRole; 6] = [
+    /// All of them.
+    pub const ALL: [KubernetesRole; 6] = [
         KubernetesRole::Node,
         KubernetesRole::Pod,
         KubernetesRole::Service,

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use kubeapi::Key;
 use serde::Deserialize;
 
-use super::json::{Many, Text};
 use super::object::{Metadata, Object, join_host_port};
 use crate::group::ADDRESS;
+use crate::json::{Many, Text};
 use crate::label_set::{LabelParts, LabelSet, NameLists, Pairs};
 
 const IP: &str = "__meta_kubernetes_pod_ip";

@@ -9,7 +9,7 @@ use super::Environment;
 use super::groups::Groups;
 use super::options::KubernetesOptions;
 use super::sources::Sources;
-use crate::provider::Updates;
+use crate::provider::{Context, Provider, Updates};
 
 /// How long changes are gathered before they are worked off: what happens together in a cluster is told in several
 /// events.
@@ -19,13 +19,14 @@ const BATCH: usize = 512;
 /// Pause before our own namespace is looked for again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Runs until dropped or nobody listens.
-pub(crate) async fn run(
-    options: KubernetesOptions,
-    config: &str,
-    environment: Environment,
-    updates: Updates,
-) {
+impl Provider for Box<KubernetesOptions> {
+    async fn run(self, context: Context) {
+        follow(*self, &context.config, context.kubernetes, context.updates).await;
+    }
+}
+
+/// Runs until nobody listens.
+async fn follow(options: KubernetesOptions, config: &str, environment: Environment, updates: Updates) {
     let notify = Arc::new(Notify::new());
     let sources = loop {
         match Sources::open(&options, &environment, &notify).await {

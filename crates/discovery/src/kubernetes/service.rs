@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use super::json::{Many, Text};
 use super::object::{Metadata, Object, ServicePort};
 use crate::group::ADDRESS;
+use crate::json::{Many, Text};
 use crate::label_set::{LabelSet, NameLists, Pairs};
 
 #[derive(Deserialize, Default)]

@@ -1,4 +1,4 @@
-//! Pieces of JSON as the API server writes it: text borrowed where it has no escapes, `null` for what is empty.
+//! Pieces of JSON as servers written in Go send it: text borrowed where it has no escapes, `null` for what is empty.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 
 /// A string; `null` is an empty one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Text<'a>(Cow<'a, str>);
+pub(crate) struct Text<'a>(Cow<'a, str>);
 
 impl Deref for Text<'_> {
     type Target = str;
@@ -48,7 +48,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 
 /// The pairs of an object whose values are strings, in the order in which they stand there.
 #[derive(Debug, Clone, Default)]
-pub(super) struct TextMap<'a>(pub(super) Vec<(Text<'a>, Text<'a>)>);
+pub(crate) struct TextMap<'a>(pub(crate) Vec<(Text<'a>, Text<'a>)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for TextMap<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -78,14 +78,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for TextMap<'a> {
 
 impl TextMap<'_> {
     /// The value of `name`, if it is there.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| **n == *name).map(|(_, value)| &**value)
     }
 }
 
 /// A list; `null` is an empty one.
 #[derive(Debug, Clone)]
-pub(super) struct Many<T>(pub(super) Vec<T>);
+pub(crate) struct Many<T>(pub(crate) Vec<T>);
 
 impl<T> Default for Many<T> {
     fn default() -> Self {
@@ -96,5 +96,24 @@ impl<T> Default for Many<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Many(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default()))
+    }
+}
+
+/// A value; `null` is its default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(dead_code, reason = "used by the providers that are being added")]
+pub(crate) struct Or<T>(pub(crate) T);
+
+impl<T> Deref for Or<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Or<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Or(Option::<T>::deserialize(deserializer)?.unwrap_or_default()))
     }
 }

@@ -1,0 +1,202 @@
+//! Service discovery: `static_configs` and `*_sd_configs`, a module for each kind.
+
+mod consul;
+mod dns;
+mod file;
+mod http;
+mod kubernetes;
+mod static_config;
+
+pub use consul::ConsulSd;
+pub use dns::DnsSd;
+pub use file::FileSd;
+pub use http::HttpSd;
+pub use kubernetes::{AttachMetadata, KubernetesSd, Namespaces, Role, Selector};
+pub use static_config::StaticConfig;
+
+use discovery::ProviderOptions;
+use model::number::quote;
+
+use super::http_client::HttpClient;
+use crate::decode::{Invalid, Section, invalid_at, section};
+use crate::kinds::Anything;
+
+const SECOND: i64 = 1000;
+const MINUTE: i64 = 60 * SECOND;
+
+/// One entry under the key of a kind of discovery.
+trait Entry {
+    /// What runs for it; nothing as long as its kind is not implemented, and for what runs together with others.
+    fn provider(&self) -> Option<ProviderOptions> {
+        None
+    }
+
+    /// Whether it has an effect.
+    fn runs(&self) -> bool {
+        self.provider().is_some()
+    }
+
+    /// How it reaches its server.
+    fn client(&self) -> Option<&HttpClient> {
+        None
+    }
+}
+
+/// A kind that is not implemented: its keys are kept as they are written.
+impl Entry for Anything {}
+
+/// The kinds: the field, the section of an entry, and the key.
+macro_rules! kinds {
+    ($( $(#[$meta:meta])* $field:ident: $section:ty = $key:tt, )*) => {
+        section! {
+            /// Every kind of discovery; in a file these keys stand beside the job's own.
+            Discovery "discovery.Configs" "discovery.Configs" {
+                $( $(#[$meta])* $field: Vec<Option<$section>> = $key, )*
+            }
+        }
+
+        impl Discovery {
+            /// All entries: the key, the place below it, and the entry unless it is null.
+            fn entries(&self) -> Vec<(&'static str, usize, Option<&dyn Entry>)> {
+                let mut entries = Vec::new();
+                $( push_entries(&mut entries, $key, &self.$field); )*
+                entries
+            }
+        }
+    };
+}
+
+fn push_entries<'a, T: Entry>(
+    entries: &mut Vec<(&'static str, usize, Option<&'a dyn Entry>)>,
+    key: &'static str,
+    written: &'a [Option<T>],
+) {
+    let written = written.iter().enumerate();
+    entries.extend(written.map(|(i, entry)| (key, i, entry.as_ref().map(|entry| entry as &dyn Entry))));
+}
+
+kinds! {
+    /// AWS.
+    aws: Anything = "aws_sd_configs",
+    /// Azure.
+    azure: Anything = "azure_sd_configs",
+    /// Consul's catalogue.
+    consul: ConsulSd = "consul_sd_configs",
+    /// DigitalOcean.
+    digitalocean: Anything = "digitalocean_sd_configs",
+    /// Names in DNS.
+    dns: DnsSd = "dns_sd_configs",
+    /// Docker containers.
+    docker: Anything = "docker_sd_configs",
+    /// Docker Swarm.
+    dockerswarm: Anything = "dockerswarm_sd_configs",
+    /// AWS EC2.
+    ec2: Anything = "ec2_sd_configs",
+    /// AWS ECS.
+    ecs: Anything = "ecs_sd_configs",
+    /// AWS ElastiCache.
+    elasticache: Anything = "elasticache_sd_configs",
+    /// Eureka.
+    eureka: Anything = "eureka_sd_configs",
+    /// Lists in files.
+    file: FileSd = "file_sd_configs",
+    /// Google Compute Engine.
+    gce: Anything = "gce_sd_configs",
+    /// Hetzner.
+    hetzner: Anything = "hetzner_sd_configs",
+    /// Lists behind a URL.
+    http: HttpSd = "http_sd_configs",
+    /// IONOS.
+    ionos: Anything = "ionos_sd_configs",
+    /// Objects of a Kubernetes cluster.
+    kubernetes: KubernetesSd = "kubernetes_sd_configs",
+    /// Kuma.
+    kuma: Anything = "kuma_sd_configs",
+    /// AWS Lightsail.
+    lightsail: Anything = "lightsail_sd_configs",
+    /// Linode.
+    linode: Anything = "linode_sd_configs",
+    /// Marathon.
+    marathon: Anything = "marathon_sd_configs",
+    /// AWS MSK.
+    msk: Anything = "msk_sd_configs",
+    /// AirBnB's Nerve.
+    nerve: Anything = "nerve_sd_configs",
+    /// Nomad.
+    nomad: Anything = "nomad_sd_configs",
+    /// Oracle Cloud.
+    oci: Anything = "oci_sd_configs",
+    /// OpenStack.
+    openstack: Anything = "openstack_sd_configs",
+    /// Outscale.
+    outscale: Anything = "outscale_sd_configs",
+    /// OVHcloud.
+    ovhcloud: Anything = "ovhcloud_sd_configs",
+    /// PuppetDB.
+    puppetdb: Anything = "puppetdb_sd_configs",
+    /// AWS RDS.
+    rds: Anything = "rds_sd_configs",
+    /// Scaleway.
+    scaleway: Anything = "scaleway_sd_configs",
+    /// Serversets in ZooKeeper.
+    serverset: Anything = "serverset_sd_configs",
+    /// STACKIT.
+    stackit: Anything = "stackit_sd_configs",
+    /// Targets written here.
+    static_configs: StaticConfig = "static_configs",
+    /// Triton.
+    triton: Anything = "triton_sd_configs",
+    /// Uyuni.
+    uyuni: Anything = "uyuni_sd_configs",
+    /// Vultr.
+    vultr: Anything = "vultr_sd_configs",
+}
+
+impl Section for Discovery {}
+
+impl Discovery {
+    /// What runs for all entries.
+    pub(crate) fn to_providers(&self) -> Vec<ProviderOptions> {
+        let fixed: Vec<_> = self.static_configs.iter().flatten().map(StaticConfig::to_group).collect();
+        let fixed = (!fixed.is_empty()).then_some(ProviderOptions::Static(fixed));
+        let entries = self.entries().into_iter();
+        entries.filter_map(|(_, _, entry)| entry?.provider()).chain(fixed).collect()
+    }
+
+    /// The HTTP clients of all entries, each with key and place of its entry.
+    pub(crate) fn clients(&self) -> Vec<(&'static str, usize, &HttpClient)> {
+        let entries = self.entries().into_iter();
+        entries.filter_map(|(key, i, entry)| Some((key, i, entry?.client()?))).collect()
+    }
+
+    /// The keys with entries for which nothing runs, each once.
+    pub(crate) fn idle_kinds(&self) -> Vec<&'static str> {
+        let entries = self.entries().into_iter();
+        let idle = entries.filter(|(_, _, entry)| !entry.is_some_and(Entry::runs));
+        let mut keys: Vec<&'static str> = idle.map(|(key, _, _)| key).collect();
+        keys.dedup();
+        keys
+    }
+
+    /// Refuses null elements, and URLs among static targets where no rule could make addresses of them.
+    pub(crate) fn check_elements(&self, relabelled: bool) -> Result<(), Invalid> {
+        let null = self.entries().into_iter().find(|(_, _, entry)| entry.is_none());
+        if let Some((key, _, _)) = null {
+            return invalid_at(key, format!("empty or null section in {key}"));
+        }
+        if relabelled {
+            return Ok(());
+        }
+        let mut targets = self.static_configs.iter().flatten().flat_map(|group| &group.targets);
+        match targets.find(|target| target.contains('/')) {
+            Some(target) => invalid_at(
+                "static_configs",
+                format!("{} is not a valid hostname", quote(target)),
+            )
+            .map_err(|err| {
+                err.help("a target is host:port; scheme and path are the job's `scheme` and `metrics_path`")
+            }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! An HTTP API that is asked with GET.
+
+use std::time::Duration;
+
+use httpclient::{Client, ClientOptions, Head, HeaderMap, HeaderName, HeaderValue, Limits, Url};
+
+/// How an API is asked: client, headers, patience.
+pub(crate) struct Rest {
+    client: Client,
+    headers: HeaderMap,
+    timeout: Duration,
+}
+
+impl Rest {
+    /// An API whose requests may take `timeout` each.
+    pub(crate) fn new(options: &ClientOptions, timeout: Duration) -> Result<Self, String> {
+        let mut headers = HeaderMap::new();
+        headers.insert("user-agent", HeaderValue::from_static(httpclient::USER_AGENT));
+        Ok(Rest { client: Client::new(options).map_err(|err| err.to_string())?, headers, timeout })
+    }
+
+    /// Sends this header too.
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Result<Self, String> {
+        let value = HeaderValue::from_str(value).map_err(|err| err.to_string())?;
+        self.headers.insert(HeaderName::from_static(name), value);
+        Ok(self)
+    }
+
+    /// The answer, whatever its status, and its body.
+    pub(crate) async fn get(&self, url: &Url) -> Result<(Head, Vec<u8>), String> {
+        let answer = self.client.get(url, &self.headers, Limits::default(), self.timeout).await;
+        answer.map_err(|err| err.to_string())
+    }
+
+    /// The body of an answer of status 2xx.
+    #[allow(dead_code, reason = "used by the providers that are being added")]
+    pub(crate) async fn body(&self, url: &Url) -> Result<Vec<u8>, String> {
+        let (head, body) = self.get(url).await?;
+        if !head.status.is_success() {
+            return Err(format!("non 2xx status '{}' response from {url}", head.status.as_u16()));
+        }
+        Ok(body)
+    }
+}
