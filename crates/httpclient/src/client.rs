@@ -13,16 +13,19 @@ use crate::connection::{Connection, Head, Request};
 use crate::error::{BuildError, Error};
 use crate::gzip::gunzip;
 use crate::options::{ClientOptions, Limits};
+use crate::signer::Signer;
 use crate::tls::Tls;
 
 /// How to make requests. Cheap to clone; holds no connection.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     options: ClientOptions,
-    tls: Tls,
+    tls: Arc<Tls>,
     proxy: Option<Proxy>,
+    signer: Option<Arc<dyn Signer>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -48,10 +51,18 @@ impl Client {
             })?;
         }
         Ok(Client(Arc::new(Inner {
-            tls: Tls::new(&options.tls).map_err(BuildError::Tls)?,
+            tls: Arc::new(Tls::new(&options.tls).map_err(BuildError::Tls)?),
             proxy: options.proxy_url.as_deref().map(Proxy::parse).transpose().map_err(BuildError::Options)?,
             options: options.clone(),
+            signer: None,
         })))
+    }
+
+    /// The client with its requests signed.
+    #[must_use]
+    pub fn with_signer(self, signer: Arc<dyn Signer>) -> Self {
+        let inner = Arc::try_unwrap(self.0).unwrap_or_else(|shared| (*shared).clone());
+        Client(Arc::new(Inner { signer: Some(signer), ..inner }))
     }
 
     /// A connection that is opened by its first request.
@@ -105,6 +116,10 @@ impl Client {
 
     pub(crate) fn tls(&self) -> &Tls {
         &self.0.tls
+    }
+
+    pub(crate) fn signer(&self) -> Option<&dyn Signer> {
+        self.0.signer.as_deref()
     }
 
     pub(crate) fn proxy(&self) -> Option<&Proxy> {

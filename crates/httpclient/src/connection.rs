@@ -19,6 +19,7 @@ use crate::body_memory::BodyShare;
 use crate::client::Client;
 use crate::connect::{self, Origin, Stream};
 use crate::error::{Error, io_text};
+use crate::signer::Unsigned;
 
 /// Read buffer of a connection, and with it the longest head of an answer. hyper starts small and grows to this.
 const MAX_BUFFER: usize = 32 << 10;
@@ -300,6 +301,10 @@ impl Connection {
         }
         if trusted {
             crate::auth::apply(self.client.options(), to).await?;
+            if let Some(signer) = self.client.signer() {
+                let Request { method, content, .. } = asked;
+                signer.sign(Unsigned { method, url, headers: to, content }).await?;
+            }
         }
         if let Some(credentials) = through_proxy.and_then(|proxy| proxy.credentials.as_deref())
             && let Ok(value) = HeaderValue::from_str(credentials)

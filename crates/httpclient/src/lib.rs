@@ -12,6 +12,7 @@ mod error;
 mod gzip;
 mod options;
 mod secret;
+mod signer;
 mod tls;
 
 pub use body_memory::{BodyMemory, BodyShare};
@@ -26,6 +27,7 @@ pub use options::{
     Authorization, BasicAuth, ClientOptions, ExtraHeader, Limits, Source, TlsOptions, TlsVersion,
 };
 pub use secret::Secret;
+pub use signer::{Signer, Signing, Unsigned};
 pub use url::Url;
 
 /// How we name ourselves to servers.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use httpclient::{
-    Authorization, BasicAuth, Bytes, Client, ClientOptions, Error, ExtraHeader, HeaderMap, Limits, Method,
-    Request, Source, TlsOptions, TlsVersion, Url,
+    Authorization, BasicAuth, Bytes, Client, ClientOptions, Error, ExtraHeader, HeaderMap, HeaderValue,
+    Limits, Method, Request, Signer, Signing, Source, TlsOptions, TlsVersion, Unsigned, Url,
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
@@ -218,6 +218,34 @@ async fn credentials_and_headers_are_sent_and_files_read_each_time() {
     assert!(get(&bearer, &url).await.unwrap_err().contains("unable to read authorization credentials file"));
     assert!(!format!("{basic:?}{bearer:?}").contains("sesame"));
     assert!(Client::new(&ClientOptions { basic_auth: Some(BasicAuth::default()), ..bearer }).is_err());
+}
+
+#[tokio::test]
+async fn a_signer_sees_the_whole_request_and_adds_to_it() {
+    struct Lengths;
+    impl Signer for Lengths {
+        fn sign<'a>(&'a self, request: Unsigned<'a>) -> Signing<'a> {
+            Box::pin(async move {
+                let Unsigned { method, url, headers, content } = request;
+                let host = headers["host"].to_str().unwrap();
+                let signature = format!("{method} {host} {} {}", url.path(), content.len());
+                headers.insert("authorization", HeaderValue::from_str(&signature).unwrap());
+                if url.path() == "/refused" { Err("no credentials".to_owned()) } else { Ok(()) }
+            })
+        }
+    }
+    let address = echo().await;
+    let client = Client::new(&ClientOptions::default()).unwrap().with_signer(Arc::new(Lengths));
+    let headers = HeaderMap::new();
+    let ask = async |path: &str| {
+        let url = Url::parse(&format!("http://{address}{path}")).unwrap();
+        let got = client.get(&url, &headers, Limits::default(), TIMEOUT).await;
+        got.map(|(_, body)| String::from_utf8(body).unwrap()).map_err(|err| err.to_string())
+    };
+    let head = ask("/x").await.unwrap();
+    assert!(head.contains(&format!("Authorization: GET {address} /x 0\r\n")), "{head}");
+    let refused = ask("/refused").await.unwrap_err();
+    assert_eq!(refused, format!("Get \"http://{address}/refused\": no credentials"));
 }
 
 #[tokio::test]
