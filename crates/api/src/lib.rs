@@ -7,6 +7,7 @@ mod active_queries;
 mod admin;
 mod explain;
 mod json;
+mod label_json;
 mod lifecycle;
 mod metrics;
 mod page;
@@ -78,6 +79,8 @@ pub trait Runtime: Send + Sync {
     fn is_ready(&self) -> bool;
     /// The configuration that runs, as YAML with secrets hidden.
     fn config_yaml(&self) -> String;
+    /// A scrape job of it, likewise; none if there is no such job.
+    fn scrape_pool_yaml(&self, job: &str) -> Option<String>;
     /// Every flag and its value.
     fn flags(&self) -> Vec<(String, String)>;
     /// Version and build.

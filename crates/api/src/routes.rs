@@ -50,6 +50,7 @@ const API: &[Route] = &[
     route!(GET, "/api/v1/label/:name/values", series::label_values),
     route!(GET_POST, "/api/v1/series", series::series),
     route!(GET, "/api/v1/scrape_pools", targets::pools),
+    route!(GET, "/api/v1/scrape_pools/config", targets::pool_config),
     route!(GET, "/api/v1/targets", targets::targets),
     route!(GET, "/api/v1/targets/metadata", targets::target_metadata),
     route!(GET, "/api/v1/targets/relabel_steps", targets::relabel_steps),

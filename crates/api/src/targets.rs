@@ -1,20 +1,42 @@
-//! `/api/v1/targets`, `/targets/metadata`, `/targets/relabel_steps`, `/scrape_pools`, `/metadata`.
+//! `/api/v1/targets`, `/targets/metadata`, `/targets/relabel_steps`, `/scrape_pools`, `/scrape_pools/config`, `/metadata`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Labels, Matcher};
+use model::Matcher;
 use scrape::{ActiveTarget, FamilyMetadata};
 
 use crate::reply::{Answer, ApiError, success};
 use crate::request::Request;
-use crate::{Api, json};
+use crate::{Api, json, label_json};
 
 pub(crate) async fn pools(api: Arc<Api>, _: Request) -> Answer {
     let mut out = String::from(r#"{"scrapePools":"#);
     json::strings(&mut out, api.scrape.pools());
     out.push('}');
     Ok(success(&out, &[], &[]))
+}
+
+pub(crate) async fn pool_config(api: Arc<Api>, request: Request) -> Answer {
+    let pool = pool_of(&request)?;
+    let yaml = api.runtime.scrape_pool_yaml(pool).ok_or_else(|| no_pool(pool))?;
+    let mut out = String::from("{");
+    json::field(&mut out, "yaml", &yaml);
+    out.push('}');
+    Ok(success(&out, &[], &[]))
+}
+
+/// The parameter that names a job.
+fn pool_of(request: &Request) -> Result<&str, ApiError> {
+    match request.params.get("scrapePool") {
+        "" => Err(ApiError::bad_data("no scrapePool parameter provided")),
+        pool => Ok(pool),
+    }
+}
+
+fn no_pool(pool: &str) -> ApiError {
+    let quoted = model::number::quote(pool);
+    ApiError::bad_data(format!("error retrieving scrape config: scrape pool {quoted} not found"))
 }
 
 pub(crate) async fn targets(api: Arc<Api>, request: Request) -> Answer {
@@ -173,15 +195,15 @@ fn write_metadata(out: &mut String, family: &FamilyMetadata) {
 }
 
 pub(crate) async fn relabel_steps(api: Arc<Api>, request: Request) -> Answer {
-    let pool = request.params.get("scrapePool");
-    if pool.is_empty() {
-        return Err(ApiError::bad_data("no scrapePool parameter provided"));
-    }
-    let labels = parse_labels(request.params.get("labels"))?;
-    let job = api.scrape.job_options(pool).ok_or_else(|| {
-        let quoted = model::number::quote(pool);
-        ApiError::bad_data(format!("error retrieving scrape config: scrape pool {quoted} not found"))
-    })?;
+    let pool = pool_of(&request)?;
+    let labels = match request.params.get("labels") {
+        "" => return Err(ApiError::bad_data("no labels parameter provided")),
+        text => label_json::parse(text)
+            .map_err(|e| ApiError::bad_data(format!("error parsing labels: {e}")))?
+            .into_iter()
+            .collect(),
+    };
+    let job = api.scrape.job_options(pool).ok_or_else(|| no_pool(pool))?;
     let steps = model::relabel::trace(&labels, &job.relabel_configs);
     let mut out = String::from(r#"{"steps":["#);
     for (rule, step) in job.relabel_configs.iter().zip(&steps) {
@@ -195,12 +217,6 @@ pub(crate) async fn relabel_steps(api: Arc<Api>, request: Request) -> Answer {
     }
     out.push_str("]}");
     Ok(success(&out, &[], &[]))
-}
-
-fn parse_labels(text: &str) -> Result<Labels, ApiError> {
-    let pairs: BTreeMap<String, String> =
-        serde_json::from_str(text).map_err(|e| ApiError::bad_data(format!("error parsing labels: {e}")))?;
-    Ok(pairs.into_iter().collect())
 }
 
 /// A rule as the configuration file spells it; keys with empty values are left out.

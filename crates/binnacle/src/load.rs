@@ -1,10 +1,12 @@
 //! Reading the configuration, wherever it comes from.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use config::{Config, Job, LoadOptions};
+use config::{Config, FeatureDefaults, Job, LoadOptions};
 use model::number::quote;
 
+use crate::features::Features;
 use crate::storage;
 use crate::storage_flags::StorageOptions;
 
@@ -22,6 +24,8 @@ pub(crate) enum ConfigSource {
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     pub(crate) jobs: Vec<Job>,
+    /// Each job with everything filled in and secrets hidden, by name.
+    pub(crate) job_texts: BTreeMap<String, String>,
 }
 
 /// Why a configuration is refused.
@@ -36,7 +40,11 @@ pub(crate) struct LoadError {
 }
 
 /// Reads and checks; what the file asks for and is not there yet is refused by name.
-pub(crate) fn load(source: &ConfigSource, options: &StorageOptions) -> Result<Loaded, LoadError> {
+pub(crate) fn load(
+    source: &ConfigSource,
+    options: &StorageOptions,
+    features: Features,
+) -> Result<Loaded, LoadError> {
     let (file, text) = match source {
         ConfigSource::File(path) => (path.display().to_string(), std::fs::read_to_string(path)),
         ConfigSource::Embedded { text, name } => ((*name).to_owned(), Ok(text.clone())),
@@ -46,7 +54,11 @@ pub(crate) fn load(source: &ConfigSource, options: &StorageOptions) -> Result<Lo
     let directory = Path::new(&file).parent().unwrap_or(Path::new(""));
     let environment = |name: &str| std::env::var(name).ok();
     let default_retention = storage::flagged_retention(options);
-    let load_options = LoadOptions { environment: &environment, directory, default_retention };
+    let features = FeatureDefaults {
+        extra_scrape_metrics: features.extra_scrape_metrics,
+        protobuf_first: features.scraped_start_times() != scrape::StartTimes::Ignored,
+    };
+    let load_options = LoadOptions { environment: &environment, directory, default_retention, features };
     let in_file = |e: config::ConfigError| refused(format!("parsing YAML file {file}: {e}"), e.report(&file));
     let config = config::load(&text, &load_options).map_err(in_file)?;
     for name in config.unset_variables() {
@@ -62,5 +74,6 @@ pub(crate) fn load(source: &ConfigSource, options: &StorageOptions) -> Result<Lo
         .map(|job| job.to_job().map_err(|e| format!("job_name {}: {e}", quote(&job.job_name))))
         .collect::<Result<_, _>>()
         .map_err(|e| refused(e.clone(), format!("error: {file}: {e}\n")))?;
-    Ok(Loaded { config, jobs })
+    let job_texts = configs.iter().map(|job| (job.job_name.clone(), job.effective_yaml())).collect();
+    Ok(Loaded { config, jobs, job_texts })
 }

@@ -1,5 +1,6 @@
 //! The running program as the API sees it: its configuration, reloading it, and what it says about itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,8 +20,8 @@ pub(crate) struct Runtime {
     options: Options,
     started: i64,
     ready: AtomicBool,
-    /// The configuration in force, as YAML; the lock also keeps reloads apart.
-    running: Mutex<String>,
+    /// The configuration in force; the lock also keeps reloads apart.
+    running: Mutex<Running>,
     /// What is kept, for people.
     storage_retention: Mutex<String>,
     last_config_time: AtomicI64,
@@ -32,6 +33,13 @@ pub(crate) struct Runtime {
     metrics: Metrics,
     stop: CancellationToken,
     reactor: tokio::runtime::Handle,
+}
+
+/// A configuration as YAML.
+#[derive(Default)]
+struct Running {
+    all: String,
+    jobs: BTreeMap<String, String>,
 }
 
 struct Metrics {
@@ -85,7 +93,7 @@ impl Runtime {
             options,
             started: millis_since_epoch(started),
             ready: AtomicBool::new(false),
-            running: Mutex::new(String::new()),
+            running: Mutex::default(),
             storage_retention: Mutex::default(),
             last_config_time: AtomicI64::new(0),
             last_reload_ok: AtomicBool::new(false),
@@ -104,22 +112,16 @@ impl Runtime {
         let mut running = self.running.lock();
         // Loops and providers are started here: they need the reactor, whichever thread asks.
         let _reactor = self.reactor.enter();
-        let Loaded { config, mut jobs } = loaded;
+        let Loaded { config, jobs, job_texts } = loaded;
         let query_log = api::QueryLog::open(config.query_log_file())
             .with_context(|| format!("opening the query log {:?}", config.query_log_file()))?;
-        if self.options.features.extra_scrape_metrics {
-            jobs.iter_mut().for_each(|job| job.scrape.extra_scrape_metrics = true);
-        }
-        if self.options.features.scraped_start_times() != scrape::StartTimes::Ignored {
-            jobs.iter_mut().for_each(|job| job.scrape.prefer_protobuf());
-        }
         let scraped = jobs.iter().map(|job| job.scrape.clone()).collect();
         self.scrape.apply(scraped)?;
         self.query_log.switch_to(query_log);
         self.discovery.apply(jobs.into_iter().map(|job| (job.scrape.name, job.providers)));
         storage::apply(&self.db, &self.options.storage, &config);
         *self.storage_retention.lock() = storage::shown_retention(&config.retention());
-        *running = config.effective_yaml();
+        *running = Running { all: config.effective_yaml(), jobs: job_texts };
         let now = now_millis();
         self.last_config_time.store(now, Ordering::Relaxed);
         self.metrics.reload_time.set(now as f64 / 1000.0);
@@ -150,7 +152,11 @@ impl api::Runtime for Runtime {
     }
 
     fn config_yaml(&self) -> String {
-        self.running.lock().clone()
+        self.running.lock().all.clone()
+    }
+
+    fn scrape_pool_yaml(&self, job: &str) -> Option<String> {
+        self.running.lock().jobs.get(job).cloned()
     }
 
     fn flags(&self) -> Vec<(String, String)> {
@@ -178,7 +184,7 @@ impl api::Runtime for Runtime {
     fn reload(&self) -> Result<(), String> {
         let began = std::time::Instant::now();
         let mut report = String::new();
-        let reloaded = load(&self.source, &self.options.storage)
+        let reloaded = load(&self.source, &self.options.storage, self.options.features)
             .map_err(|e| {
                 report.clone_from(&e.report);
                 e.to_string()

@@ -58,7 +58,7 @@ pub(crate) fn run(mut options: Options, source: ConfigSource) -> anyhow::Result<
         ],
     );
     // A wrong configuration is refused before anything is touched.
-    let first = load(&source, &options.storage)
+    let first = load(&source, &options.storage, options.features)
         .map_err(|e| anyhow::anyhow!("the configuration is refused\n{}", e.report))?;
     storage::complete(&mut options, &first.config);
     let tokio = runtime("binnacle-io")?;

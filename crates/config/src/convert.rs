@@ -8,6 +8,7 @@ use scrape::{HistogramOptions, JobOptions, Limits, NameEscaping, ScrapeProtocol}
 
 use crate::kinds::{FilePath, Secret};
 use crate::sections::{HttpClient, Rules, ScrapeConfig, TlsConfig, compile};
+use crate::yaml::{Out, emit};
 
 /// A scrape job as the components want it.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +20,13 @@ pub struct Job {
 }
 
 impl ScrapeConfig {
+    /// The job with everything filled in and secrets hidden, as `/api/v1/scrape_pools/config` shows it.
+    #[must_use]
+    pub fn effective_yaml(&self) -> String {
+        let out: Out = crate::decode::Field::encode(self);
+        emit::to_string(&out)
+    }
+
     /// The job as options. What [`Config::unsupported`](crate::Config::unsupported) names is left out.
     ///
     /// # Errors
@@ -67,6 +75,8 @@ impl ScrapeConfig {
                 kept_dropped_targets: self.keep_dropped_targets,
             },
             extra_scrape_metrics: self.extra_scrape_metrics == Some(true),
+            failure_log: (!self.scrape_failure_log_file.is_unset())
+                .then(|| PathBuf::from(&self.scrape_failure_log_file.0)),
             relabel_configs: rules(&self.relabel_configs)?,
             metric_relabel_configs: rules(&self.metric_relabel_configs)?,
             client: self.http.to_options(),

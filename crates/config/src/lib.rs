@@ -19,7 +19,7 @@ mod yaml;
 pub use convert::Job;
 pub use error::{ConfigError, Problem};
 pub use kinds::{Anything, Bytes, FilePath, LabelNames, LabelSet, Millis, NameScheme, Secret, Url};
-pub use load::{Config, LoadOptions, load};
+pub use load::{Config, FeatureDefaults, LoadOptions, load};
 pub use sections::*;
 pub use unsupported::Unsupported;
 pub use yaml::{Place, Span};

@@ -18,6 +18,17 @@ pub struct LoadOptions<'a> {
     pub directory: &'a Path,
     /// What holds where the file has no `storage.tsdb.retention`: the flags.
     pub default_retention: Retention,
+    /// What features of the program change about the defaults.
+    pub features: FeatureDefaults,
+}
+
+/// Defaults of `global` that features of the program change.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FeatureDefaults {
+    /// `extra_scrape_metrics` is on.
+    pub extra_scrape_metrics: bool,
+    /// `scrape_protocols` begins with protobuf, which has most start times.
+    pub protobuf_first: bool,
 }
 
 impl std::fmt::Debug for LoadOptions<'_> {
@@ -50,7 +61,9 @@ pub fn load(text: &str, options: &LoadOptions<'_>) -> Result<Config, ConfigError
     let nothing =
         Node { kind: crate::yaml::Kind::Mapping(Vec::new()), span: crate::yaml::Span::default(), tag: None };
     let root_or_nothing = root.as_ref().unwrap_or(&nothing);
-    document.complete(root_or_nothing, &options.default_retention).map_err(|stop| refused(stop, text))?;
+    document
+        .complete(root_or_nothing, &options.default_retention, options.features)
+        .map_err(|stop| refused(stop, text))?;
     if document.runtime.gogc == 0 {
         document.runtime.gogc = default_gogc(options.environment);
     }

@@ -120,13 +120,11 @@ impl Config {
 
         let global = &document.global;
         let mut inside = findings.inside(&[Step::Key("global")], "global.".into());
-        inside.note(!global.scrape_failure_log_file.is_unset(), "scrape_failure_log_file");
         inside.note(global.rule_query_offset.0 != 0, "rule_query_offset");
     }
 }
 
 fn find_in_job(job: &ScrapeConfig, findings: &mut Findings<'_>) {
-    findings.note(!job.scrape_failure_log_file.is_unset(), "scrape_failure_log_file");
     find_in_client(&job.http, findings);
     for (key, i, client) in job.discovery.clients() {
         let prefix = format!("{}{key}.", findings.prefix);

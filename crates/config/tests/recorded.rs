@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use config::{Config, ConfigError, LoadOptions, Millis, Retention, ScrapeConfig, load};
+use config::{Config, ConfigError, FeatureDefaults, LoadOptions, Millis, Retention, ScrapeConfig, load};
 
 fn environment(name: &str) -> Option<String> {
     (name == "FOO").then(|| "bar".into())
@@ -17,6 +17,7 @@ fn load_in(directory: &Path, text: &str) -> Result<Config, ConfigError> {
             environment: &environment,
             directory,
             default_retention: Retention { time: Millis(15 * 86_400_000), ..Retention::default() },
+            features: FeatureDefaults::default(),
         },
     )
 }
@@ -124,6 +125,7 @@ fn odd_configurations_are_taken_as_prometheus_takes_them() {
         environment: &|_| None,
         directory: Path::new(""),
         default_retention: Retention::default(),
+        features: FeatureDefaults::default(),
     };
     for line in include_str!("../testdata/reference.jsonl").lines() {
         let row: Reference = serde_json::from_str(line).unwrap();
@@ -292,6 +294,7 @@ fn retention_rules_are_read_and_refused_with_their_place() {
             environment: &|_| None,
             directory: Path::new(""),
             default_retention: flags.clone(),
+            features: FeatureDefaults::default(),
         };
         load(text, &options)
     };

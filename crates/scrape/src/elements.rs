@@ -92,6 +92,7 @@ impl Walk<'_> {
         elements: &mut dyn Elements,
         gone: &mut Vec<u64>,
     ) -> Result<(), PageError> {
+        self.counts.read = self.options.page.bytes.len();
         loop {
             match elements.next()? {
                 Element::End => return self.end(gone),

@@ -7,6 +7,7 @@ use httpclient::{Client, HeaderMap, HeaderValue, USER_AGENT};
 use model::number;
 use parking_lot::RwLock;
 
+use crate::failure_log::FailureLog;
 use crate::metadata::SharedMetadata;
 use crate::options::{JobOptions, NameEscaping, ScrapeProtocol};
 
@@ -17,12 +18,20 @@ pub(crate) struct Job {
     pub(crate) metadata: SharedMetadata,
     /// Why no target of the job is scraped at the moment.
     pub(crate) forced_error: RwLock<Option<Arc<str>>>,
+    /// Where fetches that fail are written down.
+    pub(crate) failure_log: RwLock<Option<Arc<FailureLog>>>,
 }
 
 impl Job {
     pub(crate) fn new(options: JobOptions) -> Result<Self, String> {
         let client = Client::new(&options.client).map_err(|err| err.to_string())?;
-        Ok(Job { options, client, metadata: SharedMetadata::default(), forced_error: RwLock::new(None) })
+        Ok(Job {
+            options,
+            client,
+            metadata: SharedMetadata::default(),
+            forced_error: RwLock::default(),
+            failure_log: RwLock::default(),
+        })
     }
 
     /// Headers of a scrape request.

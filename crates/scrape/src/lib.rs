@@ -8,6 +8,7 @@ mod bench;
 mod clock;
 mod content_type;
 mod elements;
+mod failure_log;
 mod job;
 mod layout;
 mod line_elements;

@@ -75,7 +75,7 @@ pub(crate) fn kind_at(page: &[u8], type_line: Option<usize>, format: PageFormat)
     }
 }
 
-/// What the `#` lines of a page say. The page is known to be good.
+/// What the `#` lines of a page say, or of as much of it as was read.
 pub(crate) fn metadata(page: &[u8], format: PageFormat) -> PageMetadata {
     let mut found = MetadataBuilder::default();
     let mut pos = 0;
@@ -97,7 +97,7 @@ pub(crate) fn metadata(page: &[u8], format: PageFormat) -> PageMetadata {
     found.finish()
 }
 
-/// What a protobuf page says about its families. The page is known to be good.
+/// What a protobuf page says about its families, up to where it is broken.
 pub(crate) fn protobuf_metadata(page: &[u8]) -> PageMetadata {
     let mut found = MetadataBuilder::default();
     // Histograms are not looked into; native ones come as the few series of classic ones.

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, SystemClock};
+use crate::failure_log::{FailureLog, FailureLogs};
 use crate::job::Job;
 use crate::layout::Keys;
 use crate::metrics::Metrics;
@@ -134,16 +135,22 @@ impl Manager {
     /// The first job that cannot work.
     pub fn apply(&self, jobs: Vec<JobOptions>) -> Result<(), ApplyError> {
         let mut state = self.state.lock();
-        let mut built = Vec::with_capacity(jobs.len());
+        let mut built: Vec<(String, Option<Job>, Option<Arc<FailureLog>>)> = Vec::with_capacity(jobs.len());
+        let mut failure_logs = FailureLogs::default();
         for options in jobs {
-            if built.iter().any(|(name, _)| *name == options.name) {
+            let failure_log = failure_logs.get(options.failure_log.as_deref());
+            let failure_log = failure_log.map_err(|err| ApplyError {
+                job: options.name.clone(),
+                reason: format!("scrape_failure_log_file: {err}"),
+            })?;
+            if built.iter().any(|(name, ..)| *name == options.name) {
                 return Err(ApplyError {
                     job: options.name,
                     reason: "another job has the same name".to_owned(),
                 });
             }
             if state.pools.get(&options.name).is_some_and(|pool| pool.job.options == options) {
-                built.push((options.name, None));
+                built.push((options.name, None, failure_log));
                 continue;
             }
             let name = options.name.clone();
@@ -154,11 +161,11 @@ impl Manager {
                 failed.inc();
                 ApplyError { job: name.clone(), reason }
             })?;
-            built.push((name, Some(job)));
+            built.push((name, Some(job), failure_log));
         }
         let mut old = std::mem::take(&mut state.pools);
         let sets = state.sets.clone();
-        for (name, job) in built {
+        for (name, job, failure_log) in built {
             let pool = match (old.remove(&name), job) {
                 (Some(pool), None) => pool,
                 (Some(mut pool), Some(job)) => {
@@ -168,6 +175,7 @@ impl Manager {
                 (None, Some(job)) => Pool::new(self.environment.clone(), job),
                 (None, None) => continue,
             };
+            *pool.job.failure_log.write() = failure_log;
             state.pools.insert(name, pool);
         }
         for pool in old.into_values() {

@@ -2,7 +2,7 @@
 //!
 //! Replicas of one program expose the same metadata, so equal sets are stored once and shared between targets.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Weak};
 
@@ -63,9 +63,17 @@ impl MetadataBuilder {
 }
 
 impl PageMetadata {
-    /// Bytes of text, for `prometheus_target_metadata_cache_bytes`.
+    /// Adds the families of `other` that are not there.
+    pub(crate) fn add_others_of(&mut self, other: &PageMetadata) {
+        let own: HashSet<&str> = self.families.iter().map(|family| &*family.metric).collect();
+        let others = other.families.iter().filter(|family| !own.contains(&*family.metric));
+        let others: Vec<_> = others.cloned().collect();
+        self.families.extend(others);
+    }
+
+    /// Bytes of types, helps and units, for `prometheus_target_metadata_cache_bytes`.
     pub(crate) fn bytes(&self) -> usize {
-        self.families.iter().map(|f| f.metric.len() + f.help.len() + f.unit.len()).sum()
+        self.families.iter().map(|f| f.kind.as_str().len() + f.help.len() + f.unit.len()).sum()
     }
 }
 

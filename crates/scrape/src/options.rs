@@ -1,6 +1,7 @@
 //! What a scrape job can be told: plain data, filled in by `config`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use httpclient::ClientOptions;
@@ -49,6 +50,8 @@ pub struct JobOptions {
     pub limits: Limits,
     /// Adds `scrape_timeout_seconds`, `scrape_sample_limit`, `scrape_body_size_bytes`.
     pub extra_scrape_metrics: bool,
+    /// `scrape_failure_log_file`: where fetches that fail are written down. Opened each time that jobs are put in force.
+    pub failure_log: Option<PathBuf>,
     /// Rules over discovered labels.
     pub relabel_configs: Vec<relabel::Config>,
     /// Rules over each series.
@@ -79,26 +82,21 @@ impl JobOptions {
             histograms: HistogramOptions::default(),
             limits: Limits::default(),
             extra_scrape_metrics: false,
+            failure_log: None,
             relabel_configs: Vec::new(),
             metric_relabel_configs: Vec::new(),
             client: ClientOptions::default(),
         }
     }
 
-    /// Asks for protobuf first, which has most start times, unless the job chose its formats.
-    pub fn prefer_protobuf(&mut self) {
-        if self.scrape_protocols == ScrapeProtocol::DEFAULT_ORDER {
-            self.scrape_protocols.insert(0, ScrapeProtocol::PrometheusProto);
-        }
-    }
-
     /// Whether what was learnt about a target's lines under `other` is still right: only how often, how and up to
-    /// which sample limit it is scraped may differ.
+    /// which sample limit it is scraped, and where failures are written down, may differ.
     pub(crate) fn shares_series_with(&self, other: &JobOptions) -> bool {
         let comparable = |options: &JobOptions| JobOptions {
             scrape_interval: Duration::ZERO,
             scrape_timeout: Duration::ZERO,
             client: ClientOptions::default(),
+            failure_log: None,
             limits: Limits { samples: 0, ..options.limits },
             ..options.clone()
         };

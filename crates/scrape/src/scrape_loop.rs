@@ -160,7 +160,7 @@ impl ScrapeLoop {
         }
         let forced = self.job.forced_error.read().clone();
         let fetched = match forced {
-            Some(reason) => Fetched::failed(reason.to_string()),
+            Some(reason) => Fetched::NotAsked(reason),
             None => self.fetch(start + self.target.timeout).await,
         };
         let work = TakeIn {

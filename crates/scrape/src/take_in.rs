@@ -36,6 +36,8 @@ const NANOS_PER_MS: i64 = 1_000_000;
 pub(crate) struct TargetState {
     layout: Layout,
     reports: ReportSeries,
+    /// New series of pages that failed since the last good one: told once as added, although nothing of them is stored.
+    told: usize,
 }
 
 /// What a request brought.
@@ -52,6 +54,8 @@ pub(crate) enum Fetched {
         total: usize,
     },
     Failed(String),
+    /// The job's targets are not to be scraped, for this reason.
+    NotAsked(Arc<str>),
 }
 
 impl Fetched {
@@ -148,6 +152,8 @@ pub(crate) struct TakeIn {
 #[derive(Default)]
 struct Report {
     counts: WalkCounts,
+    /// `scrape_series_added`
+    added: usize,
     body_size: f64,
     /// Nothing of the page is stored.
     error: Option<String>,
@@ -168,7 +174,9 @@ impl TakeIn {
     pub(crate) fn page_size(&self) -> usize {
         match &self.fetched {
             Fetched::Page { body, .. } => body.len().max(self.last_size),
-            Fetched::TooLarge | Fetched::NoMemory { .. } | Fetched::Failed(_) => self.last_size,
+            Fetched::TooLarge | Fetched::NoMemory { .. } | Fetched::Failed(_) | Fetched::NotAsked(_) => {
+                self.last_size
+            }
         }
     }
 
@@ -192,6 +200,9 @@ impl TakeIn {
                     report.error = Some(error);
                 }
             }
+            let told = if report.error.is_some() { report.counts.new_series.max(self.state.told) } else { 0 };
+            report.added =
+                report.counts.new_series.saturating_sub(std::mem::replace(&mut self.state.told, told));
         }
         if report.error.is_some() {
             self.end_all(scratch);
@@ -202,12 +213,8 @@ impl TakeIn {
         }
         let size = page.as_ref().map(|page| page.body.len());
         if let Some(page) = page {
-            if report.counts.comments_changed && report.error.is_none() {
-                let metadata = match page.format {
-                    BodyFormat::Lines(format) => lines::metadata(&page.body, format),
-                    BodyFormat::Protobuf => lines::protobuf_metadata(&page.body),
-                };
-                *self.target.metadata.lock() = self.job.metadata.share(metadata);
+            if report.counts.comments_changed {
+                self.take_metadata(&page, &report);
             }
             self.environment.workers.give_back(page.body);
         }
@@ -221,13 +228,58 @@ impl TakeIn {
         (self.state, size)
     }
 
+    /// Keeps what the page says about its metrics. Of a page that failed that is what was read of it, and what was known
+    /// about other metrics stays.
+    fn take_metadata(&self, page: &Page, report: &Report) {
+        let read = if report.error.is_none() { usize::MAX } else { report.counts.read };
+        let read = page.body.get(..read).unwrap_or(&page.body);
+        let mut metadata = match page.format {
+            BodyFormat::Lines(format) => lines::metadata(read, format),
+            BodyFormat::Protobuf => lines::protobuf_metadata(read),
+        };
+        let mut known = self.target.metadata.lock();
+        if report.error.is_some() {
+            metadata.add_others_of(&known);
+        }
+        *known = self.job.metadata.share(metadata);
+    }
+
     fn t(&self) -> i64 {
         self.stamp.div_euclid(NANOS_PER_MS)
     }
 
-    /// The page in plain bytes, or nothing and the reason in `report`.
+    /// The page and how to read it, or nothing and the reason in `report`.
     fn page(&mut self, report: &mut Report) -> Option<Page> {
-        let fetched = std::mem::replace(&mut self.fetched, Fetched::TooLarge);
+        let fetched = match std::mem::replace(&mut self.fetched, Fetched::TooLarge) {
+            Fetched::NotAsked(reason) => {
+                report.error = Some(reason.to_string());
+                return None;
+            }
+            fetched => fetched,
+        };
+        let plain = self.plain(fetched, report);
+        if let (None, Some(reason)) = (&plain, &report.error)
+            && let Some(log) = &*self.job.failure_log.read()
+        {
+            log.write(reason, &self.job.options.name, &self.target.url);
+        }
+        let (body, share, content_type) = plain?;
+        report.body_size = body.len() as f64;
+        if body.is_empty() {
+            return Some(Page { body, format: BodyFormat::Lines(PageFormat::Text), _share: share });
+        }
+        match format_of(&content_type, self.job.options.fallback_scrape_protocol) {
+            Ok(format) => Some(Page { body, format, _share: share }),
+            Err(reason) => {
+                report.error = Some(reason);
+                self.environment.workers.give_back(body);
+                None
+            }
+        }
+    }
+
+    /// The body in plain bytes, its share of the memory for pages and its content type; or nothing and the reason.
+    fn plain(&self, fetched: Fetched, report: &mut Report) -> Option<(Vec<u8>, BodyShare, String)> {
         let (body, mut share, gzip, content_type) = match fetched {
             Fetched::Page { body, share, gzip, content_type } => (body, share, gzip, content_type),
             Fetched::NoMemory { total } => {
@@ -242,45 +294,36 @@ impl TakeIn {
                 report.error = Some(reason);
                 return None;
             }
+            Fetched::NotAsked(_) => return None,
         };
-        let body = if gzip {
-            let most = self.environment.bodies.total().unwrap_or(usize::MAX);
-            if share.grow(body.len() + self.last_size).is_err() {
-                report.error = Some(no_memory(most));
-                return None;
-            }
-            let mut plain = self.environment.workers.buffer(self.last_size);
-            let max = max_body(&self.job);
-            let outcome = gunzip(&body, &mut plain, max.min(most));
-            self.environment.workers.give_back(body);
-            match outcome {
-                Ok(()) => plain,
-                Err(httpclient::Error::BodyTooLarge) if most < max => {
-                    report.error = Some(no_memory(most));
-                    return None;
-                }
-                Err(httpclient::Error::BodyTooLarge) => {
-                    self.too_large(report);
-                    return None;
-                }
-                Err(err) => {
-                    report.error = Some(err.to_string());
-                    return None;
-                }
-            }
-        } else {
-            body
-        };
-        share.end(body.len());
-        report.body_size = body.len() as f64;
-        if body.is_empty() {
-            return Some(Page { body, format: BodyFormat::Lines(PageFormat::Text), _share: share });
+        if !gzip {
+            share.end(body.len());
+            return Some((body, share, content_type));
         }
-        match format_of(&content_type, self.job.options.fallback_scrape_protocol) {
-            Ok(format) => Some(Page { body, format, _share: share }),
-            Err(reason) => {
-                report.error = Some(reason);
-                self.environment.workers.give_back(body);
+        let most = self.environment.bodies.total().unwrap_or(usize::MAX);
+        if share.grow(body.len() + self.last_size).is_err() {
+            report.error = Some(no_memory(most));
+            return None;
+        }
+        let mut plain = self.environment.workers.buffer(self.last_size);
+        let max = max_body(&self.job);
+        let outcome = gunzip(&body, &mut plain, max.min(most));
+        self.environment.workers.give_back(body);
+        match outcome {
+            Ok(()) => {
+                share.end(plain.len());
+                Some((plain, share, content_type))
+            }
+            Err(httpclient::Error::BodyTooLarge) if most < max => {
+                report.error = Some(no_memory(most));
+                None
+            }
+            Err(httpclient::Error::BodyTooLarge) => {
+                self.too_large(report);
+                None
+            }
+            Err(err) => {
+                report.error = Some(err.to_string());
                 None
             }
         }
@@ -458,7 +501,7 @@ impl TakeIn {
             seconds,
             report.counts.scraped as f64,
             report.counts.added as f64,
-            report.counts.new_series as f64,
+            report.added as f64,
             self.target.timeout.as_secs_f64(),
             self.job.options.limits.samples as f64,
             report.body_size,

@@ -206,6 +206,8 @@ pub(crate) struct WalkCounts {
     pub(crate) over_buckets: bool,
     /// A `#` line came or went.
     pub(crate) comments_changed: bool,
+    /// Bytes of the page up to where it was given up, if it was.
+    pub(crate) read: usize,
 }
 
 /// Why a page was given up.
@@ -275,12 +277,16 @@ impl<'a> Walk<'a> {
     /// Reads the page to its end. On success the batch has its samples, those of series still to be looked up with
     /// [`UNRESOLVED`] as handle, and `gone` gets the handles of series that are no longer there; the layout is the new one.
     pub(crate) fn run(&mut self, gone: &mut Vec<u64>) -> Result<(), PageError> {
-        loop {
+        let read = loop {
             self.unchanged_lines();
-            if !self.other_line()? {
-                break;
+            match self.other_line() {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(err) => break Err(err),
             }
-        }
+        };
+        self.counts.read = self.pos;
+        read?;
         self.end(gone)
     }
 

@@ -38,6 +38,9 @@ impl api::Runtime for Still {
     fn config_yaml(&self) -> String {
         String::new()
     }
+    fn scrape_pool_yaml(&self, _: &str) -> Option<String> {
+        None
+    }
     fn flags(&self) -> Vec<(String, String)> {
         Vec::new()
     }

@@ -28,7 +28,7 @@ fn encoded(value: &Value) -> String {
     http::form(&pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>())
 }
 
-fn send(program: &Program<'_>, case: &Value) -> Answer {
+pub(crate) fn send(program: &Program<'_>, case: &Value) -> Answer {
     let mut target = case["path"].as_str().expect("a path").to_owned();
     if !case["params"].is_null() {
         target.push('?');
@@ -45,7 +45,7 @@ fn send(program: &Program<'_>, case: &Value) -> Answer {
 }
 
 /// What differs between an answer and the recorded one.
-fn difference(case: &Value, answer: &Answer) -> Option<String> {
+pub(crate) fn difference(case: &Value, answer: &Answer) -> Option<String> {
     let want = &case["expect"];
     let id = &case["id"];
     if want["status"] != answer.status {

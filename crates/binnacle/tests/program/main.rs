@@ -22,6 +22,8 @@ mod reload;
 mod remote_write;
 mod round_trip;
 mod scraping;
+mod scraping_peer;
 mod site;
 mod stub;
+mod targets_api;
 mod up;

@@ -96,6 +96,53 @@ fn a_job_that_did_not_change_is_left_alone_by_a_reload() {
 }
 
 #[test]
+fn failed_scrapes_are_written_to_a_file_that_a_reload_opens_anew() {
+    let stub = Stub::serving("x 1\n");
+    let config = |file: &str| {
+        format!(
+            "global: {{scrape_interval: 200ms, scrape_failure_log_file: {file}}}\nscrape_configs:\n\
+             - {{job_name: fails, metrics_path: /nothing, static_configs: [{{targets: ['{0}']}}]}}\n\
+             - {{job_name: fails-too, metrics_path: /nothing, scrape_failure_log_file: own.json, static_configs: [{{targets: ['{0}']}}]}}\n\
+             - {{job_name: works, static_configs: [{{targets: ['{0}']}}]}}\n",
+            stub.address
+        )
+    };
+    let site = Site::server(&config("failures.json")).flag("--web.enable-lifecycle");
+    let program = site.start();
+    let jobs = |file: &str| {
+        let log = std::fs::read_to_string(site.path(file)).unwrap_or_default();
+        let line = |line| serde_json::from_str::<serde_json::Value>(line).expect("a whole line");
+        let jobs = log.lines().map(line).map(|line| {
+            assert_eq!(line["msg"], "server returned HTTP status 404 Not Found");
+            line["job_name"].as_str().unwrap().to_owned()
+        });
+        jobs.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    let wait = |file: &str, job: &str| {
+        program.wait_for(&format!("{job} alone in {file}"), |_| (jobs(file) == [job]).then_some(()));
+    };
+    wait("failures.json", "fails");
+    wait("own.json", "fails-too");
+    let reload = || program.request("POST", "/-/reload", &[], b"").status;
+
+    // Moved away: the next reload begins a new file, without a change to the configuration.
+    std::fs::rename(site.path("failures.json"), site.path("failures.1.json")).unwrap();
+    assert_eq!(reload(), 200);
+    wait("failures.json", "fails");
+
+    // Elsewhere, and a place that cannot be: refused.
+    site.write("prometheus.yml", &config("others.json"));
+    assert_eq!(reload(), 200);
+    wait("others.json", "fails");
+    site.write("prometheus.yml", &config("no/such/folder.json"));
+    assert_eq!(reload(), 500);
+    let text = std::fs::read_to_string(site.path("others.json")).unwrap();
+    program.wait_for("more failures", |_| {
+        (std::fs::read_to_string(site.path("others.json")).unwrap().len() > text.len()).then_some(())
+    });
+}
+
+#[test]
 fn requests_that_change_the_program_are_refused_unless_enabled() {
     let site = Site::server("global: {}\n");
     let program = site.start();

@@ -10,6 +10,7 @@ use super::scrape::{JobError, ScrapeConfig, Step};
 use super::storage::{Otlp, Retention, Storage, Tracing};
 use crate::decode::{Keys, Section, Stop, section};
 use crate::kinds::{FilePath, NameScheme};
+use crate::load::FeatureDefaults;
 use crate::yaml::{Node, Span};
 
 section! {
@@ -73,11 +74,20 @@ pub(crate) fn place(root: &Node, steps: &[Step]) -> Span {
 
 impl Document {
     /// Fills in what depends on other sections, and checks what involves several. `root` tells the places.
-    pub(crate) fn complete(&mut self, root: &Node, retention: &Retention) -> Result<(), Stop> {
+    pub(crate) fn complete(
+        &mut self,
+        root: &Node,
+        retention: &Retention,
+        features: FeatureDefaults,
+    ) -> Result<(), Stop> {
         // An empty block sets every key to nothing; then the defaults hold again.
         if self.global.all_empty() {
             self.global = Global::standard();
         }
+        let written = root.get("global");
+        self.global.take_defaults(features, |key| {
+            written.and_then(|global| global.get(key)).is_some_and(|node| !node.is_null())
+        });
         self.storage.tsdb.get_or_insert_default().complete_retention(retention);
         check_patterns(root, "rule_files", &self.rule_files, "invalid rule file path")?;
         check_patterns(

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use model::number::quote;
 
-use super::scrape::{Protocol, check_protocols};
+use super::scrape::{Protocol, check_protocols, protobuf_first};
 use crate::decode::{Invalid, Section, invalid_at, section};
 use crate::kinds::{Bytes, FilePath, Millis, NameScheme};
+use crate::load::FeatureDefaults;
 
 section! {
     /// What holds for all jobs and rules that do not say otherwise.
@@ -68,6 +69,16 @@ impl Global {
             scrape_native_histograms: Some(false),
             extra_scrape_metrics: Some(false),
             ..Global::default()
+        }
+    }
+
+    /// Changes defaults of what was not `written`.
+    pub(crate) fn take_defaults(&mut self, features: FeatureDefaults, written: impl Fn(&str) -> bool) {
+        if features.extra_scrape_metrics && !written("extra_scrape_metrics") {
+            self.extra_scrape_metrics = Some(true);
+        }
+        if features.protobuf_first && !written("scrape_protocols") {
+            self.scrape_protocols = Some(protobuf_first());
         }
     }
 }

@@ -104,6 +104,11 @@ const TEXT_FIRST: [&str; 4] =
 /// The only format that can carry native histograms.
 const PROTOBUF: &str = "PrometheusProto";
 
+/// Every format, protobuf before the others.
+pub(super) fn protobuf_first() -> Vec<Protocol> {
+    [PROTOBUF].into_iter().chain(TEXT_FIRST).map(|name| Protocol(name.into())).collect()
+}
+
 fn check_protocol(protocol: &Protocol) -> Result<(), String> {
     if PROTOCOLS.contains(&protocol.0.as_str()) {
         return Ok(());
@@ -245,8 +250,7 @@ impl ScrapeConfig {
         if self.scrape_protocols.is_none() {
             let standard = || {
                 let native = self.scrape_native_histograms == Some(true);
-                let first = native.then_some(PROTOBUF);
-                first.into_iter().chain(TEXT_FIRST).map(|name| Protocol(name.into())).collect()
+                protobuf_first().split_off(usize::from(!native))
             };
             self.scrape_protocols = Some(global.scrape_protocols.clone().unwrap_or_else(standard));
         }
