@@ -139,6 +139,13 @@ impl TlsConfig {
     }
 }
 
+impl Secret {
+    /// The text for a component.
+    pub(crate) fn to_option(&self) -> httpclient::Secret {
+        httpclient::Secret::new(self.0.as_str())
+    }
+}
+
 fn source(text: &str, file: &FilePath) -> Option<Source> {
     if !file.is_unset() {
         return Some(Source::File(PathBuf::from(&file.0)));

@@ -23,12 +23,22 @@ pub struct TargetGroup {
 }
 
 impl TargetGroup {
+    /// A group whose targets have nothing in common.
+    pub(crate) fn of(source: impl Into<String>, targets: Vec<LabelParts>) -> Self {
+        TargetGroup { source: source.into(), targets: targets.into(), labels: LabelParts::default() }
+    }
+
     /// All labels of the target at `index`.
     #[must_use]
     pub fn labels_of(&self, index: usize) -> Labels {
         let own = self.targets.get(index);
         Labels::from_pairs(self.labels.iter().chain(own.into_iter().flat_map(LabelParts::iter)))
     }
+}
+
+/// `host:port`, with brackets around an address that has colons.
+pub(crate) fn join_host_port(host: &str, port: impl std::fmt::Display) -> String {
+    if host.contains([':', '%']) { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Why a list of groups was refused.

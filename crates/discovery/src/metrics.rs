@@ -31,6 +31,8 @@ pub struct Metrics {
     delayed: CounterVec,
     sent: CounterVec,
     last_update: GaugeVec,
+    pub(crate) consul: crate::consul::Metrics,
+    pub(crate) dns: crate::dns::Metrics,
     pub(crate) kubernetes: crate::kubernetes::Metrics,
 }
 
@@ -141,6 +143,8 @@ impl Metrics {
                 "Timestamp of the last update sent to the SD consumers.",
                 &["name"],
             ),
+            consul: crate::consul::Metrics::register(registry),
+            dns: crate::dns::Metrics::register(registry),
             kubernetes: crate::kubernetes::Metrics::register(registry),
         }
     }

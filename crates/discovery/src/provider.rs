@@ -4,12 +4,15 @@ use std::future::Future;
 
 use tokio::sync::mpsc;
 
+use crate::consul::ConsulOptions;
+use crate::dns::DnsOptions;
 use crate::file::FileOptions;
 use crate::group::TargetGroup;
 use crate::http::HttpOptions;
 use crate::kubernetes::{self, KubernetesOptions};
 use crate::label_set::NameLists;
 use crate::metrics::Metrics;
+use crate::moby::{DockerOptions, DockerSwarmOptions};
 
 /// Runs the entries of one mechanism.
 pub(crate) trait Provider: Sized {
@@ -31,7 +34,6 @@ pub(crate) struct Context {
     /// The job that metrics are named after.
     pub(crate) config: String,
     pub(crate) metrics: Metrics,
-    #[allow(dead_code, reason = "used by the providers that are being added")]
     pub(crate) lists: NameLists,
     pub(crate) kubernetes: kubernetes::Environment,
     pub(crate) updates: Updates,
@@ -84,6 +86,14 @@ macro_rules! mechanisms {
 }
 
 mechanisms! {
+    /// `consul_sd_configs`.
+    Consul(Box<ConsulOptions>) = "consul",
+    /// `dns_sd_configs`.
+    Dns(Box<DnsOptions>) = "dns",
+    /// `docker_sd_configs`.
+    Docker(Box<DockerOptions>) = "docker",
+    /// `dockerswarm_sd_configs`.
+    DockerSwarm(Box<DockerSwarmOptions>) = "dockerswarm",
     /// `file_sd_configs`.
     File(FileOptions) = "file",
     /// `http_sd_configs`.

@@ -1,8 +1,10 @@
-//! An HTTP API that is asked with GET.
+//! HTTP APIs that are asked for what there is.
 
 use std::time::Duration;
 
-use httpclient::{Client, ClientOptions, Head, HeaderMap, HeaderName, HeaderValue, Limits, Url};
+use httpclient::{
+    Client, ClientOptions, Head, HeaderMap, HeaderName, HeaderValue, Limits, Method, Request, Url,
+};
 
 /// How an API is asked: client, headers, patience.
 pub(crate) struct Rest {
@@ -28,12 +30,22 @@ impl Rest {
 
     /// The answer, whatever its status, and its body.
     pub(crate) async fn get(&self, url: &Url) -> Result<(Head, Vec<u8>), String> {
-        let answer = self.client.get(url, &self.headers, Limits::default(), self.timeout).await;
+        self.send(Method::GET, url, Vec::new()).await
+    }
+
+    /// As [`get`](Self::get), with any method and content.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        content: Vec<u8>,
+    ) -> Result<(Head, Vec<u8>), String> {
+        let request = Request { method, content: content.into(), ..Request::get(url, &self.headers) };
+        let answer = self.client.send(&request, Limits::default(), self.timeout).await;
         answer.map_err(|err| err.to_string())
     }
 
     /// The body of an answer of status 2xx.
-    #[allow(dead_code, reason = "used by the providers that are being added")]
     pub(crate) async fn body(&self, url: &Url) -> Result<Vec<u8>, String> {
         let (head, body) = self.get(url).await?;
         if !head.status.is_success() {

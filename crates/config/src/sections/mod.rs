@@ -11,10 +11,7 @@ mod scrape;
 mod storage;
 
 pub use alerting::{Alerting, Alertmanager, ApiVersion};
-pub use discovery::{
-    AttachMetadata, ConsulSd, Discovery, DnsSd, FileSd, HttpSd, KubernetesSd, Namespaces, Role, Selector,
-    StaticConfig,
-};
+pub use discovery::*;
 pub use document::{Document, ScrapeFile};
 pub(crate) use document::{complete_jobs, place};
 pub use global::{Global, Runtime};

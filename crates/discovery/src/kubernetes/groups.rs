@@ -6,10 +6,11 @@ use kubeapi::Key;
 
 use super::endpoint_slice::{self, EndpointSlice};
 use super::endpoints::{self, Endpoints};
-use super::object::{NAMESPACE, join_host_port};
+use super::object::NAMESPACE;
 use super::options::{KubernetesAttach, KubernetesRole};
 use super::pod::{CONTAINER_PORT_PROTOCOL, Pod};
 use super::sources::{Changed, Keys, Source, Sources};
+use crate::group::join_host_port;
 use crate::group::{ADDRESS, TargetGroup};
 use crate::label_set::{LabelParts, LabelSet, NameLists, Pairs};
 

@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 
-use super::object::{Metadata, Object, join_host_port};
+use super::object::{Metadata, Object};
 use super::pod::Condition;
 use crate::group::ADDRESS;
+use crate::group::join_host_port;
 use crate::json::{Many, Text};
 use crate::label_set::{LabelSet, NameLists, Pairs};
 

@@ -125,8 +125,3 @@ impl<T: Object> Decode for Decoder<T> {
         })
     }
 }
-
-/// `host:port`, with brackets around an address that has colons.
-pub(super) fn join_host_port(host: &str, port: i64) -> String {
-    if host.contains([':', '%']) { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use kubeapi::Key;
 use serde::Deserialize;
 
-use super::object::{Metadata, Object, join_host_port};
+use super::object::{Metadata, Object};
 use crate::group::ADDRESS;
+use crate::group::join_host_port;
 use crate::json::{Many, Text};
 use crate::label_set::{LabelParts, LabelSet, NameLists, Pairs};
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use discovery::{ConsulOptions, ProviderOptions};
+
 use super::{Entry, SECOND};
 use crate::decode::{Field, Invalid, Section, invalid_at, section};
 use crate::kinds::{Millis, Secret};
@@ -89,4 +91,29 @@ impl Section for ConsulSd {
     }
 }
 
-impl Entry for ConsulSd {}
+impl Entry for ConsulSd {
+    fn provider(&self) -> Option<ProviderOptions> {
+        Some(ProviderOptions::Consul(Box::new(ConsulOptions {
+            server: self.server.clone(),
+            scheme: if self.scheme.is_empty() { "http".into() } else { self.scheme.clone() },
+            path_prefix: self.path_prefix.clone(),
+            token: (!self.token.is_empty()).then(|| self.token.to_option()),
+            datacenter: self.datacenter.clone(),
+            namespace: self.namespace.clone(),
+            partition: self.partition.clone(),
+            tag_separator: self.tag_separator.clone(),
+            allow_stale: self.allow_stale,
+            refresh_interval: self.refresh_interval.into(),
+            services: self.services.clone(),
+            tags: self.tags.clone(),
+            node_meta: self.node_meta.clone(),
+            filter: self.filter.clone(),
+            health_filter: self.health_filter.clone(),
+            client: self.http.to_options(),
+        })))
+    }
+
+    fn client(&self) -> Option<&HttpClient> {
+        Some(&self.http)
+    }
+}

@@ -1,5 +1,9 @@
 //! `dns_sd_configs`.
 
+use std::path::PathBuf;
+
+use discovery::{DnsOptions, DnsRecordType, ProviderOptions};
+
 use super::{Entry, SECOND};
 use crate::decode::{Invalid, Section, invalid, invalid_at, section};
 use crate::kinds::Millis;
@@ -27,16 +31,40 @@ impl Section for DnsSd {
         if self.names.is_empty() {
             return invalid("DNS-SD config must contain at least one SRV record name");
         }
-        match self.kind.to_uppercase().as_str() {
-            "SRV" => Ok(()),
-            "A" | "AAAA" | "MX" | "NS" if self.port == 0 => {
+        match self.records() {
+            Some(DnsRecordType::Srv) => Ok(()),
+            Some(_) if self.port == 0 => {
                 invalid_at("type", "a port is required in DNS-SD configs for all record types except SRV")
             }
-            "A" | "AAAA" | "MX" | "NS" => Ok(()),
-            _ => invalid_at("type", format!("invalid DNS-SD records type {}", self.kind))
+            Some(_) => Ok(()),
+            None => invalid_at("type", format!("invalid DNS-SD records type {}", self.kind))
                 .map_err(|err| err.help("one of: SRV, A, AAAA, MX, NS")),
         }
     }
 }
 
-impl Entry for DnsSd {}
+impl DnsSd {
+    fn records(&self) -> Option<DnsRecordType> {
+        match self.kind.to_uppercase().as_str() {
+            "SRV" => Some(DnsRecordType::Srv),
+            "A" => Some(DnsRecordType::A),
+            "AAAA" => Some(DnsRecordType::Aaaa),
+            "MX" => Some(DnsRecordType::Mx),
+            "NS" => Some(DnsRecordType::Ns),
+            _ => None,
+        }
+    }
+}
+
+impl Entry for DnsSd {
+    fn provider(&self) -> Option<ProviderOptions> {
+        Some(ProviderOptions::Dns(Box::new(DnsOptions {
+            names: self.names.clone(),
+            records: self.records()?,
+            port: self.port as i64,
+            refresh_interval: self.refresh_interval.into(),
+            resolv_conf: PathBuf::from("/etc/resolv.conf"),
+            server_port: 53,
+        })))
+    }
+}

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use discovery::{HttpOptions, ProviderOptions};
-use model::number::quote;
 
-use super::{Entry, MINUTE};
+use super::{Entry, MINUTE, check_server, scheme_and_host};
 use crate::decode::{Invalid, Section, invalid, invalid_at, section};
-use crate::kinds::{Millis, check_url};
+use crate::kinds::Millis;
 use crate::sections::HttpClient;
 
 section! {
@@ -31,14 +30,12 @@ impl Section for HttpSd {
         if self.url.is_empty() {
             return invalid("URL is missing").map_err(|err| err.help("add `url: http://host/path`"));
         }
-        if let Err(reason) = check_url(&self.url) {
-            return invalid_at("url", format!("parse {}: {reason}", quote(&self.url)));
-        }
-        let (scheme, rest) = self.url.split_once(':').unwrap_or(("", &self.url));
-        if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        check_server("url", &self.url)?;
+        let (scheme, host) = scheme_and_host(&self.url);
+        if scheme != "http" && scheme != "https" {
             return invalid_at("url", "URL scheme must be 'http' or 'https'");
         }
-        if !rest.starts_with("//") || rest[2..].is_empty() || rest[2..].starts_with(['/', '?', '#']) {
+        if host.is_empty() {
             return invalid_at("url", "host is missing in URL");
         }
         self.http.check()

@@ -2,6 +2,7 @@
 
 mod consul;
 mod dns;
+mod docker;
 mod file;
 mod http;
 mod kubernetes;
@@ -9,6 +10,7 @@ mod static_config;
 
 pub use consul::ConsulSd;
 pub use dns::DnsSd;
+pub use docker::{DockerSd, DockerSwarmSd, Filter as DockerFilter};
 pub use file::FileSd;
 pub use http::HttpSd;
 pub use kubernetes::{AttachMetadata, KubernetesSd, Namespaces, Role, Selector};
@@ -19,10 +21,29 @@ use model::number::quote;
 
 use super::http_client::HttpClient;
 use crate::decode::{Invalid, Section, invalid_at, section};
-use crate::kinds::Anything;
+use crate::kinds::{Anything, check_url};
 
 const SECOND: i64 = 1000;
 const MINUTE: i64 = 60 * SECOND;
+
+/// Refuses what Go does not take as a URL.
+fn check_server(key: &'static str, url: &str) -> Result<(), Invalid> {
+    match check_url(url) {
+        Ok(()) => Ok(()),
+        Err(reason) => invalid_at(key, format!("parse {}: {reason}", quote(url))),
+    }
+}
+
+/// Scheme and host of a URL that Go takes; either is empty if it is missing.
+fn scheme_and_host(url: &str) -> (String, &str) {
+    let without_fragment = url.split('#').next().unwrap_or_default();
+    let (scheme, rest) = match without_fragment.split_once(':') {
+        Some((scheme, rest)) if !scheme.contains(['/', '?']) => (scheme.to_ascii_lowercase(), rest),
+        _ => (String::new(), without_fragment),
+    };
+    let host = rest.strip_prefix("//").map_or("", |rest| rest.split(['/', '?']).next().unwrap_or_default());
+    (scheme, host)
+}
 
 /// One entry under the key of a kind of discovery.
 trait Entry {
@@ -87,9 +108,9 @@ kinds! {
     /// Names in DNS.
     dns: DnsSd = "dns_sd_configs",
     /// Docker containers.
-    docker: Anything = "docker_sd_configs",
+    docker: DockerSd = "docker_sd_configs",
     /// Docker Swarm.
-    dockerswarm: Anything = "dockerswarm_sd_configs",
+    dockerswarm: DockerSwarmSd = "dockerswarm_sd_configs",
     /// AWS EC2.
     ec2: Anything = "ec2_sd_configs",
     /// AWS ECS.
