@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{LoadOptions, Retention, ScrapeConfig, load};
+use config::{FeatureDefaults, LoadOptions, Retention, ScrapeConfig, load};
 use discovery::{Manager, Metrics};
 use exposition::Registry;
 use serde::Deserialize;
@@ -131,6 +131,7 @@ fn jobs(name: &str, lines: &str) -> Vec<ScrapeConfig> {
         environment: &|_| None,
         directory: Path::new("."),
         default_retention: Retention::default(),
+        features: FeatureDefaults::default(),
     };
     let config = load(&format!("scrape_configs:\n- job_name: j\n{lines}"), &options);
     let config = config.unwrap_or_else(|err| panic!("{name}: {err}"));
