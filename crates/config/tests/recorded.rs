@@ -185,7 +185,6 @@ remote_write:
 - url: http://x
 scrape_configs:
 - job_name: j
-  consul_sd_configs: [{server: x}]
   proxy_from_environment: true
 ";
     let config = load_in(Path::new("."), text).unwrap();
@@ -193,8 +192,7 @@ scrape_configs:
     let want = "\
 rule_files (line 2) is not supported yet
 remote_write (line 4) is not supported yet
-job j: proxy_from_environment (line 8) is not supported yet
-job j: consul_sd_configs (line 7) is not supported yet";
+job j: proxy_from_environment (line 7) is not supported yet";
     assert_eq!(unsupported.to_string(), want);
     assert!(unsupported.report("p.yml").contains("p.yml:7:"));
 }
