@@ -112,7 +112,9 @@ impl HttpClient {
             }),
             headers: self.http_headers.iter().flat_map(|headers| &headers.0).map(to_header).collect(),
             follow_redirects: self.follow_redirects,
-            proxy_url: (!self.proxy.proxy_url.is_unset()).then(|| self.proxy.proxy_url.0.clone()),
+            oauth2: self.oauth2.as_ref().map(|oauth2| Box::new(oauth2.to_options())),
+            http2: self.enable_http2,
+            proxy: self.proxy.to_options(),
         }
     }
 }
@@ -126,7 +128,7 @@ fn to_header((name, header): (&String, &crate::sections::Header)) -> ExtraHeader
 }
 
 impl TlsConfig {
-    fn to_options(&self) -> TlsOptions {
+    pub(crate) fn to_options(&self) -> TlsOptions {
         TlsOptions {
             ca: source(&self.ca, &self.ca_file),
             cert: source(&self.cert, &self.cert_file),
@@ -153,6 +155,6 @@ fn source(text: &str, file: &FilePath) -> Option<Source> {
     (!text.is_empty()).then(|| Source::Inline(httpclient::Secret::new(text)))
 }
 
-fn secret_source(secret: &Secret, file: &FilePath) -> Option<Source> {
+pub(crate) fn secret_source(secret: &Secret, file: &FilePath) -> Option<Source> {
     source(&secret.0, file)
 }

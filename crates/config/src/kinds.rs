@@ -519,6 +519,34 @@ impl Field for Anything {
     }
 }
 
+impl Anything {
+    /// The value as JSON; what JSON cannot express is text.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        self.0.as_ref().map_or(serde_json::Value::Null, node_to_json)
+    }
+}
+
+fn node_to_json(node: &Node) -> serde_json::Value {
+    match &node.kind {
+        Kind::Scalar { .. } if node.is_null() => serde_json::Value::Null,
+        Kind::Scalar { text, .. } => match resolve(node) {
+            Some(Resolved::Null) => serde_json::Value::Null,
+            Some(Resolved::Bool(value)) => value.into(),
+            Some(Resolved::Int(value)) => value.into(),
+            Some(Resolved::Uint(value)) => value.into(),
+            Some(Resolved::Float(value)) => value.into(),
+            Some(Resolved::Timestamp | Resolved::Text) | None => text.clone().into(),
+        },
+        Kind::Sequence(items) => items.iter().map(node_to_json).collect::<Vec<_>>().into(),
+        Kind::Mapping(pairs) => {
+            let pairs = pairs.iter();
+            let named =
+                pairs.map(|(key, value)| (key.text().unwrap_or_default().to_owned(), node_to_json(value)));
+            serde_json::Value::Object(named.collect())
+        }
+    }
+}
+
 /// A node as it was written, but for secrets.
 fn encode_node(node: &Node) -> Out {
     match &node.kind {

@@ -6,6 +6,7 @@
 //! plain options of the sections.
 
 mod convert;
+mod convert_client;
 mod decode;
 mod error;
 mod glob;

@@ -135,11 +135,12 @@ fn find_in_job(job: &ScrapeConfig, findings: &mut Findings<'_>) {
     }
 }
 
+/// References into a secret manager, of which there is none.
 fn find_in_client(http: &HttpClient, findings: &mut Findings<'_>) {
-    findings.note(http.oauth2.is_some(), "oauth2");
-    findings.note(!http.proxy.no_proxy.is_empty(), "no_proxy");
-    findings.note(http.proxy.proxy_from_environment, "proxy_from_environment");
-    findings.note(!http.proxy.proxy_connect_header.0.is_empty(), "proxy_connect_header");
+    let from_manager = http.oauth2.as_ref().is_some_and(|auth| {
+        !auth.client_secret_ref.is_empty() || !auth.client_certificate_key_ref.is_empty()
+    });
+    findings.note(from_manager, "oauth2");
     let from_manager = http
         .basic_auth
         .as_ref()

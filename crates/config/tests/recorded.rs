@@ -178,6 +178,58 @@ scrape_configs:
 }
 
 #[test]
+fn proxies_and_tokens_become_options() {
+    let text = "
+scrape_configs:
+- job_name: j
+  proxy_url: http://u:p@proxy:3128
+  no_proxy: 10.0.0.0/8,.svc
+  proxy_connect_header: {X-A: [b, c]}
+  enable_http2: false
+  oauth2:
+    client_id: me
+    client_certificate_key_file: key.pem
+    client_certificate_key_id: k1
+    grant_type: urn:ietf:params:oauth:grant-type:jwt-bearer
+    signature_algorithm: RS512
+    claims: {a: 1, b: [x, 1.5, true, null], c: {d: yes}}
+    scopes: [s]
+    token_url: http://t/token
+    endpoint_params: {q: r}
+    tls_config: {server_name: t}
+    proxy_url: socks5://s:1080
+";
+    let config = load_in(Path::new("/etc/p"), text).unwrap();
+    assert_eq!(config.unsupported(&jobs(&config)), None);
+    let client = jobs(&config)[0].to_job().unwrap().scrape.client;
+    assert!(!client.http2);
+    let secret = |text: &str| Some(httpclient::Secret::from(text));
+    assert_eq!(client.proxy.http, secret("http://u:p@proxy:3128"));
+    assert_eq!(
+        (&client.proxy.https, client.proxy.except.as_deref()),
+        (&client.proxy.http, Some("10.0.0.0/8,.svc"))
+    );
+    assert_eq!(
+        (&*client.proxy.connect_headers[0].name, client.proxy.connect_headers[0].values.len()),
+        ("X-A", 2)
+    );
+    let oauth2 = client.oauth2.unwrap();
+    assert_eq!(
+        (&*oauth2.client_id, &*oauth2.token_url, &oauth2.scopes[..]),
+        ("me", "http://t/token", &["s".to_owned()][..])
+    );
+    assert_eq!(oauth2.endpoint_params["q"], "r");
+    assert_eq!(oauth2.tls.server_name.as_deref(), Some("t"));
+    assert_eq!(oauth2.proxy.https, secret("socks5://s:1080"));
+    let httpclient::Grant::Assertion(assertion) = oauth2.grant else { panic!("an assertion") };
+    assert_eq!(assertion.key, Some(httpclient::Source::File("/etc/p/key.pem".into())));
+    assert_eq!(assertion.key_id.as_deref(), Some("k1"));
+    assert_eq!(assertion.algorithm, httpclient::SignatureAlgorithm::Rs512);
+    let claims = serde_json::to_value(&assertion.claims).unwrap();
+    assert_eq!(claims, serde_json::json!({"a": 1, "b": ["x", 1.5, true, null], "c": {"d": true}}));
+}
+
+#[test]
 fn what_has_no_effect_yet_is_named_with_its_place() {
     let text = "
 rule_files: [a.yml]
@@ -185,14 +237,14 @@ remote_write:
 - url: http://x
 scrape_configs:
 - job_name: j
-  proxy_from_environment: true
+  basic_auth: {password_ref: x}
 ";
     let config = load_in(Path::new("."), text).unwrap();
     let unsupported = config.unsupported(&jobs(&config)).unwrap();
     let want = "\
 rule_files (line 2) is not supported yet
 remote_write (line 4) is not supported yet
-job j: proxy_from_environment (line 7) is not supported yet";
+job j: basic_auth (line 7) is not supported yet";
     assert_eq!(unsupported.to_string(), want);
     assert!(unsupported.report("p.yml").contains("p.yml:7:"));
 }

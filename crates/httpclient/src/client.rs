@@ -1,36 +1,44 @@
 //! A client: options, TLS set-up and proxy, shared by the connections made from it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
 use tokio::time::Instant;
 use url::Url;
 
 use crate::body_memory::BodyShare;
-use crate::connect::Proxy;
+use crate::connect::{Origin, Route};
 use crate::connection::{Connection, Head, Request};
+use crate::credentials::Credentials;
 use crate::error::{BuildError, Error};
 use crate::gzip::gunzip;
+use crate::http2::Pool;
 use crate::options::{ClientOptions, Limits};
+use crate::proxy::Proxies;
 use crate::signer::Signer;
 use crate::tls::Tls;
 
 /// How to make requests. Cheap to clone; holds no connection.
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
-
-#[derive(Clone)]
-struct Inner {
-    options: ClientOptions,
-    tls: Arc<Tls>,
-    proxy: Option<Proxy>,
+pub struct Client {
+    shared: Arc<Shared>,
     signer: Option<Arc<dyn Signer>>,
+    socket: Option<Arc<Path>>,
+}
+
+struct Shared {
+    options: ClientOptions,
+    tls: Tls,
+    proxies: Proxies,
+    credentials: Credentials,
+    pool: Pool,
 }
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("options", &self.0.options).finish_non_exhaustive()
+        f.debug_struct("Client").field("options", &self.shared.options).finish_non_exhaustive()
     }
 }
 
@@ -40,29 +48,27 @@ impl Client {
     /// # Errors
     /// When the options contradict each other.
     pub fn new(options: &ClientOptions) -> Result<Self, BuildError> {
-        if options.basic_auth.is_some() && options.authorization.is_some() {
-            return Err(BuildError::Options(
-                "at most one of basic_auth, oauth2 & authorization must be configured".to_owned(),
-            ));
-        }
-        for header in &options.headers {
-            header.name.parse::<HeaderName>().map_err(|_| {
-                BuildError::Options(format!("setting header {:?} is not possible", header.name))
-            })?;
-        }
-        Ok(Client(Arc::new(Inner {
-            tls: Arc::new(Tls::new(&options.tls).map_err(BuildError::Tls)?),
-            proxy: options.proxy_url.as_deref().map(Proxy::parse).transpose().map_err(BuildError::Options)?,
+        let shared = Shared {
+            credentials: Credentials::new(options)?,
+            tls: Tls::new(&options.tls, options.http2).map_err(BuildError::Tls)?,
+            proxies: Proxies::new(&options.proxy).map_err(BuildError::Options)?,
+            pool: Pool::default(),
             options: options.clone(),
-            signer: None,
-        })))
+        };
+        Ok(Client { shared: Arc::new(shared), signer: None, socket: None })
     }
 
     /// The client with its requests signed.
     #[must_use]
     pub fn with_signer(self, signer: Arc<dyn Signer>) -> Self {
-        let inner = Arc::try_unwrap(self.0).unwrap_or_else(|shared| (*shared).clone());
-        Client(Arc::new(Inner { signer: Some(signer), ..inner }))
+        Client { signer: Some(signer), ..self }
+    }
+
+    /// The client with its connections made to a socket of this machine, whatever host a URL names and whatever proxy
+    /// there is.
+    #[must_use]
+    pub fn with_unix_socket(self, path: &Path) -> Self {
+        Client { socket: Some(path.into()), ..self }
     }
 
     /// A connection that is opened by its first request.
@@ -110,19 +116,38 @@ impl Client {
         Ok((head, body))
     }
 
+    /// How a connection to `origin` is made.
+    pub(crate) fn route(&self, origin: &Origin) -> Result<Route<'_>, String> {
+        match &self.socket {
+            Some(path) => Ok(Route::Socket(path)),
+            None => Ok(match self.shared.proxies.of(origin)? {
+                Some(proxy) => Route::Through(&self.shared.proxies, proxy),
+                None => Route::Direct,
+            }),
+        }
+    }
+
     pub(crate) fn options(&self) -> &ClientOptions {
-        &self.0.options
+        &self.shared.options
     }
 
     pub(crate) fn tls(&self) -> &Tls {
-        &self.0.tls
+        &self.shared.tls
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.shared.credentials
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.shared.pool
+    }
+
+    pub(crate) fn socket(&self) -> Option<&Arc<Path>> {
+        self.socket.as_ref()
     }
 
     pub(crate) fn signer(&self) -> Option<&dyn Signer> {
-        self.0.signer.as_deref()
-    }
-
-    pub(crate) fn proxy(&self) -> Option<&Proxy> {
-        self.0.proxy.as_ref()
+        self.signer.as_deref()
     }
 }

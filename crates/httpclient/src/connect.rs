@@ -1,22 +1,16 @@
 //! From an origin to a byte stream: name look-up, TCP, proxy, TLS.
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::path::Path;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
+use tokio::net::{TcpStream, UnixStream};
 use url::Url;
 
-use crate::auth;
 use crate::error::io_text;
-use crate::tls::Tls;
-
-/// The longest answer to a CONNECT request that is read.
-const MAX_CONNECT_ANSWER: usize = 16 << 10;
+use crate::proxy::{Protocol, Proxies, Proxy};
+use crate::stream::Stream;
+use crate::tls::{Handshakes, Offer};
 
 /// Probes of a silent connection.
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(30);
@@ -46,7 +40,8 @@ impl Origin {
         Ok(Origin { https, host, port: url.port_or_known_default().unwrap_or(80) })
     }
 
-    fn authority(&self) -> String {
+    /// `host:port`
+    pub(crate) fn authority(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
         } else {
@@ -55,46 +50,61 @@ impl Origin {
     }
 }
 
-/// A proxy's address and credentials.
-#[derive(Debug, Clone)]
-pub(crate) struct Proxy {
-    pub(crate) origin: Origin,
-    /// `Proxy-Authorization`, if the URL has a user.
-    pub(crate) credentials: Option<String>,
+/// How an origin is reached.
+pub(crate) enum Route<'a> {
+    Direct,
+    Through(&'a Proxies, &'a Proxy),
+    Socket(&'a Path),
 }
 
-impl Proxy {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let url = Url::parse(text).map_err(|err| format!("invalid proxy_url: {err}"))?;
-        if url.scheme() != "http" {
-            return Err(format!("proxy_url: scheme {:?} is not supported, only http is", url.scheme()));
-        }
-        let credentials = (!url.username().is_empty())
-            .then(|| auth::basic_credentials(url.username(), url.password().unwrap_or_default()));
-        Ok(Proxy { origin: Origin::of(&url)?, credentials })
-    }
-}
-
-/// A plain or encrypted connection.
-pub(crate) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-/// Opens a connection to `origin`.
-pub(crate) async fn open(origin: &Origin, proxy: Option<&Proxy>, tls: &Tls) -> Result<Stream, String> {
-    let tcp = match proxy {
-        Some(proxy) => {
-            let tcp = dial(&proxy.origin).await.map_err(|err| format!("proxyconnect tcp: {err}"))?;
-            if origin.https { tunnel(tcp, origin, proxy).await? } else { tcp }
-        }
-        None => dial(origin).await?,
+/// Opens a connection to `origin`; answers too whether HTTP/2 is to be spoken. `tls` is needed for `https` and for
+/// proxies that want it.
+pub(crate) async fn open(
+    origin: &Origin,
+    route: &Route<'_>,
+    tls: Option<&Handshakes>,
+) -> Result<(Stream, bool), String> {
+    let stream = match route {
+        Route::Direct => Stream::Tcp(dial(origin).await?),
+        Route::Socket(path) => Stream::Unix(
+            UnixStream::connect(path)
+                .await
+                .map_err(|err| format!("dial unix {}: connect: {}", path.display(), io_text(&err)))?,
+        ),
+        Route::Through(proxies, proxy) => through(proxies, proxy, origin, tls).await?,
     };
-    if origin.https {
-        Ok(Stream::Tls(Box::new(tls.connect(&origin.host, tcp).await?)))
-    } else {
-        Ok(Stream::Plain(tcp))
+    match tls.filter(|_| origin.https) {
+        None => Ok((stream, false)),
+        Some(tls) => {
+            let stream = tls.connect(&origin.host, stream, Offer::Everything).await?;
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            Ok((Stream::Tls(Box::new(stream)), http2))
+        }
     }
+}
+
+async fn through(
+    proxies: &Proxies,
+    proxy: &Proxy,
+    origin: &Origin,
+    tls: Option<&Handshakes>,
+) -> Result<Stream, String> {
+    let to_proxy = |reason: String| format!("proxyconnect tcp: {reason}");
+    let mut stream = Stream::Tcp(dial(&proxy.origin).await.map_err(to_proxy)?);
+    if let Some(tls) = tls.filter(|_| proxy.origin.https) {
+        let encrypted = tls.connect(&proxy.origin.host, stream, Offer::Http1).await.map_err(to_proxy)?;
+        stream = Stream::Tls(Box::new(encrypted));
+    }
+    if origin.https || proxy.protocol == Protocol::Socks5 {
+        proxies.tunnel(&mut stream, proxy, origin).await.map_err(|reason| match proxy.protocol {
+            Protocol::Http => reason,
+            Protocol::Socks5 => {
+                let (from, to) = (proxy.origin.authority(), origin.authority());
+                format!("socks connect tcp {from}->{to}: {reason}")
+            }
+        })?;
+    }
+    Ok(stream)
 }
 
 async fn dial(origin: &Origin) -> Result<TcpStream, String> {
@@ -126,66 +136,4 @@ fn keep_alive(stream: &TcpStream) {
     let _ = set_tcp_keepidle(stream, KEEP_ALIVE_AFTER);
     let _ = set_tcp_keepintvl(stream, KEEP_ALIVE_EVERY);
     let _ = set_tcp_keepcnt(stream, KEEP_ALIVE_PROBES);
-}
-
-/// Asks the proxy for a tunnel (RFC 9110, section 9.3.6).
-async fn tunnel(mut tcp: TcpStream, origin: &Origin, proxy: &Proxy) -> Result<TcpStream, String> {
-    let authority = origin.authority();
-    let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
-    if let Some(credentials) = &proxy.credentials {
-        request.push_str("Proxy-Authorization: ");
-        request.push_str(credentials);
-        request.push_str("\r\n");
-    }
-    request.push_str("\r\n");
-    tcp.write_all(request.as_bytes()).await.map_err(|err| format!("proxyconnect tcp: {}", io_text(&err)))?;
-    let mut answer = Vec::new();
-    // Byte by byte: what follows the empty line already belongs to the tunnel.
-    while !answer.ends_with(b"\r\n\r\n") {
-        if answer.len() == MAX_CONNECT_ANSWER {
-            return Err("proxyconnect tcp: the proxy's answer is too long".to_owned());
-        }
-        let byte = tcp.read_u8().await.map_err(|err| format!("proxyconnect tcp: {}", io_text(&err)))?;
-        answer.push(byte);
-    }
-    let line = answer.split(|&b| b == b'\r').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
-    let status = line.split_once(' ').map_or("", |(_, status)| status);
-    if status.starts_with('2') {
-        Ok(tcp)
-    } else {
-        Err(status.split_once(' ').map_or(status, |(_, reason)| reason).to_owned())
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(s) => Pin::new(s).poll_read(cx, buf),
-            Stream::Tls(s) => Pin::new(s).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Plain(s) => Pin::new(s).poll_write(cx, buf),
-            Stream::Tls(s) => Pin::new(s).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(s) => Pin::new(s).poll_flush(cx),
-            Stream::Tls(s) => Pin::new(s).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(s) => Pin::new(s).poll_shutdown(cx),
-            Stream::Tls(s) => Pin::new(s).poll_shutdown(cx),
-        }
-    }
 }

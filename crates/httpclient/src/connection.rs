@@ -1,41 +1,30 @@
-//! One kept-alive HTTP/1.1 connection, driven by whoever asks: no task of its own, nothing polled while it idles.
+//! One kept-alive connection: requests with their redirects and second attempts.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, LOCATION};
+use http::header::{HOST, HeaderMap, HeaderValue, REFERER};
 use http::{Method, Response, StatusCode};
-use http_body::{Body as _, Frame};
+use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::body_memory::BodyShare;
 use crate::client::Client;
-use crate::connect::{self, Origin, Stream};
-use crate::error::{Error, io_text};
+use crate::connect::{self, Origin, Route};
+use crate::error::Error;
+use crate::exchange::Open;
+use crate::http2::{Place, Shared};
+use crate::proxy::Protocol;
+use crate::redirect;
 use crate::signer::Unsigned;
+use crate::tls::Handshakes;
 
-/// Read buffer of a connection, and with it the longest head of an answer. hyper starts small and grows to this.
-const MAX_BUFFER: usize = 32 << 10;
-/// Header lines of an answer.
-const MAX_HEADERS: usize = 128;
 const MAX_REDIRECTS: usize = 10;
 
-type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
-
-struct Open {
-    origin: Origin,
-    sender: http1::SendRequest<Full<Bytes>>,
-    driver: Pin<Box<Driver>>,
-}
-
-/// A client's connection to one place. Dropping it closes the socket.
+/// A client's connection to one place. Dropping it closes the socket, unless it is one of HTTP/2 that others use too.
 pub struct Connection {
     client: Client,
     open: Option<Open>,
@@ -86,6 +75,14 @@ impl<'a> Request<'a> {
     pub fn get(url: &'a Url, headers: &'a HeaderMap) -> Self {
         Request { method: Method::GET, url, headers, content: Bytes::new() }
     }
+}
+
+/// A request on its way: where redirects have brought it.
+struct Hop<'a> {
+    request: Request<'a>,
+    /// The server may be told who we are.
+    trusted: bool,
+    referer: Option<HeaderValue>,
 }
 
 /// Where a body goes.
@@ -141,42 +138,53 @@ impl Connection {
         share: &mut BodyShare,
     ) -> Result<Head, Error> {
         let mut into = BodyBuffer { body, max: max_body, share };
+        let first = request.url;
         let mut url = request.url.clone();
         let mut request = request.clone();
-        let first = request.url;
+        let (mut trusted, mut referer) = (true, None);
         let mut redirects = 0;
         loop {
-            let hop = Request { url: &url, ..request.clone() };
-            let trusted = trusts(first, &url);
-            let head = match self.attempt(&hop, trusted, deadline, &mut into).await {
+            let hop = Hop { request: Request { url: &url, ..request.clone() }, trusted, referer };
+            let head = match self.attempt(&hop, deadline, &mut into).await {
                 Err(Failure::Stale) => {
-                    self.open = None;
-                    self.attempt(&hop, trusted, deadline, &mut into).await
+                    self.close();
+                    self.attempt(&hop, deadline, &mut into).await
                 }
                 outcome => outcome,
             };
-            let head = match head {
-                Ok(head) => head,
-                Err(failure) => {
-                    self.open = None;
-                    return Err(match failure {
-                        Failure::Final(err) => err,
-                        Failure::Stale => request_error(&hop, "EOF"),
-                    });
-                }
+            let head = head.map_err(|failure| self.failed(failure, &hop.request))?;
+            if !self.client.options().follow_redirects {
+                return Ok(head);
+            }
+            let next = match redirect::next(&url, &head) {
+                Ok(Some(next)) => next,
+                Ok(None) => return Ok(head),
+                Err(reason) => return Err(request_error(&hop.request, &reason)),
             };
-            let Some(next) = self.redirect(&hop, &head)? else { return Ok(head) };
             redirects += 1;
             if redirects > MAX_REDIRECTS {
-                return Err(request_error(&hop, "stopped after 10 redirects"));
+                let (operation, url) = (operation(&request.method), head.header("location").to_owned());
+                return Err(Error::Request {
+                    operation,
+                    url,
+                    reason: "stopped after 10 redirects".to_owned(),
+                });
             }
-            if !matches!(head.status.as_u16(), 307 | 308) && request.method != Method::HEAD {
-                request.method = Method::GET;
+            let method = redirect::method(&request.method, &head);
+            if method != request.method {
                 request.content = Bytes::new();
+                request.method = method;
             }
+            trusted &= redirect::trusts(first, &next);
+            referer = redirect::referer(&url, &next).and_then(|from| HeaderValue::from_str(&from).ok());
             url = next;
             into.body.clear();
         }
+    }
+
+    /// Closes the connection; the next request opens another one.
+    pub fn close(&mut self) {
+        self.open = None;
     }
 
     /// Asks for `url` and hands out the body as it comes: for answers that go on. `deadline` is for the head alone.
@@ -190,48 +198,41 @@ impl Connection {
         headers: &HeaderMap,
         deadline: Instant,
     ) -> Result<(Head, Body<'_>), Error> {
-        let request = Request::get(url, headers);
-        let response = match self.respond(&request, true, deadline).await {
+        let hop = Hop { request: Request::get(url, headers), trusted: true, referer: None };
+        let response = match self.respond(&hop, deadline).await {
             Err(Failure::Stale) => {
-                self.open = None;
-                self.respond(&request, true, deadline).await
+                self.close();
+                self.respond(&hop, deadline).await
             }
             outcome => outcome,
         };
-        let response = match response {
-            Ok(response) => response,
-            Err(failure) => {
-                self.open = None;
-                return Err(match failure {
-                    Failure::Final(err) => err,
-                    Failure::Stale => request_error(&request, "EOF"),
-                });
-            }
-        };
+        let response = response.map_err(|failure| self.failed(failure, &hop.request))?;
         let (head, incoming) = response.into_parts();
-        let Some(open) = &mut self.open else { return Err(request_error(&request, "EOF")) };
+        let Some(open) = &mut self.open else { return Err(request_error(&hop.request, "EOF")) };
         Ok((Head { status: head.status, headers: head.headers }, Body { open, incoming }))
     }
 
-    fn redirect(&self, request: &Request<'_>, head: &Head) -> Result<Option<Url>, Error> {
-        let moved = matches!(head.status.as_u16(), 301 | 302 | 303 | 307 | 308);
-        if !moved || !self.client.options().follow_redirects || !head.headers.contains_key(LOCATION) {
-            return Ok(None);
+    /// A connection on which something failed is not used again; by others neither if it may be the server's fault.
+    fn failed(&mut self, failure: Failure, request: &Request<'_>) -> Error {
+        let own_fault = matches!(failure, Failure::Final(Error::BodyTooLarge | Error::NoMemory { .. }));
+        if let Some(shared) = self.open.take().as_ref().and_then(Open::as_shared)
+            && !own_fault
+        {
+            self.client.pool().forget(shared);
         }
-        match request.url.join(head.header("location")) {
-            Ok(next) => Ok(Some(next)),
-            Err(_) => Err(request_error(request, "failed to parse Location header")),
+        match failure {
+            Failure::Final(err) => err,
+            Failure::Stale => request_error(request, "EOF"),
         }
     }
 
     async fn attempt(
         &mut self,
-        request: &Request<'_>,
-        trusted: bool,
+        hop: &Hop<'_>,
         deadline: Instant,
         into: &mut BodyBuffer<'_>,
     ) -> Result<Head, Failure> {
-        let response = self.respond(request, trusted, deadline).await?;
+        let response = self.respond(hop, deadline).await?;
         let (head, incoming) = response.into_parts();
         let Some(open) = &mut self.open else { return Err(Failure::Stale) };
         match timeout_at(deadline, read_body(open, incoming, into)).await {
@@ -241,54 +242,58 @@ impl Connection {
         Ok(Head { status: head.status, headers: head.headers })
     }
 
-    async fn respond(
-        &mut self,
-        asked: &Request<'_>,
-        trusted: bool,
-        deadline: Instant,
-    ) -> Result<Response<Incoming>, Failure> {
-        let origin = Origin::of(asked.url).map_err(|reason| Failure::Final(request_error(asked, &reason)))?;
-        let start = async {
-            let request = self
-                .request(asked, trusted)
-                .await
-                .map_err(|reason| Failure::Final(request_error(asked, &reason)))?;
-            let reused =
-                self.open.as_ref().is_some_and(|open| open.origin == origin && !open.sender.is_closed());
-            if !reused {
-                self.open = None;
-                self.open = Some(
-                    self.connect(origin)
-                        .await
-                        .map_err(|reason| Failure::Final(request_error(asked, &reason)))?,
-                );
-            }
-            let Some(open) = &mut self.open else { return Err(Failure::Stale) };
-            match exchange(open, request).await {
-                Ok(response) => Ok(response),
-                Err(_) if reused => Err(Failure::Stale),
-                Err(reason) => Err(Failure::Final(request_error(asked, &reason))),
-            }
-        };
-        match timeout_at(deadline, start).await {
+    async fn respond(&mut self, hop: &Hop<'_>, deadline: Instant) -> Result<Response<Incoming>, Failure> {
+        match timeout_at(deadline, self.exchange(hop)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Failure::Final(Error::Timeout {
-                operation: operation(&asked.method),
-                url: asked.url.to_string(),
+                operation: operation(&hop.request.method),
+                url: shown(hop.request.url),
             })),
         }
     }
 
-    async fn request(
-        &self,
-        asked: &Request<'_>,
-        trusted: bool,
-    ) -> Result<http::Request<Full<Bytes>>, String> {
-        let Request { url, headers, .. } = *asked;
-        let mut request = http::Request::new(Full::new(asked.content.clone()));
-        *request.method_mut() = asked.method.clone();
-        let through_proxy = self.client.proxy().filter(|_| url.scheme() == "http");
-        let target = if through_proxy.is_some() {
+    async fn exchange(&mut self, hop: &Hop<'_>) -> Result<Response<Incoming>, Failure> {
+        let failed = |reason: String| Failure::Final(request_error(&hop.request, &reason));
+        let client = self.client.clone();
+        let origin = Origin::of(hop.request.url).map_err(failed)?;
+        let route = client.route(&origin).map_err(failed)?;
+        let tls = match &route {
+            Route::Through(_, proxy) if proxy.origin.https => Some(client.tls()),
+            _ => origin.https.then(|| client.tls()),
+        };
+        let tls = tls.map(|tls| tls.current()).transpose().map_err(failed)?;
+        let request = self.request(hop, &route).await.map_err(failed)?;
+        let mut reused = true;
+        if !self.open.as_ref().is_some_and(|open| open.serves(&origin, tls.as_ref())) {
+            self.close();
+            let open;
+            (open, reused) = self.connect(origin, &route, tls).await.map_err(failed)?;
+            self.open = Some(open);
+        }
+        let Some(open) = &mut self.open else { return Err(Failure::Stale) };
+        match open.exchange(request).await {
+            Ok(response) => Ok(response),
+            Err(_) if reused => {
+                if let Some(shared) = open.as_shared() {
+                    self.client.pool().forget(shared);
+                }
+                Err(Failure::Stale)
+            }
+            Err(reason) => Err(failed(reason)),
+        }
+    }
+
+    async fn request(&self, hop: &Hop<'_>, route: &Route<'_>) -> Result<http::Request<Full<Bytes>>, String> {
+        let Request { method, url, headers, content } = &hop.request;
+        let mut request = http::Request::new(Full::new(content.clone()));
+        *request.method_mut() = method.clone();
+        let proxy = match route {
+            Route::Through(_, proxy) if url.scheme() == "http" && proxy.protocol == Protocol::Http => {
+                Some(proxy)
+            }
+            _ => None,
+        };
+        let target = if proxy.is_some() {
             format!("http://{}{}", authority(url), path_and_query(url))
         } else {
             path_and_query(url).to_owned()
@@ -296,41 +301,56 @@ impl Connection {
         *request.uri_mut() = target.parse().map_err(|err| format!("invalid URL: {err}"))?;
         let to = request.headers_mut();
         to.insert(HOST, HeaderValue::from_str(&authority(url)).map_err(|_| "invalid host".to_owned())?);
-        for (name, value) in headers.iter().filter(|(name, _)| trusted || *name != AUTHORIZATION) {
+        for (name, value) in headers.iter().filter(|(name, _)| hop.trusted || !redirect::is_sensitive(name)) {
             to.append(name, value.clone());
         }
-        if trusted {
-            crate::auth::apply(self.client.options(), to).await?;
-            if let Some(signer) = self.client.signer() {
-                let Request { method, content, .. } = asked;
-                signer.sign(Unsigned { method, url, headers: to, content }).await?;
-            }
+        if let Some(referer) = &hop.referer
+            && !to.contains_key(REFERER)
+        {
+            to.insert(REFERER, referer.clone());
         }
-        if let Some(credentials) = through_proxy.and_then(|proxy| proxy.credentials.as_deref())
-            && let Ok(value) = HeaderValue::from_str(credentials)
+        self.client.credentials().apply(url, hop.trusted, to).await?;
+        if hop.trusted
+            && let Some(signer) = self.client.signer()
+        {
+            signer.sign(Unsigned { method, url, headers: to, content }).await?;
+        }
+        if let Some(credentials) = proxy.and_then(|proxy| proxy.credentials())
+            && let Ok(value) = HeaderValue::from_str(&credentials)
         {
             to.insert(http::header::PROXY_AUTHORIZATION, value);
         }
         Ok(request)
     }
 
-    async fn connect(&self, origin: Origin) -> Result<Open, String> {
-        let stream = connect::open(&origin, self.client.proxy(), self.client.tls()).await?;
-        let (sender, driver) = http1::Builder::new()
-            .max_buf_size(MAX_BUFFER)
-            .max_headers(MAX_HEADERS)
-            .title_case_headers(true)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|err| hyper_text(&err))?;
-        Ok(Open { origin, sender, driver: Box::pin(driver) })
+    /// Opens a connection, or finds one that others use; answers too which it was.
+    async fn connect(
+        &self,
+        origin: Origin,
+        route: &Route<'_>,
+        tls: Option<Arc<Handshakes>>,
+    ) -> Result<(Open, bool), String> {
+        let pool = self.client.pool();
+        let place = tls.as_ref().filter(|_| origin.https && self.client.options().http2).map(|tls| Place {
+            origin: origin.clone(),
+            socket: self.client.socket().cloned(),
+            tls: Arc::clone(tls),
+        });
+        if let Some(place) = &place
+            && let Some(shared) = pool.find(place)
+        {
+            return Ok((Open::shared(origin, Arc::clone(&place.tls), shared), true));
+        }
+        let (stream, speaks_http2) = connect::open(&origin, route, tls.as_deref()).await?;
+        match place {
+            Some(place) if speaks_http2 => {
+                let tls = Arc::clone(&place.tls);
+                let shared = pool.share(Shared::start(place, stream).await?);
+                Ok((Open::shared(origin, tls, shared), false))
+            }
+            _ => Ok((Open::own(origin, tls, stream).await?, false)),
+        }
     }
-}
-
-/// Whether credentials meant for `first` may be sent to `url`, to which it redirects: never to another host, and never
-/// in the open when they were meant to be encrypted.
-fn trusts(first: &Url, url: &Url) -> bool {
-    first.host() == url.host() && (first.scheme() == url.scheme() || url.scheme() == "https")
 }
 
 fn authority(url: &Url) -> String {
@@ -348,9 +368,19 @@ fn path_and_query(url: &Url) -> &str {
 fn request_error(request: &Request<'_>, reason: &str) -> Error {
     Error::Request {
         operation: operation(&request.method),
-        url: request.url.to_string(),
+        url: shown(request.url),
         reason: reason.to_owned(),
     }
+}
+
+/// The URL without its password.
+fn shown(url: &Url) -> String {
+    if url.password().is_none() {
+        return url.to_string();
+    }
+    let mut url = url.clone();
+    let _ = url.set_password(Some("***"));
+    url.to_string()
 }
 
 /// The method as Go's errors have it.
@@ -358,50 +388,6 @@ fn operation(method: &Method) -> String {
     let mut word = method.as_str().to_ascii_lowercase();
     word.get_mut(..1).map(str::make_ascii_uppercase);
     word
-}
-
-fn hyper_text(err: &hyper::Error) -> String {
-    let cause = std::error::Error::source(err);
-    match cause.and_then(|cause| cause.downcast_ref::<std::io::Error>()) {
-        Some(io) => io_text(io),
-        None if err.is_incomplete_message() => "EOF".to_owned(),
-        None => match cause {
-            Some(cause) => format!("{err}: {cause}"),
-            None => err.to_string(),
-        },
-    }
-}
-
-/// Polls `step` and, as long as it waits, the connection under it.
-fn poll_driven<T>(
-    driver: &mut Pin<Box<Driver>>,
-    cx: &mut Context<'_>,
-    mut step: impl FnMut(&mut Context<'_>) -> Poll<T>,
-) -> Poll<Result<T, String>> {
-    if let Poll::Ready(done) = step(cx) {
-        return Poll::Ready(Ok(done));
-    }
-    let driven = driver.as_mut().poll(cx);
-    if let Poll::Ready(done) = step(cx) {
-        return Poll::Ready(Ok(done));
-    }
-    match ready!(driven) {
-        Ok(()) => Poll::Ready(Err("EOF".to_owned())),
-        Err(err) => Poll::Ready(Err(hyper_text(&err))),
-    }
-}
-
-async fn exchange(
-    open: &mut Open,
-    request: http::Request<Full<Bytes>>,
-) -> Result<Response<Incoming>, String> {
-    let Open { sender, driver, .. } = open;
-    let ready = std::future::poll_fn(|cx| poll_driven(driver, cx, |cx| sender.poll_ready(cx))).await?;
-    ready.map_err(|err| hyper_text(&err))?;
-    let mut response = Box::pin(sender.send_request(request));
-    let answered =
-        std::future::poll_fn(|cx| poll_driven(driver, cx, |cx| response.as_mut().poll(cx))).await?;
-    answered.map_err(|err| hyper_text(&err))
 }
 
 /// A body that is read as it comes. Dropping it before its end closes the connection.
@@ -417,7 +403,7 @@ impl Body<'_> {
     /// When the connection breaks or the body ends early.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            match next_frame(self.open, &mut self.incoming).await? {
+            match self.open.next_frame(&mut self.incoming).await? {
                 None => return Ok(None),
                 Some(frame) => {
                     if let Ok(data) = frame.into_data()
@@ -431,26 +417,6 @@ impl Body<'_> {
     }
 }
 
-async fn next_frame(open: &mut Open, incoming: &mut Incoming) -> Result<Option<Frame<Bytes>>, Error> {
-    let frame = std::future::poll_fn(|cx| {
-        poll_driven(&mut open.driver, cx, |cx| Pin::new(&mut *incoming).poll_frame(cx))
-    })
-    .await
-    .map_err(|_| Error::Body("unexpected EOF".to_owned()))?;
-    match frame {
-        None => Ok(None),
-        Some(Ok(frame)) => Ok(Some(frame)),
-        Some(Err(err)) => {
-            let io = std::error::Error::source(&err).and_then(|cause| cause.downcast_ref::<std::io::Error>());
-            let text = match io {
-                Some(io) if io.kind() != std::io::ErrorKind::UnexpectedEof => io_text(io),
-                _ => "unexpected EOF".to_owned(),
-            };
-            Err(Error::Body(text))
-        }
-    }
-}
-
 async fn read_body(open: &mut Open, mut incoming: Incoming, into: &mut BodyBuffer<'_>) -> Result<(), Error> {
     let BodyBuffer { body, max, share } = into;
     let max = *max;
@@ -459,7 +425,7 @@ async fn read_body(open: &mut Open, mut incoming: Incoming, into: &mut BodyBuffe
     let announced = announced.filter(|length| *length <= max).ok_or(Error::BodyTooLarge)?;
     share.begin(announced).await?;
     body.reserve_exact(announced);
-    while let Some(frame) = next_frame(open, &mut incoming).await? {
+    while let Some(frame) = open.next_frame(&mut incoming).await? {
         let Some(data) = frame.data_ref() else { continue };
         if data.len() > max - (body.len() - start) {
             return Err(Error::BodyTooLarge);

@@ -58,6 +58,9 @@ pub enum Error {
 
 /// The operating system's words for an I/O error as Go prints them: lower case, no number.
 pub(crate) fn io_text(err: &io::Error) -> String {
+    if err.kind() == io::ErrorKind::UnexpectedEof {
+        return "EOF".to_owned();
+    }
     let text = err.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();

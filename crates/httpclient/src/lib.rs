@@ -1,18 +1,30 @@
 //! The one outbound HTTP client: TLS, authentication, proxies, limits.
 //!
-//! A [`Client`] says how to reach servers; a [`Connection`] made from it is one kept-alive HTTP/1.1 connection that
-//! belongs to its owner. There is no pool: dropping the owner drops the socket.
+//! A [`Client`] says how to reach servers; a [`Connection`] made from it is kept alive for its owner. Of HTTP/1.1 each
+//! has a socket of its own, and dropping the owner drops it; of HTTP/2 all that lead to the same server share one.
 
-mod auth;
+mod assertion;
+mod base64;
 mod body_memory;
 mod client;
 mod connect;
 mod connection;
+mod credentials;
 mod error;
+mod exchange;
 mod gzip;
+mod http2;
+mod no_proxy;
+mod oauth2;
 mod options;
+mod percent;
+mod proxy;
+mod redirect;
 mod secret;
 mod signer;
+mod socks;
+mod stream;
+mod text;
 mod tls;
 
 pub use body_memory::{BodyMemory, BodyShare};
@@ -20,11 +32,13 @@ pub use bytes::Bytes;
 pub use client::Client;
 pub use connection::{Body, Connection, Head, Request};
 pub use error::{BuildError, Error};
+pub use exchange::IDLE_TIMEOUT;
 pub use gzip::gunzip;
 pub use http::Method;
 pub use http::header::{HeaderMap, HeaderName, HeaderValue};
 pub use options::{
-    Authorization, BasicAuth, ClientOptions, ExtraHeader, Limits, Source, TlsOptions, TlsVersion,
+    Assertion, Authorization, BasicAuth, ClientOptions, ExtraHeader, Grant, Limits, OAuth2, ProxyOptions,
+    SignatureAlgorithm, Source, TlsOptions, TlsVersion,
 };
 pub use secret::Secret;
 pub use signer::{Signer, Signing, Unsigned};

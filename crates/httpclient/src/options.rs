@@ -1,5 +1,6 @@
 //! What a client can be told: plain data, filled in by `config`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::secret::Secret;
@@ -13,12 +14,16 @@ pub struct ClientOptions {
     pub basic_auth: Option<BasicAuth>,
     /// `Authorization` of any other type.
     pub authorization: Option<Authorization>,
+    /// A token that is fetched. At most one of this and the other two.
+    pub oauth2: Option<Box<OAuth2>>,
     /// Headers added to each request.
     pub headers: Vec<ExtraHeader>,
     /// Follow up to ten redirects (301, 302, 303, 307, 308).
     pub follow_redirects: bool,
-    /// An HTTP proxy: absolute-form requests for `http`, a CONNECT tunnel for `https`.
-    pub proxy_url: Option<String>,
+    /// Speak HTTP/2 with `https` servers that offer it.
+    pub http2: bool,
+    /// What lies in between.
+    pub proxy: ProxyOptions,
 }
 
 impl Default for ClientOptions {
@@ -27,14 +32,16 @@ impl Default for ClientOptions {
             tls: TlsOptions::default(),
             basic_auth: None,
             authorization: None,
+            oauth2: None,
             headers: Vec::new(),
             follow_redirects: true,
-            proxy_url: None,
+            http2: true,
+            proxy: ProxyOptions::default(),
         }
     }
 }
 
-/// Text given in place or as a file that is read again whenever it is needed.
+/// Text given in place or as a file that is read again when it changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// The text.
@@ -59,6 +66,102 @@ pub struct Authorization {
     pub kind: String,
     /// The credentials.
     pub credentials: Option<Source>,
+}
+
+/// Which proxy is asked for what. The default is none.
+///
+/// A proxy's URL is `http`, `https`, `socks5` or `socks5h`, perhaps with a user and password. An HTTP proxy gets requests in absolute
+/// form for `http` targets and is asked for a tunnel for `https` targets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProxyOptions {
+    /// For `http` targets.
+    pub http: Option<Secret>,
+    /// For `https` targets.
+    pub https: Option<Secret>,
+    /// Which targets are reached directly, as `NO_PROXY` has it; none: not one, not even this machine.
+    pub except: Option<String>,
+    /// Headers of requests for a tunnel.
+    pub connect_headers: Vec<ExtraHeader>,
+}
+
+impl ProxyOptions {
+    /// One proxy for everything.
+    #[must_use]
+    pub fn url(url: &str) -> Self {
+        ProxyOptions { http: Some(url.into()), https: Some(url.into()), ..ProxyOptions::default() }
+    }
+
+    /// What `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say, in capitals or not.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let variable = |name: &str| {
+            let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+            value(name).or_else(|| value(&name.to_ascii_lowercase()))
+        };
+        ProxyOptions {
+            http: variable("HTTP_PROXY").map(Secret::from),
+            https: variable("HTTPS_PROXY").map(Secret::from),
+            except: Some(variable("NO_PROXY").unwrap_or_default()),
+            connect_headers: Vec::new(),
+        }
+    }
+}
+
+/// A token fetched from an OAuth 2 server (RFC 6749, section 4.4; RFC 7523), and fetched again before it expires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OAuth2 {
+    /// The client's name.
+    pub client_id: String,
+    /// What proves that it is us.
+    pub grant: Grant,
+    /// Where tokens are fetched.
+    pub token_url: String,
+    /// What is asked for.
+    pub scopes: Vec<String>,
+    /// Further parameters of the request; `grant_type` replaces ours.
+    pub endpoint_params: BTreeMap<String, String>,
+    /// TLS of the token server.
+    pub tls: TlsOptions,
+    /// The proxy to the token server.
+    pub proxy: ProxyOptions,
+}
+
+/// How a token is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grant {
+    /// With a secret; none is an empty one.
+    Secret(Option<Source>),
+    /// With a signed assertion.
+    Assertion(Assertion),
+}
+
+/// A JSON Web Token that we sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assertion {
+    /// The RSA key that signs, in PEM; none is an error when a token is needed.
+    pub key: Option<Source>,
+    /// Names the key in the token's header.
+    pub key_id: Option<String>,
+    /// The hash.
+    pub algorithm: SignatureAlgorithm,
+    /// Who signs; none: the client's name.
+    pub issuer: Option<String>,
+    /// For whom; none: the token URL.
+    pub audience: Option<String>,
+    /// Further claims, which replace ours; each a JSON value.
+    pub claims: BTreeMap<String, serde_json::Value>,
+}
+
+/// RSA signatures (PKCS #1 v1.5) of assertions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SignatureAlgorithm {
+    /// With SHA-256.
+    #[default]
+    Rs256,
+    /// With SHA-384.
+    Rs384,
+    /// With SHA-512.
+    Rs512,
 }
 
 /// A header that is sent with each request.

@@ -1,9 +1,10 @@
 //! TLS of outgoing connections: rustls stays behind this file.
 //!
-//! Certificates and keys that are files are read again for each new connection and compared by content, so that a
-//! rotation takes effect without a restart and without handshakes built twice.
+//! Certificates and keys that are files are looked at again for each request. When one has changed, connections made
+//! with the old ones are not used again, so that a rotation takes effect at once and without a restart.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -12,15 +13,16 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
-    SupportedProtocolVersion, version,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError,
+    InvalidMessage, RootCertStore, SignatureScheme, SupportedProtocolVersion, version,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::auth;
-use crate::options::{Source, TlsOptions, TlsVersion};
+use crate::options::{TlsOptions, TlsVersion};
+use crate::text::Text;
 
 /// Where distributions keep the certificates to trust.
 const SYSTEM_ROOTS: [&str; 5] = [
@@ -31,76 +33,238 @@ const SYSTEM_ROOTS: [&str; 5] = [
     "/etc/ssl/cert.pem",
 ];
 
+/// How long a handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// PEM texts that a configuration was built from.
-#[derive(Default, PartialEq, Eq)]
+#[derive(Default, Clone)]
 struct Material {
-    ca: Option<String>,
-    cert: Option<String>,
-    key: Option<String>,
+    ca: Option<Arc<str>>,
+    cert: Option<Arc<str>>,
+    key: Option<Arc<str>>,
+}
+
+impl Material {
+    fn is(&self, other: &Material) -> bool {
+        let same = |a: &Option<Arc<str>>, b: &Option<Arc<str>>| match (a, b) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        same(&self.ca, &other.ca) && same(&self.cert, &other.cert) && same(&self.key, &other.key)
+    }
 }
 
 /// Makes TLS connections as the options say.
 pub(crate) struct Tls {
     options: TlsOptions,
-    built: Mutex<Option<(Material, Arc<ClientConfig>)>>,
+    http2: bool,
+    ca: Option<Text>,
+    cert: Option<Text>,
+    key: Option<Text>,
+    built: Mutex<Option<(Material, Arc<Handshakes>)>>,
+}
+
+/// What is offered to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// HTTP/2 too, if the client may speak it.
+    Everything,
+    Http1,
+}
+
+/// Handshakes with certain certificates and keys. A connection made with it is good as long as they are.
+pub(crate) struct Handshakes {
+    everything: TlsConnector,
+    http1: TlsConnector,
+    server_name: Option<String>,
 }
 
 impl Tls {
     /// Checks what can be checked without reading a file.
-    pub(crate) fn new(options: &TlsOptions) -> Result<Self, String> {
+    pub(crate) fn new(options: &TlsOptions, http2: bool) -> Result<Self, String> {
         versions(options)?;
         if options.cert.is_some() != options.key.is_some() {
-            let (has, lacks) = if options.cert.is_some() { ("cert", "key") } else { ("key", "cert") };
+            let (has, lacks) = if options.cert.is_some() { ("certificate", "key") } else { ("key", "cert") };
             return Err(format!(
                 "exactly one of {lacks} or {lacks}_file must be configured when a client {has} is configured"
             ));
         }
-        Ok(Tls { options: options.clone(), built: Mutex::new(None) })
+        Ok(Tls {
+            http2,
+            ca: options.ca.as_ref().map(Text::new),
+            cert: options.cert.as_ref().map(Text::new),
+            key: options.key.as_ref().map(Text::new),
+            options: options.clone(),
+            built: Mutex::new(None),
+        })
     }
 
-    /// Wraps `stream` in TLS with the server called `host`.
-    pub(crate) async fn connect<S>(&self, host: &str, stream: S) -> Result<TlsStream<S>, String>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let config = self.config().await?;
-        let name = self.options.server_name.as_deref().unwrap_or(host);
-        let name = ServerName::try_from(name.to_owned())
-            .map_err(|_| format!("tls: invalid server name {name:?}"))?;
-        TlsConnector::from(config)
-            .connect(name, stream)
-            .await
-            .map_err(|err| format!("tls: {}", crate::error::io_text(&err)))
-    }
-
-    async fn config(&self) -> Result<Arc<ClientConfig>, String> {
+    /// With certificates and keys as they are now; the same as before if they did not change.
+    pub(crate) fn current(&self) -> Result<Arc<Handshakes>, String> {
+        let read = |text: &Option<Text>, what: &str| {
+            let text = text.as_ref().map(Text::read).transpose();
+            text.map_err(|reason| format!("unable to read {what}: {reason}"))
+        };
         let material = Material {
-            ca: pem(self.options.ca.as_ref(), "CA cert").await?,
-            cert: pem(self.options.cert.as_ref(), "client cert").await?,
-            key: pem(self.options.key.as_ref(), "client key").await?,
+            ca: read(&self.ca, "CA cert")?,
+            cert: read(&self.cert, "client cert")?,
+            key: read(&self.key, "client key")?,
         };
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((from, config)) = built.as_ref()
-            && *from == material
+        if let Some((from, handshakes)) = built.as_ref()
+            && from.is(&material)
         {
-            return Ok(config.clone());
+            return Ok(Arc::clone(handshakes));
         }
-        let config = Arc::new(build(&self.options, &material)?);
-        *built = Some((material, config.clone()));
-        Ok(config)
+        let config = self.build(&material)?;
+        let mut everything = config.clone();
+        if self.http2 {
+            everything.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
+        let handshakes = Arc::new(Handshakes {
+            everything: Arc::new(everything).into(),
+            http1: Arc::new(config).into(),
+            server_name: self.options.server_name.clone(),
+        });
+        *built = Some((material, Arc::clone(&handshakes)));
+        Ok(handshakes)
+    }
+
+    fn build(&self, material: &Material) -> Result<ClientConfig, String> {
+        let options = &self.options;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&versions(options)?)
+            .map_err(|err| err.to_string())?;
+        let describe = |text: &Option<Text>| text.as_ref().map(Text::describe).unwrap_or_default();
+        let verifier: Arc<dyn ServerCertVerifier> = if options.insecure_skip_verify {
+            Arc::new(AnyCertificate(provider))
+        } else {
+            let trusted = match &material.ca {
+                Some(text) => certificates(text)
+                    .ok_or_else(|| format!("unable to use specified CA cert {}", describe(&self.ca)))?,
+                None => system_roots(),
+            };
+            Arc::new(GoVerifier::new(trusted, provider)?)
+        };
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let (Some(cert), Some(key)) = (&material.cert, &material.key) else {
+            return Ok(builder.with_no_client_auth());
+        };
+        let unusable = |reason: &str| {
+            let (cert, key) = (describe(&self.cert), describe(&self.key));
+            format!("unable to use specified client cert ({cert}) & key ({key}): tls: {reason}")
+        };
+        let chain =
+            certificates(cert).ok_or_else(|| unusable("failed to find any PEM data in certificate input"))?;
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+            .map_err(|_| unusable("failed to find any PEM data in key input"))?;
+        builder.with_client_auth_cert(chain, key).map_err(|err| match err {
+            TlsError::InconsistentKeys(_) => unusable("private key does not match public key"),
+            err => unusable(&err.to_string()),
+        })
     }
 }
 
-async fn pem(source: Option<&Source>, what: &str) -> Result<Option<String>, String> {
-    match source {
-        Some(source) => auth::read(source, what).await.map(Some),
-        None => Ok(None),
+impl Handshakes {
+    /// Wraps `stream` in TLS with the server called `host`.
+    pub(crate) async fn connect<S>(&self, host: &str, stream: S, offer: Offer) -> Result<TlsStream<S>, String>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let host = self.server_name.as_deref().unwrap_or(host);
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| format!("tls: invalid server name {host:?}"))?;
+        let connector = match offer {
+            Offer::Everything => &self.everything,
+            Offer::Http1 => &self.http1,
+        };
+        match timeout(HANDSHAKE_TIMEOUT, connector.connect(name, stream)).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(err)) => Err(handshake_text(&err, host)),
+            Err(_) => Err("net/http: TLS handshake timeout".to_owned()),
+        }
     }
+}
+
+/// Why a handshake failed, in Go's words for what happens most.
+fn handshake_text(err: &std::io::Error, host: &str) -> String {
+    let Some(tls) = err.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) else {
+        return crate::error::io_text(err);
+    };
+    match tls {
+        TlsError::InvalidCertificate(reason) => {
+            format!("tls: failed to verify certificate: x509: {}", certificate_text(reason, host))
+        }
+        TlsError::AlertReceived(alert) => match go_alert(*alert) {
+            Some(words) => format!("remote error: tls: {words}"),
+            None => format!("remote error: tls: {alert:?}"),
+        },
+        // It is nearly always this, and then no other explanation helps.
+        TlsError::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "http: server gave HTTP response to HTTPS client".to_owned()
+        }
+        other => format!("tls: {other}"),
+    }
+}
+
+fn certificate_text(reason: &CertificateError, host: &str) -> String {
+    match reason {
+        // A signature is bad where an authority is trusted that has the right name and another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "certificate signed by unknown authority".to_owned()
+        }
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => {
+            "certificate has expired or is not yet valid".to_owned()
+        }
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            let names: Vec<&str> = presented.iter().filter_map(|name| presented_name(name)).collect();
+            if names.is_empty() && host.parse::<std::net::IpAddr>().is_ok() {
+                format!("cannot validate certificate for {host} because it doesn't contain any IP SANs")
+            } else if names.is_empty() {
+                format!("certificate is not valid for any names, but wanted to match {host}")
+            } else {
+                format!("certificate is valid for {}, not {host}", names.join(", "))
+            }
+        }
+        CertificateError::NotValidForName => format!("certificate is not valid for {host}"),
+        other => other.to_string(),
+    }
+}
+
+/// The name in what webpki says about a subject's alternative name: `DnsName("localhost")`.
+fn presented_name(name: &str) -> Option<&str> {
+    name.split_once("(\"").and_then(|(_, rest)| rest.split_once('"')).map(|(name, _)| name)
+}
+
+fn go_alert(alert: AlertDescription) -> Option<&'static str> {
+    Some(match alert {
+        AlertDescription::HandshakeFailure => "handshake failure",
+        AlertDescription::BadCertificate => "bad certificate",
+        AlertDescription::UnsupportedCertificate => "unsupported certificate",
+        AlertDescription::CertificateRevoked => "revoked certificate",
+        AlertDescription::CertificateExpired => "expired certificate",
+        AlertDescription::CertificateUnknown => "unknown certificate",
+        AlertDescription::UnknownCA => "unknown certificate authority",
+        AlertDescription::AccessDenied => "access denied",
+        AlertDescription::ProtocolVersion => "protocol version not supported",
+        AlertDescription::InternalError => "internal error",
+        AlertDescription::UnrecognisedName => "unrecognized name",
+        AlertDescription::CertificateRequired => "certificate required",
+        AlertDescription::NoApplicationProtocol => "no application protocol",
+        _ => return None,
+    })
 }
 
 fn versions(options: &TlsOptions) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
     let min = options.min_version.unwrap_or(TlsVersion::Tls12);
     let max = options.max_version.unwrap_or(TlsVersion::Tls13);
+    if options.min_version.is_some() && options.max_version.is_some() && max < min {
+        return Err("tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified".to_owned());
+    }
     let mut spoken = Vec::new();
     if min <= TlsVersion::Tls12 && max >= TlsVersion::Tls12 {
         spoken.push(&version::TLS12);
@@ -114,39 +278,10 @@ fn versions(options: &TlsOptions) -> Result<Vec<&'static SupportedProtocolVersio
     Ok(spoken)
 }
 
-fn build(options: &TlsOptions, material: &Material) -> Result<ClientConfig, String> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(&versions(options)?)
-        .map_err(|err| err.to_string())?;
-    let verifier: Arc<dyn ServerCertVerifier> = if options.insecure_skip_verify {
-        Arc::new(AnyCertificate(provider))
-    } else {
-        let trusted = match &material.ca {
-            Some(text) => certificates(text, "unable to use specified CA cert")?,
-            None => system_roots(),
-        };
-        Arc::new(GoVerifier::new(trusted, provider)?)
-    };
-    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-    match (&material.cert, &material.key) {
-        (Some(cert), Some(key)) => {
-            let chain = certificates(cert, "unable to use specified client cert")?;
-            let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
-                .map_err(|err| format!("unable to use specified client key: {err}"))?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|err| format!("unable to use specified client cert & key: {err}"))
-        }
-        _ => Ok(builder.with_no_client_auth()),
-    }
-}
-
-fn certificates(text: &str, what: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes())
-        .collect::<Result<_, _>>()
-        .map_err(|err| format!("{what}: {err}"))?;
-    if found.is_empty() { Err(format!("{what}: no certificate in it")) } else { Ok(found) }
+/// The certificates of a PEM text, if there are any.
+fn certificates(text: &str) -> Option<Vec<CertificateDer<'static>>> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>().ok()?;
+    (!found.is_empty()).then_some(found)
 }
 
 /// The system's certificates; none if it has none (then only [`webpki_roots`] are trusted, see [`GoVerifier::new`]).
@@ -204,6 +339,7 @@ impl ServerCertVerifier for GoVerifier {
                 rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
+            Err(err) if is_ca_as_server(&err) => Err(CertificateError::UnknownIssuer.into()),
             verdict => verdict,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use httpclient::{BasicAuth, ClientOptions, Secret, Source, TlsOptions};
+use httpclient::{BasicAuth, ClientOptions, ProxyOptions, Secret, Source, TlsOptions};
 use serde::Deserialize;
 
 use crate::access::bearer;
@@ -120,7 +120,10 @@ fn options(cluster: Cluster, user: User, folder: Option<&Path>) -> Result<Client
         tls,
         basic_auth: basic,
         authorization: token.map(bearer),
-        proxy_url: cluster.proxy_url.filter(|url| !url.is_empty()),
+        proxy: cluster
+            .proxy_url
+            .filter(|url| !url.is_empty())
+            .map_or_else(ProxyOptions::default, |url| ProxyOptions::url(&url)),
         ..ClientOptions::default()
     })
 }

@@ -101,7 +101,10 @@ impl ScrapeLoop {
     ) -> Self {
         let interval = i64::try_from(target.interval.as_nanos()).unwrap_or(i64::MAX);
         ScrapeLoop {
-            connection: job.client.connection(),
+            connection: match target.unix_socket() {
+                Some(path) => job.client.clone().with_unix_socket(path).connection(),
+                None => job.client.connection(),
+            },
             url: Url::parse(&target.url)
                 .map_err(|err| format!("parse {}: {err}", model::number::quote(&target.url))),
             headers: job.headers(target.timeout),
@@ -194,7 +197,12 @@ impl ScrapeLoop {
         let mut share = self.environment.bodies.share(expected);
         let mut body = self.environment.workers.buffer(expected);
         let max = max_body(&self.job);
-        match self.connection.get(url, &self.headers, max, deadline, &mut body, &mut share).await {
+        let outcome = self.connection.get(url, &self.headers, max, deadline, &mut body, &mut share).await;
+        if self.target.interval > httpclient::IDLE_TIMEOUT {
+            // It would be too old the next time.
+            self.connection.close();
+        }
+        match outcome {
             Ok(head) if head.status.as_u16() == 200 => Fetched::Page {
                 body,
                 share,

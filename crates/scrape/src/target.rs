@@ -1,5 +1,6 @@
 //! From a discovered address to something that can be scraped.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ const SCHEME: &str = "__scheme__";
 const METRICS_PATH: &str = "__metrics_path__";
 const SCRAPE_INTERVAL: &str = "__scrape_interval__";
 const SCRAPE_TIMEOUT: &str = "__scrape_timeout__";
+/// A socket of this machine to connect to instead of the address, which still names the host.
+const UNIX_SOCKET: &str = "__unix_socket__";
 const PARAM_PREFIX: &str = "__param_";
 const META_PREFIX: &str = "__meta_";
 const RESERVED_PREFIX: &str = "__";
@@ -110,6 +113,12 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// The socket that it is reached by, if not by its address.
+    pub(crate) fn unix_socket(&self) -> Option<&Path> {
+        let path = self.labels.value(UNIX_SOCKET);
+        (!path.is_empty()).then(|| Path::new(path))
+    }
+
     /// The job's options with what the target's labels say about its histograms.
     pub(crate) fn histograms(&self, job: &JobOptions) -> HistogramOptions {
         let mut options = job.histograms;

@@ -335,7 +335,6 @@ impl HttpClient {
     }
 
     fn check_oauth2(&self) -> Result<(), Invalid> {
-        const SIGNED: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
         let Some(auth) = &self.oauth2 else { return Ok(()) };
         let refuse = |message: &str| invalid_at("oauth2", message);
         if self.basic_auth.is_some() {
@@ -347,7 +346,7 @@ impl HttpClient {
         if auth.token_url.is_empty() {
             return refuse("oauth2 token_url must be configured");
         }
-        if auth.grant_type == SIGNED {
+        if auth.grant_type == JWT_GRANT {
             let (key, file) =
                 (!auth.client_certificate_key.is_empty(), !auth.client_certificate_key_file.is_unset());
             if more_than_one([key, file, !auth.client_certificate_key_ref.is_empty()]) {
@@ -428,6 +427,9 @@ impl Section for TlsConfig {
         }
     }
 }
+
+/// The grant type of signed assertions.
+pub(crate) const JWT_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// Headers that are set otherwise or that belong to the connection.
 const RESERVED_HEADERS: [&str; 18] = [

@@ -15,6 +15,7 @@ pub use discovery::*;
 pub use document::{Document, ScrapeFile};
 pub(crate) use document::{complete_jobs, place};
 pub use global::{Global, Runtime};
+pub(crate) use http_client::JWT_GRANT;
 pub use http_client::{
     Authorization, BasicAuth, Header, Headers, HttpClient, OAuth2, Proxy, ProxyHeaders, TlsConfig, TlsVersion,
 };

@@ -56,6 +56,42 @@ async fn a_connection_that_the_server_closed_is_opened_again_within_the_scrape()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_socket_stands_for_the_address_of_its_target_alone() {
+    let (stub, world, dir) = (Stub::start().await, World::new(), tempfile::tempdir().unwrap());
+    stub.set("/metrics", Answer::text("by_address 1\n"));
+    let mut targets = vec![at(&stub)];
+    for name in ["one", "two", "none"] {
+        let path = dir.path().join(name);
+        targets.push(Labels::from_pairs([
+            ("__address__", stub.address.to_string().as_str()),
+            ("__unix_socket__", path.to_str().unwrap()),
+            ("socket", name),
+        ]));
+        if name != "none" {
+            let other = Stub::listen_at(&path);
+            other.set("/metrics", Answer::text(format!("by_socket{{at=\"{name}\"}} 1\n")));
+        }
+    }
+    world.run(vec![(quick_job("j"), targets)]);
+    for series in [
+        "{__name__=\"by_address\", job=\"j\"}",
+        "{__name__=\"by_socket\", at=\"one\", job=\"j\", socket=\"one\"}",
+        "{__name__=\"by_socket\", at=\"two\", job=\"j\", socket=\"two\"}",
+    ] {
+        wait_for(series, || (world.store.samples(series).len() >= 3).then_some(())).await;
+    }
+    assert_eq!(world.store.all().iter().filter(|(l, _)| l.value("__name__").starts_with("by_")).count(), 3);
+    let gone = world.manager.targets(None).active.into_iter().find(|t| t.labels.value("socket") == "none");
+    let url = format!("http://{}/metrics", stub.address);
+    let path = dir.path().join("none");
+    assert_eq!(
+        gone.unwrap().last_error,
+        format!("Get \"{url}\": dial unix {}: connect: no such file or directory", path.display())
+    );
+    world.manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_listening_is_a_clear_error() {
     let world = World::new();
     world.run(vec![(quick_job("j"), vec![Labels::from_pairs([("__address__", "127.0.0.1:1")])])]);

@@ -15,7 +15,7 @@ use storage::{
     Affinity, Append, AppendError, Batch, BatchExemplar, BatchHistogram, Outcome, Rejection, Resolved,
     SeriesRef,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 /// A recording of the original program, one JSON object a line: the full one if it is there, else the crate's own copy.
@@ -229,6 +229,25 @@ impl Stub {
         stub
     }
 
+    /// A server at a socket of the file system.
+    pub(crate) fn listen_at(path: &std::path::Path) -> Self {
+        let listener = tokio::net::UnixListener::bind(path).unwrap();
+        let stub = Stub {
+            address: ([0, 0, 0, 0], 0).into(),
+            answers: Arc::default(),
+            requests: Arc::default(),
+            connections: Arc::default(),
+        };
+        let server = stub.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                *server.connections.lock() += 1;
+                tokio::spawn(server.clone().serve(stream));
+            }
+        });
+        stub
+    }
+
     pub(crate) fn set(&self, path: &str, answer: Answer) {
         self.answers.lock().insert(path.to_owned(), answer);
     }
@@ -242,7 +261,7 @@ impl Stub {
         *self.connections.lock()
     }
 
-    async fn serve(self, mut stream: tokio::net::TcpStream) {
+    async fn serve(self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut head = Vec::new();
         while let Ok(byte) = stream.read_u8().await {
             head.push(byte);
