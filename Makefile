@@ -6,7 +6,7 @@ SHELL := /bin/bash
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 BINNACLE := target/release/binnacle
 
-.PHONY: help run test crash queries lint check bench docs ui build e2e clean-data
+.PHONY: help run test crash queries soak jitter lint check bench docs ui build e2e clean-data
 
 help: ## Lists the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,15 @@ crash: ## Kills, cuts off, fills and damages the storage at all points, not only
 
 queries: ## Compares 40,000 random queries with a Prometheus 3.14 (BINNACLE_PEER_PROMETHEUS, else on PATH)
 	BINNACLE_QUERIES=20000 cargo test --package testkit --test promql_peer -- --nocapture
+
+SOAK ?= 3m
+soak: ## Scrapes 10,000 targets that come and go by a failing API server, for SOAK=3m, and checks that nothing grows
+	BINNACLE_SOAK=$(SOAK) cargo test --release --package binnacle --features jemalloc --test program -- --nocapture ten_thousand::nothing_grows
+
+# On a machine that does nothing else. With a Prometheus 3 (BINNACLE_PEER_PROMETHEUS, else on PATH) first by that.
+JITTER ?= 3m
+jitter: ## Shows how evenly 10,000 targets are scraped every 15 s, for JITTER=3m
+	BINNACLE_JITTER=$(JITTER) cargo test --release --package binnacle --features jemalloc --test program -- --nocapture ten_thousand::very_many
 
 e2e: ui ## Runs the page in a real browser against the real binary
 ifeq ($(CHROMIUM),)

@@ -16,6 +16,7 @@ pub(crate) struct Features {
     pub(crate) exemplar_storage: bool,
     pub(crate) snapshot_on_shutdown: bool,
     pub(crate) metadata_wal_records: bool,
+    pub(crate) type_and_unit_labels: bool,
     pub(crate) start_times: bool,
     pub(crate) start_zeros: bool,
     pub(crate) histogram_start_times: bool,
@@ -57,6 +58,7 @@ impl Features {
                 "memory-snapshot-on-shutdown" => features.snapshot_on_shutdown = true,
                 "exemplar-storage" => features.exemplar_storage = true,
                 "metadata-wal-records" => features.metadata_wal_records = true,
+                "type-and-unit-labels" => features.type_and_unit_labels = true,
                 "st-storage" => features.start_times = true,
                 "created-timestamp-zero-ingestion" => features.start_zeros = true,
                 "histograms-st-encoding" => features.histogram_start_times = true,
@@ -98,6 +100,7 @@ mod tests {
             ("memory-snapshot-on-shutdown", (|f| f.snapshot_on_shutdown) as fn(&Features) -> bool),
             ("exemplar-storage", |f| f.exemplar_storage),
             ("metadata-wal-records", |f| f.metadata_wal_records),
+            ("type-and-unit-labels", |f| f.type_and_unit_labels),
             ("delayed-compaction", |f| f.delayed_compaction),
             ("use-start-timestamps", |f| f.use_start_timestamps),
         ] {

@@ -8,6 +8,7 @@ mod features;
 mod load;
 mod logging;
 mod memory;
+mod open_files;
 mod replay_progress;
 mod runtime;
 mod server_flags;

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use exposition::registry::Registry;
-use model::Regex;
+use exposition::{Family, MetricKind};
+use model::{Labels, Regex};
 use tokio_util::sync::CancellationToken;
 
 use crate::features::Features;
 use crate::load::{ConfigSource, Loaded, load};
 use crate::runtime::Runtime;
 use crate::storage_flags::StorageOptions;
-use crate::{build, replay_progress, signals, storage};
+use crate::{build, open_files, replay_progress, signals, storage};
 
 /// What the flags say, checked.
 #[derive(Debug, Clone)]
@@ -64,6 +65,8 @@ pub(crate) fn run(mut options: Options, source: ConfigSource) -> anyhow::Result<
     let tokio = runtime("binnacle-io")?;
     // Scraping computes and may wait for the storage where its pages arrive; whoever asks must not wait for that.
     let scraping = runtime("binnacle-scrape")?;
+    register_tasks(&registry, tokio.handle(), scraping.handle());
+    open_files::raise_limit();
     let outcome = tokio.block_on(serve(&options, source, first, registry, scraping.handle()));
     // Threads that are stuck in a system call must not keep the process from ending.
     scraping.shutdown_timeout(Duration::from_secs(1));
@@ -77,6 +80,20 @@ fn runtime(name: &str) -> anyhow::Result<tokio::runtime::Runtime> {
         .thread_name(name)
         .build()
         .context("cannot start the runtime")
+}
+
+/// Shows how many tasks there are: each target has one.
+fn register_tasks(registry: &Registry, io: &tokio::runtime::Handle, scraping: &tokio::runtime::Handle) {
+    let runtimes = [("io", io.clone()), ("scrape", scraping.clone())];
+    registry.collector(move |out| {
+        let mut tasks =
+            Family::new("binnacle_tasks", "Tasks that have begun and not ended.", MetricKind::Gauge);
+        for (name, runtime) in &runtimes {
+            let labels = Labels::from_pairs([("runtime", *name)]);
+            tasks.push(labels, runtime.metrics().num_alive_tasks() as f64);
+        }
+        out.push(tasks);
+    });
 }
 
 async fn serve(
@@ -114,6 +131,7 @@ async fn serve(
             timestamp_tolerance: options.timestamp_tolerance,
             exemplars: options.features.exemplar_storage,
             start_times: options.features.scraped_start_times(),
+            type_and_unit_labels: options.features.type_and_unit_labels,
             memory: options.memory.clone(),
             runtime: Some(scraping.clone()),
             ..Default::default()

@@ -35,6 +35,11 @@ impl AlignedTime {
         AlignedTime { aligned: now, interval: interval.max(1), tolerance: tolerance.min(interval / 100) }
     }
 
+    /// Whether the times of the grid are so far apart.
+    pub(crate) fn has_interval(&self, interval: i64) -> bool {
+        self.interval == interval.max(1)
+    }
+
     /// The timestamp, in nanoseconds, of a scrape that starts at `now`.
     pub(crate) fn stamp(&mut self, now: i64) -> i64 {
         let late = now - self.aligned;

@@ -6,7 +6,8 @@
 use std::hash::Hasher;
 
 use exposition::{
-    LabelsBuf, LabelsError, ParseError, ProtobufEntry, ProtobufOptions, ProtobufParser, ProtobufPart,
+    LabelsBuf, LabelsError, MetricKind, ParseError, ProtobufEntry, ProtobufOptions, ProtobufParser,
+    ProtobufPart,
 };
 use model::Labels;
 use model::histogram::{CUSTOM_BUCKETS, HistogramValue};
@@ -39,6 +40,8 @@ pub(crate) struct ElementSample {
 pub(crate) trait Elements {
     fn next(&mut self) -> Result<Element, ParseError>;
     fn labels(&mut self, out: &mut LabelsBuf) -> Result<(), LabelsError>;
+    /// Type and unit of its metric, as the page tells them.
+    fn type_and_unit(&self) -> (MetricKind, &str);
     /// Asked for once at most.
     fn histogram(&mut self) -> HistogramValue;
     /// Unix milliseconds; 0 if there is none.
@@ -108,6 +111,10 @@ impl Walk<'_> {
             sample.timestamp = None;
         }
         let timestamp = sample.timestamp;
+        if self.options.type_and_unit_labels {
+            let (kind, unit) = elements.type_and_unit();
+            sample.key ^= self.options.keys.salt(kind, unit);
+        }
         let (key, series, place) = self.placed(with_stamp(sample.key, timestamp.is_some()));
         if let Place::Repeated(series, line) = place {
             self.counts.added += 1;
@@ -129,6 +136,10 @@ impl Walk<'_> {
         self.counts.parsed += 1;
         let read = elements.labels(&mut self.memory.exposed);
         read.map_err(|err| self.options.page.rules.refuse(err))?;
+        if self.options.type_and_unit_labels {
+            let (kind, unit) = elements.type_and_unit();
+            self.memory.exposed.set_type_and_unit(kind, unit);
+        }
         let Some(labels) = self.options.page.rules.apply(&self.memory.exposed)? else {
             self.enter(place, key, DROPPED);
             return Ok(());
@@ -206,11 +217,14 @@ pub(crate) struct ProtobufElements<'a> {
     keys: &'a Keys,
     /// Number of the metric and the hash of its name and labels.
     metric: (u64, u64),
+    /// Of the family read last.
+    told: (MetricKind, &'a str),
 }
 
 impl<'a> ProtobufElements<'a> {
     pub(crate) fn new(page: &'a [u8], options: ProtobufOptions, keys: &'a Keys) -> Self {
-        ProtobufElements { parser: ProtobufParser::new(page, options), keys, metric: (0, 0) }
+        let parser = ProtobufParser::new(page, options);
+        ProtobufElements { parser, keys, metric: (0, 0), told: (MetricKind::Untyped, "") }
     }
 
     fn key(&mut self) -> u64 {
@@ -247,6 +261,7 @@ impl Elements for ProtobufElements<'_> {
         let value = match self.parser.next()? {
             ProtobufEntry::Eof => return Ok(Element::End),
             ProtobufEntry::Family(family) => {
+                self.told = (family.kind, family.unit);
                 let key = self.keys.key(|hasher| {
                     for text in [family.name, family.help, family.unit] {
                         hasher.write_usize(text.len());
@@ -264,6 +279,10 @@ impl Elements for ProtobufElements<'_> {
 
     fn labels(&mut self, out: &mut LabelsBuf) -> Result<(), LabelsError> {
         self.parser.read_labels(out)
+    }
+
+    fn type_and_unit(&self) -> (MetricKind, &str) {
+        self.told
     }
 
     fn histogram(&mut self) -> HistogramValue {

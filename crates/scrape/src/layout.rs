@@ -14,6 +14,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+use exposition::MetricKind;
 use storage::SeriesRef;
 
 const LENGTH: u64 = 0xffff;
@@ -51,6 +52,14 @@ impl Keys {
         let mut hasher = self.0.build_hasher();
         write(&mut hasher);
         hasher.finish() & !FLAGS
+    }
+
+    /// What makes keys of lines differ by what is told about their metric, to be XORed with them.
+    pub(crate) fn salt(&self, kind: MetricKind, unit: &str) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        hasher.write_u8(kind as u8);
+        hasher.write(unit.as_bytes());
+        hasher.finish() & !(LENGTH | FLAGS)
     }
 
     #[inline]

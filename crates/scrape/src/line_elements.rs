@@ -1,6 +1,7 @@
 //! Text pages of which more is made than samples: native histograms of classic ones, and start times of `_created` series.
 
 use std::hash::Hasher;
+use std::rc::Rc;
 
 use exposition::{
     ClassicHistogram, ClassicPart, Entry, LabelsBuf, LabelsError, MetricKind, PageFormat, PageParser,
@@ -33,6 +34,7 @@ struct Collected<'a> {
     labels: u64,
     start_time: i64,
     exemplars: Vec<RawExemplar<'a>>,
+    unit: Rc<str>,
 }
 
 /// What was returned last.
@@ -58,6 +60,8 @@ pub(crate) struct LineElements<'a> {
     keys: &'a Keys,
     /// Name in the last `# TYPE` line.
     family: String,
+    /// The unit last told.
+    unit: Rc<str>,
     collected: Option<Collected<'a>>,
     classic: ClassicHistogram,
     current: Option<Current<'a>>,
@@ -85,6 +89,7 @@ impl<'a> LineElements<'a> {
             options,
             keys,
             family: String::new(),
+            unit: "".into(),
             collected: None,
             classic: ClassicHistogram::default(),
             current: None,
@@ -141,7 +146,8 @@ impl<'a> LineElements<'a> {
             // Prometheus looks for the start of any histogram that it converts, and from then on drops `_created` series.
             self.skips_created = true;
             self.classic.clear();
-            self.collected = Some(Collected { first: line, name, labels, start_time, exemplars: Vec::new() });
+            let (exemplars, unit) = (Vec::new(), self.unit.clone());
+            self.collected = Some(Collected { first: line, name, labels, start_time, exemplars, unit });
         }
         match part {
             ClassicPart::Bucket => self.classic.set_bucket(bound, line.value),
@@ -304,9 +310,13 @@ impl Elements for LineElements<'_> {
                 }
                 Entry::Eof => Held::End,
                 other => {
-                    if let Entry::Type { name, .. } = other {
-                        self.family.clear();
-                        self.family.push_str(&name);
+                    match other {
+                        Entry::Type { name, .. } => {
+                            self.family.clear();
+                            self.family.push_str(&name);
+                        }
+                        Entry::Unit { unit, .. } => self.unit = (&*unit).into(),
+                        _ => {}
                     }
                     let len = start.len() - self.parser.rest().len();
                     let text = start.get(..len).unwrap_or_default();
@@ -329,6 +339,13 @@ impl Elements for LineElements<'_> {
                 Ok(())
             }
             None => Ok(()),
+        }
+    }
+
+    fn type_and_unit(&self) -> (MetricKind, &str) {
+        match &self.current {
+            Some(Current::Histogram(collected, _)) => (MetricKind::Histogram, &collected.unit),
+            Some(Current::Line(_)) | None => (self.parser.kind(), &self.unit),
         }
     }
 

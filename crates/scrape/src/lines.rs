@@ -22,6 +22,8 @@ pub(crate) enum Line<'p> {
     Comment {
         text: &'p [u8],
         is_type: bool,
+        /// What a `# UNIT` line tells.
+        unit: Option<Box<str>>,
         next: usize,
     },
     End,
@@ -49,7 +51,12 @@ pub(crate) fn line_at(page: &[u8], pos: usize, format: PageFormat) -> Result<Lin
         other => {
             let text = page.get(pos..next).unwrap_or_default();
             let text = text.strip_suffix(b"\n").unwrap_or(text);
-            Line::Comment { text, is_type: matches!(other, Entry::Type { .. }), next }
+            let (is_type, unit) = match other {
+                Entry::Type { .. } => (true, None),
+                Entry::Unit { unit, .. } => (false, Some((&*unit).into())),
+                _ => (false, None),
+            };
+            Line::Comment { text, is_type, unit, next }
         }
     })
 }

@@ -47,6 +47,8 @@ pub struct ManagerOptions {
     pub exemplars: bool,
     /// What becomes of start times.
     pub start_times: StartTimes,
+    /// Series get the labels `__type__` and `__unit__`.
+    pub type_and_unit_labels: bool,
 }
 
 impl Default for ManagerOptions {
@@ -60,6 +62,7 @@ impl Default for ManagerOptions {
             timestamp_tolerance: Duration::from_millis(2),
             exemplars: false,
             start_times: StartTimes::default(),
+            type_and_unit_labels: false,
         }
     }
 }
@@ -123,6 +126,7 @@ impl Manager {
                 timestamp_tolerance: options.timestamp_tolerance,
                 exemplars: options.exemplars,
                 start_times: options.start_times,
+                type_and_unit_labels: options.type_and_unit_labels,
             },
             state,
         }

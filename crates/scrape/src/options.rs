@@ -89,18 +89,21 @@ impl JobOptions {
         }
     }
 
-    /// Whether what was learnt about a target's lines under `other` is still right: only how often, how and up to
-    /// which sample limit it is scraped, and where failures are written down, may differ.
+    /// Whether what was learnt about a target's lines under `other` is still right: all that decides which series a line is of,
+    /// and whether it is taken, must be the same. What else differs is about the target or about how often and how it is asked.
     pub(crate) fn shares_series_with(&self, other: &JobOptions) -> bool {
-        let comparable = |options: &JobOptions| JobOptions {
-            scrape_interval: Duration::ZERO,
-            scrape_timeout: Duration::ZERO,
-            client: ClientOptions::default(),
-            failure_log: None,
-            limits: Limits { samples: 0, ..options.limits },
-            ..options.clone()
+        let of_lines = |options: &JobOptions| Limits {
+            labels: options.limits.labels,
+            label_name_length: options.limits.label_name_length,
+            label_value_length: options.limits.label_value_length,
+            ..Limits::default()
         };
-        comparable(self) == comparable(other)
+        self.honor_labels == other.honor_labels
+            && self.honor_timestamps == other.honor_timestamps
+            && self.name_validation == other.name_validation
+            && self.histograms == other.histograms
+            && self.metric_relabel_configs == other.metric_relabel_configs
+            && of_lines(self) == of_lines(other)
     }
 }
 

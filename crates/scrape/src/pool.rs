@@ -13,7 +13,7 @@ use crate::metrics::PoolMetrics;
 use crate::options::JobOptions;
 use crate::scrape_loop::{self, Command, Environment, RunningLoop};
 use crate::take_in::TargetState;
-use crate::target::{self, Built, Discovered, Target};
+use crate::target::{self, Built, Discovered, Scraped, Target};
 
 /// A job, its targets and their loops.
 pub(crate) struct Pool {
@@ -131,19 +131,18 @@ impl Pool {
         let before = std::mem::replace(&mut self.groups, groups.to_vec());
         let found = self.build_targets(known);
         drop(before);
-        self.retire_all_but(&found);
+        let mut gone = self.take_all_but(&found);
         for (labels, target) in found {
             match self.active.get(&labels) {
                 Some(active) => *active.target.discovered.lock() = target.into_discovered(),
                 None => {
                     let Some(target) = target.into_target(&self.job.options) else { continue };
-                    let target: Arc<Target> = Arc::from(target);
-                    let running =
-                        scrape_loop::start(self.environment.clone(), self.job.clone(), target.clone(), None);
-                    self.active.insert(labels, Active { target, running });
+                    let predecessor = gone.remove(&target.scraped());
+                    self.run(labels, Arc::from(target), predecessor, true);
                 }
             }
         }
+        gone.into_values().for_each(|active| self.retire(active));
         self.after_sync(start);
     }
 
@@ -159,25 +158,13 @@ impl Pool {
         self.metrics.target_limit.set(job.options.limits.targets as f64);
         self.job = Arc::new(job);
         let found = self.build_targets(HashMap::new());
-        self.retire_all_but(&found);
+        let mut gone = self.take_all_but(&found);
         for (labels, target) in found {
             let Some(target) = target.into_target(&self.job.options) else { continue };
-            let target: Arc<Target> = Arc::from(target);
-            let mut previous = None;
-            if let Some(active) = self.active.remove(&labels) {
-                *target.status.lock() = active.target.status.lock().clone();
-                *target.metadata.lock() = active.target.metadata.lock().clone();
-                if keeps_state {
-                    let _ = active.running.command.send(Command::HandOver);
-                    previous = Some(active.running.task);
-                } else {
-                    self.retire(active);
-                }
-            }
-            let running =
-                scrape_loop::start(self.environment.clone(), self.job.clone(), target.clone(), previous);
-            self.active.insert(labels, Active { target, running });
+            let predecessor = self.active.remove(&labels).or_else(|| gone.remove(&target.scraped()));
+            self.run(labels, Arc::from(target), predecessor, keeps_state);
         }
+        gone.into_values().for_each(|active| self.retire(active));
         self.after_sync(start);
         let interval = model::duration::format_go(
             i64::try_from(self.job.options.scrape_interval.as_nanos()).unwrap_or(i64::MAX),
@@ -243,23 +230,39 @@ impl Pool {
         }
     }
 
-    fn retire_all_but(&mut self, found: &HashMap<Labels, Found>) {
-        let gone: Vec<Labels> =
-            self.active.keys().filter(|labels| !found.contains_key(*labels)).cloned().collect();
-        for labels in gone {
-            if let Some(active) = self.active.remove(&labels) {
+    /// Takes out the targets that are not in `found`, by what is scraped of them.
+    fn take_all_but(&mut self, found: &HashMap<Labels, Found>) -> HashMap<Scraped, Active> {
+        let mut taken = HashMap::new();
+        for (_, active) in self.active.extract_if(|labels, _| !found.contains_key(labels)) {
+            // Two of them can have told the two apart by labels that are gone.
+            if let Some(other) = taken.insert(active.target.scraped(), active) {
+                retire(&mut self.retiring, other);
+            }
+        }
+        taken
+    }
+
+    /// Starts the loop of a target. If the same is scraped already, under other options or labels that its series do not have, the
+    /// loop takes over from that one.
+    fn run(&mut self, labels: Labels, target: Arc<Target>, predecessor: Option<Active>, keeps_state: bool) {
+        let mut previous = None;
+        if let Some(active) = predecessor {
+            *target.status.lock() = active.target.status.lock().clone();
+            *target.metadata.lock() = active.target.metadata.lock().clone();
+            if keeps_state {
+                let _ = active.running.command.send(Command::HandOver);
+                previous = Some(active.running.task);
+            } else {
                 self.retire(active);
             }
         }
+        let (environment, job) = (self.environment.clone(), self.job.clone());
+        let running = scrape_loop::start(environment, job, target.clone(), previous);
+        self.active.insert(labels, Active { target, running });
     }
 
     fn retire(&mut self, active: Active) {
-        while self.retiring.try_join_next().is_some() {}
-        self.retiring.spawn(async move {
-            let _ = active.running.command.send(Command::Retire);
-            let abort = AbortOnDrop(active.running.task);
-            abort.wait().await;
-        });
+        retire(&mut self.retiring, active);
     }
 
     fn after_sync(&mut self, start: Instant) {
@@ -298,6 +301,16 @@ impl Pool {
             })
             .collect()
     }
+}
+
+/// Ends the loop of a target that is gone, in a task of `retiring`.
+fn retire(retiring: &mut JoinSet<()>, active: Active) {
+    while retiring.try_join_next().is_some() {}
+    retiring.spawn(async move {
+        let _ = active.running.command.send(Command::Retire);
+        let abort = AbortOnDrop(active.running.task);
+        abort.wait().await;
+    });
 }
 
 /// A task that must not outlive who waits for it.

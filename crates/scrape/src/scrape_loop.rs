@@ -37,6 +37,7 @@ pub(crate) struct Environment {
     pub(crate) timestamp_tolerance: Duration,
     pub(crate) exemplars: bool,
     pub(crate) start_times: StartTimes,
+    pub(crate) type_and_unit_labels: bool,
 }
 
 /// What a loop is asked to do.
@@ -121,10 +122,9 @@ impl ScrapeLoop {
 
     async fn run(mut self) -> TargetState {
         let interval = self.target.interval;
-        let first = Instant::now() + self.first_delay();
-        let mut ticks = interval_at(first, interval);
+        let mut ticks = interval_at(self.first_time(), interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut time: Option<AlignedTime> = None;
+        let mut time = self.state.time.take().filter(|time| time.has_interval(nanos(interval)));
         let last_command = loop {
             tokio::select! {
                 biased;
@@ -138,19 +138,30 @@ impl ScrapeLoop {
             });
             let stamp = time.stamp(now);
             self.scrape(stamp).await;
+            self.state.last_start = Some(now);
         };
+        self.state.time = time;
         if last_command == Command::Retire && !self.state.is_empty() {
             self.retire(&mut ticks).await;
         }
         self.state
     }
 
-    /// Time until the target's place in its interval comes round.
-    fn first_delay(&self) -> Duration {
+    /// When the target's place in its interval comes round. That is in the past if the loop before this one was to scrape then, and
+    /// did not come to it.
+    fn first_time(&self) -> Instant {
         let interval = u64::try_from(self.target.interval.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let into_interval = u64::try_from(self.environment.clock.now_nanos()).unwrap_or(0) % interval;
+        let now = self.environment.clock.now_nanos();
+        let into_interval = u64::try_from(now).unwrap_or(0) % interval;
         let offset = self.target.offset(self.environment.offset_seed);
-        Duration::from_nanos((interval - into_interval + offset) % interval)
+        let delay = (interval - into_interval + offset) % interval;
+        let late = interval - delay;
+        let since_last = self.state.last_start.and_then(|last| u64::try_from(now - last).ok());
+        let start = Instant::now();
+        match start.checked_sub(Duration::from_nanos(late)) {
+            Some(missed) if since_last.is_some_and(|since| since > late + interval / 2) => missed,
+            _ => start + Duration::from_nanos(delay),
+        }
     }
 
     async fn scrape(&mut self, stamp: i64) {

@@ -9,6 +9,7 @@ use model::STALE_NAN;
 use storage::{Append, AppendError, Batch, BatchHistogram, BatchSample, Outcome, Rejection, SeriesRef};
 use tokio::time::Instant;
 
+use crate::clock::AlignedTime;
 use crate::content_type::{BodyFormat, format_of};
 use crate::elements::{HistogramLimits, ProtobufElements};
 use crate::job::Job;
@@ -38,6 +39,9 @@ pub(crate) struct TargetState {
     reports: ReportSeries,
     /// New series of pages that failed since the last good one: told once as added, although nothing of them is stored.
     told: usize,
+    /// When it was scraped last, in nanoseconds since the Unix epoch, and what its samples are stamped with: for the next loop.
+    pub(crate) last_start: Option<i64>,
+    pub(crate) time: Option<AlignedTime>,
 }
 
 /// What a request brought.
@@ -368,6 +372,7 @@ impl TakeIn {
             unresolved_only,
             exemplars: self.environment.exemplars,
             start_times: self.environment.start_times,
+            type_and_unit_labels: self.environment.type_and_unit_labels,
             histograms: HistogramLimits {
                 buckets: histograms.bucket_limit,
                 max_schema: histograms.max_schema(),

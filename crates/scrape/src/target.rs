@@ -134,6 +134,13 @@ impl Target {
     }
 }
 
+/// Series and page of a target, whatever its other labels: the same of two targets, they are scraped for the same samples.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Scraped {
+    public: Labels,
+    url: String,
+}
+
 /// What became of a discovered address.
 pub(crate) enum Built {
     Active(Box<Target>),
@@ -193,10 +200,15 @@ pub(crate) fn build(job: &JobOptions, discovered: &Discovered) -> Result<Built, 
 }
 
 impl Target {
-    /// Where in its interval the target is scraped, in nanoseconds: the same after a restart, spread evenly over all
-    /// targets. `seed` lets replicas scrape at different times.
+    /// What is scraped.
+    pub(crate) fn scraped(&self) -> Scraped {
+        Scraped { public: self.public.clone(), url: self.url.clone() }
+    }
+
+    /// Where in its interval the target is scraped, in nanoseconds: the same after a restart and however else the job changes, spread
+    /// evenly over all targets. `seed` lets replicas scrape at different times.
     pub(crate) fn offset(&self, seed: u64) -> u64 {
-        let hash = fnv1a(fnv1a(FNV_START, self.labels.as_bytes()), self.url.as_bytes());
+        let hash = fnv1a(fnv1a(FNV_START, self.public.as_bytes()), self.url.as_bytes());
         // FNV leaves the low bits of similar texts similar; the remainder needs them mixed.
         let mixed = (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed ^ mixed >> 29 ^ seed) % u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX).max(1)
@@ -204,7 +216,7 @@ impl Target {
 
     /// A hash for the store: series of one target are written together.
     pub(crate) fn affinity(&self) -> storage::Affinity {
-        storage::Affinity(fnv1a(fnv1a(FNV_START, self.url.as_bytes()), self.labels.as_bytes()))
+        storage::Affinity(fnv1a(fnv1a(FNV_START, self.url.as_bytes()), self.public.as_bytes()))
     }
 }
 

@@ -188,6 +188,8 @@ pub(crate) struct WalkOptions<'a> {
     pub(crate) start_times: StartTimes,
     /// What native histograms have to be like.
     pub(crate) histograms: HistogramLimits,
+    /// Add the labels `__type__` and `__unit__`.
+    pub(crate) type_and_unit_labels: bool,
 }
 
 /// Counts of a walk.
@@ -208,6 +210,11 @@ pub(crate) struct WalkCounts {
     pub(crate) comments_changed: bool,
     /// Bytes of the page up to where it was given up, if it was.
     pub(crate) read: usize,
+}
+
+#[inline]
+fn is_comment(series: u64) -> bool {
+    series == TYPE_LINE || series == COMMENT_LINE
 }
 
 /// Why a page was given up.
@@ -240,6 +247,11 @@ pub(crate) struct Walk<'a> {
     type_line: Option<usize>,
     /// What a `# TYPE` line says, and where that stands.
     kind: (Option<usize>, MetricKind),
+    /// The unit last told, if it becomes a label.
+    unit: Box<str>,
+    /// Of type and unit, if they become labels: the same line under another type is of another series. Else 0. (With it no `#`
+    /// line is known by its text, so that each is read.)
+    salt: u64,
     pub(crate) counts: WalkCounts,
 }
 
@@ -260,6 +272,7 @@ impl<'a> Walk<'a> {
         batch: &'a mut Batch,
     ) -> Self {
         memory.clear();
+        let salt = if options.type_and_unit_labels { options.keys.salt(MetricKind::Untyped, "") } else { 0 };
         Walk {
             options,
             layout,
@@ -270,6 +283,8 @@ impl<'a> Walk<'a> {
             rebuilding: false,
             type_line: None,
             kind: (None, MetricKind::Untyped),
+            unit: "".into(),
+            salt,
             counts: WalkCounts::default(),
         }
     }
@@ -311,7 +326,7 @@ impl<'a> Walk<'a> {
             let end = pos + length(key);
             let Some(text) = page.get(pos..end) else { break };
             if length(key) == LONG
-                || !same_line(self.options.keys.of(text), key)
+                || !same_line(self.options.keys.of(text) ^ self.salt, key)
                 || self.rebuilding && (self.memory.is_seen(next) || is_duplicate(key))
             {
                 break;
@@ -374,9 +389,13 @@ impl<'a> Walk<'a> {
     fn other_line(&mut self) -> Result<bool, PageError> {
         match lines::line_at(self.options.page.bytes, self.pos, self.options.page.format)? {
             Line::End => Ok(false),
-            Line::Comment { text, is_type, next } => {
+            Line::Comment { text, is_type, unit, next } => {
                 if is_type {
                     self.type_line = Some(self.pos);
+                }
+                if self.options.type_and_unit_labels && (is_type || unit.is_some()) {
+                    self.unit = unit.unwrap_or_else(|| std::mem::take(&mut self.unit));
+                    self.salt = self.options.keys.salt(self.kind(), &self.unit);
                 }
                 self.pos = next;
                 self.comment(text, if is_type { TYPE_LINE } else { COMMENT_LINE });
@@ -413,7 +432,7 @@ impl<'a> Walk<'a> {
         exemplar: Option<RawExemplar<'_>>,
     ) -> Result<(), PageError> {
         self.counts.scraped += 1;
-        let key = with_stamp(self.options.keys.of(text), timestamp.is_some());
+        let key = with_stamp(self.options.keys.of(text) ^ self.salt, timestamp.is_some());
         let (key, series, place) = self.placed(key);
         if let Place::Repeated(series, line) = place {
             self.counts.added += 1;
@@ -432,6 +451,9 @@ impl<'a> Walk<'a> {
         let kind = self.kind();
         let read = self.memory.exposed.read(self.options.page.format, text, kind);
         read.map_err(|err| self.options.page.rules.refuse(err))?;
+        if self.options.type_and_unit_labels {
+            self.memory.exposed.set_type_and_unit(kind, &self.unit);
+        }
         let Some(labels) = self.options.page.rules.apply(&self.memory.exposed)? else {
             self.enter(place, key, DROPPED);
             return Ok(());
@@ -443,7 +465,8 @@ impl<'a> Walk<'a> {
         {
             self.counts.new_series += 1;
             let start = text.as_ptr().addr() - self.options.page.bytes.as_ptr().addr();
-            let labels = (self.memory.pending.len() < KEPT_LABELS).then(|| Box::new(labels));
+            let kept = self.memory.pending.len() < KEPT_LABELS || self.options.type_and_unit_labels;
+            let labels = kept.then(|| Box::new(labels));
             // A page is shorter than 2 GiB.
             self.memory.pending.push(Pending {
                 sample,
@@ -693,7 +716,6 @@ impl<'a> Walk<'a> {
     fn finish(&mut self, gone: &mut Vec<u64>) {
         let track = self.options.page.rules.job.track_timestamps_staleness;
         let from = if self.rebuilding { 0 } else { self.next };
-        let is_comment = |series: &u64| *series == TYPE_LINE || *series == COMMENT_LINE;
         let unseen = |line: usize| !self.rebuilding || !self.memory.is_seen(line);
         let lost_comment = self
             .layout
@@ -701,7 +723,7 @@ impl<'a> Walk<'a> {
             .iter()
             .enumerate()
             .skip(from)
-            .any(|(line, series)| is_comment(series) && unseen(line));
+            .any(|(line, series)| is_comment(*series) && unseen(line));
         self.counts.comments_changed |= lost_comment;
         if !self.layout.ended {
             gone.extend(

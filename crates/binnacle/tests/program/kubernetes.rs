@@ -9,7 +9,7 @@ use testkit::api_server::ApiServer;
 
 use crate::site::{Program, Site};
 
-const KUBECONFIG: &str = "
+pub(crate) const KUBECONFIG: &str = "
 apiVersion: v1
 kind: Config
 current-context: c

@@ -95,6 +95,81 @@ fn a_job_that_did_not_change_is_left_alone_by_a_reload() {
     assert_eq!(program.value("resets(up{job=\"kept\"}[5m])"), Some(0.0));
 }
 
+/// The only series that `selector` finds has a sample at each of its times. Where a staleness marker stands a sample is missing; a
+/// loop that begins anew has other times from then on.
+fn assert_regular(program: &Program<'_>, selector: &str, interval: i64) {
+    let samples = program.samples(&format!("{selector}[5m]"), None);
+    assert_eq!(samples.len(), 1, "{selector}: {samples:?}");
+    let times: Vec<i64> = samples.values().next().unwrap().keys().copied().collect();
+    assert!(times.len() > 10, "{selector}: {times:?}");
+    let phase = |t: &i64| t.rem_euclid(interval);
+    let mut phases: Vec<i64> = times.iter().map(phase).collect();
+    phases.sort_unstable();
+    let usual = phases[phases.len() / 2];
+    let beside = |t: &i64| ((phase(t) - usual + interval / 2).rem_euclid(interval) - interval / 2).abs();
+    // On a busy machine some are a little late.
+    let other = times.iter().filter(|t| beside(t) > interval / 4).count();
+    assert!(other * 8 < times.len(), "{selector}: other times: {times:?}");
+    for pair in times.windows(2) {
+        let steps = (pair[1] - pair[0] + interval / 2) / interval;
+        assert!((1..=2).contains(&steps), "{selector}: a gap of {} ms: {times:?}", pair[1] - pair[0]);
+    }
+    let missing = (times[times.len() - 1] - times[0] + interval / 2) / interval + 1 - times.len() as i64;
+    assert!(missing * 5 < times.len() as i64, "{selector}: {missing} missing of {}", times.len());
+}
+
+#[test]
+fn targets_that_stay_the_same_have_no_gap_however_often_their_neighbours_are_reloaded() {
+    if is_peer() {
+        return; // It begins the loops of a changed job anew.
+    }
+    let stub = Stub::serving("x 1\ny{code=\"200\"} 2\n");
+    let target = |name: &str| format!("{{targets: ['{}'], labels: {{instance: {name}}}}}", stub.address);
+    // The first job never changes; of the second only other targets, of the third rules that change nothing about its target, of the
+    // others the sample limit and the time-out.
+    let config = |turn: usize| {
+        format!(
+            "global: {{scrape_interval: 400ms, scrape_timeout: 400ms, scrape_failure_log_file: failures.{turn}.json}}\n\
+             scrape_configs:\n\
+             - {{job_name: kept, static_configs: [{kept}]}}\n\
+             - {{job_name: others, static_configs: [{kept}, {other}]}}\n\
+             - {{job_name: rules, relabel_configs: [{{source_labels: [__address__], regex: 'drop{turn}.*', action: drop}}], static_configs: [{kept}]}}\n\
+             - {{job_name: limits, sample_limit: {limit}, static_configs: [{kept}]}}\n\
+             - {{job_name: timeout, scrape_timeout: {timeout}ms, static_configs: [{kept}]}}\n\
+             - {{job_name: coming-{turn}, static_configs: [{other}]}}\n",
+            kept = target("kept"),
+            other = target(&format!("other-{turn}")),
+            limit = 100 + turn,
+            timeout = 300 + turn,
+        )
+    };
+    let tolerant = "--scrape.timestamp-tolerance=4ms";
+    let site = Site::server(&config(0)).flag("--web.enable-lifecycle").flag(tolerant);
+    let program = site.start();
+    for job in ["kept", "rules", "limits", "timeout"] {
+        program.wait_for_value(&format!("count(x{{job=\"{job}\"}})"), 1.0);
+    }
+    for turn in 1..=24 {
+        site.write("prometheus.yml", &config(turn));
+        if turn % 2 == 0 {
+            program.signal(Signal::HUP);
+        } else {
+            assert_eq!(program.request("POST", "/-/reload", &[], b"").status, 200);
+        }
+        let seen = stub.seen("/metrics").len();
+        program.wait_for("scrapes", |_| (stub.seen("/metrics").len() > seen + 2).then_some(()));
+    }
+    program.wait_for_value("count(x{job=\"coming-24\"})", 1.0);
+    for job in ["kept", "others", "rules", "limits", "timeout"] {
+        for name in ["x", "y", "up", "scrape_samples_scraped"] {
+            assert_regular(&program, &format!("{name}{{job=\"{job}\",instance=\"kept\"}}"), 400);
+        }
+        let added = program
+            .value(&format!("sum_over_time(scrape_series_added{{job=\"{job}\",instance=\"kept\"}}[5m])"));
+        assert_eq!(added, Some(2.0), "{job}: what is known of its lines is kept");
+    }
+}
+
 #[test]
 fn failed_scrapes_are_written_to_a_file_that_a_reload_opens_anew() {
     let stub = Stub::serving("x 1\n");

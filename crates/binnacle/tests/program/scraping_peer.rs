@@ -369,3 +369,13 @@ fn compare_programs(features: &str) {
 fn both_programs_make_the_same_of_the_same_targets() {
     compare_programs("exemplar-storage");
 }
+
+#[test]
+fn both_programs_make_the_same_labels_of_types_and_units() {
+    compare_programs("exemplar-storage,type-and-unit-labels");
+}
+
+#[test]
+fn both_programs_make_the_same_of_start_times() {
+    compare_programs("created-timestamp-zero-ingestion,extra-scrape-metrics");
+}

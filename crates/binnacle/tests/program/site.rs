@@ -180,6 +180,10 @@ pub(crate) struct Program<'a> {
 }
 
 impl Program<'_> {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

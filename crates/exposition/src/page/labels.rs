@@ -6,6 +6,10 @@ use super::cursor::{Cursor, ParseError, Span, Token, quote_bytes};
 use super::format::PageFormat;
 use crate::family::MetricKind;
 
+/// Labels of what is told about a metric, where they are wanted.
+const TYPE_LABEL: &str = "__type__";
+const UNIT_LABEL: &str = "__unit__";
+
 /// Which label block is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Block {
@@ -200,6 +204,27 @@ impl LabelsBuf {
         self.removed.retain(|&removed| get(removed) != label);
         for pair in self.pairs.iter_mut().filter(|pair| get(pair.0) == METRIC_NAME) {
             pair.1 = name;
+        }
+    }
+
+    /// Writes what is known of type and unit into the labels `__type__` and `__unit__`, over what the line says there.
+    pub fn set_type_and_unit(&mut self, kind: MetricKind, unit: &str) {
+        let kind = if kind == MetricKind::Untyped { "" } else { kind.as_str() };
+        for (name, value) in [(TYPE_LABEL, kind), (UNIT_LABEL, unit)] {
+            if value.is_empty() {
+                continue;
+            }
+            let value = self.push_text(value);
+            let text = &self.text;
+            let get = |(from, to): Span| text.get(from..to).unwrap_or_default();
+            self.removed.retain(|&removed| get(removed) != name);
+            match self.pairs.binary_search_by(|pair| get(pair.0).cmp(name)) {
+                Ok(place) => self.pairs[place].1 = value,
+                Err(place) => {
+                    let name = self.push_text(name);
+                    self.pairs.insert(place, (name, value));
+                }
+            }
         }
     }
 
