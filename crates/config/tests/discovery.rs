@@ -13,13 +13,16 @@ use config::{FeatureDefaults, LoadOptions, Retention, ScrapeConfig, load};
 use discovery::{Manager, Metrics};
 use exposition::Registry;
 use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 
 #[derive(Deserialize)]
 struct Case {
-    /// Lines of a job; `HOST` stands for the stub's host and port.
+    /// Lines of a job; `HOST` stands for the stub's host and port, `PORT` for its port.
     config: String,
+    /// The stub speaks TLS.
+    #[serde(default)]
+    tls: bool,
     routes: Vec<Route>,
     /// Requests with this in their target are never answered.
     hold: Option<String>,
@@ -67,7 +70,29 @@ fn normal(target: &str) -> String {
     if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
 }
 
-async fn serve(stream: TcpStream, case: Arc<Case>, host: String, seen: Seen) -> Option<()> {
+/// JSON in one spelling.
+fn same_spelling(body: String) -> String {
+    serde_json::from_str(&body).map_or(body, |value: serde_json::Value| value.to_string())
+}
+
+/// What makes a server speak TLS, with a certificate that nobody knows.
+fn tls() -> tokio_rustls::TlsAcceptor {
+    let identity = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(identity.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder =
+        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config =
+        builder.with_no_client_auth().with_single_cert(vec![identity.cert.der().clone()], key).unwrap();
+    Arc::new(config).into()
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    case: Arc<Case>,
+    host: String,
+    seen: Seen,
+) -> Option<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let mut line = String::new();
@@ -89,7 +114,7 @@ async fn serve(stream: TcpStream, case: Arc<Case>, host: String, seen: Seen) -> 
             COMPARED.contains(&&**name) && (method == "POST" || !matches!(&**name, "content-type" | "accept"))
         });
         let asked = format!("{method} {target}");
-        seen.lock().unwrap().insert((asked.clone(), headers, body.clone()));
+        seen.lock().unwrap().insert((asked.clone(), headers, same_spelling(body.clone())));
         if case.hold.as_ref().is_some_and(|part| target.contains(part)) {
             std::future::pending::<()>().await;
         }
@@ -116,12 +141,18 @@ async fn serve(stream: TcpStream, case: Arc<Case>, host: String, seen: Seen) -> 
     }
 }
 
+fn listener_port(host: &str) -> &str {
+    host.split_once(':').map_or("", |(_, port)| port)
+}
+
 /// Without what every target has.
 fn told(labels: &model::Labels, host: &str) -> BTreeMap<String, String> {
     let told = labels
         .iter()
         .filter(|pair| !matches!(pair, ("__scheme__", "http") | ("__metrics_path__", "/metrics")));
-    told.map(|(name, value)| (name.to_owned(), value.replace(host, "HOST"))).collect()
+    let port = listener_port(host);
+    let constant = |value: &str| value.replace(host, "HOST").replace(&format!(":{port}"), ":PORT");
+    told.map(|(name, value)| (name.to_owned(), constant(value))).collect()
 }
 
 /// The job of these lines.
@@ -140,19 +171,31 @@ fn jobs(name: &str, lines: &str) -> Vec<ScrapeConfig> {
     jobs
 }
 
-async fn finds_what_prometheus_finds(name: &str, case: Case) {
+async fn finds_what_prometheus_finds(name: &str, mut case: Case) {
+    case.requests = case
+        .requests
+        .into_iter()
+        .map(|(asked, headers, body)| (asked, headers, same_spelling(body)))
+        .collect();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
     let (case, seen) = (Arc::new(case), Seen::default());
     tokio::spawn({
-        let (case, host, seen) = (case.clone(), host.clone(), seen.clone());
+        let (case, host, seen, tls) = (case.clone(), host.clone(), seen.clone(), tls());
         async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, case.clone(), host.clone(), seen.clone()));
+                let (case, host, seen) = (case.clone(), host.clone(), seen.clone());
+                if case.tls {
+                    let stream = tls.accept(stream);
+                    tokio::spawn(async move { serve(stream.await.ok()?, case, host, seen).await });
+                } else {
+                    tokio::spawn(serve(stream, case, host, seen));
+                }
             }
         }
     });
-    let jobs = jobs(name, &case.config.replace("HOST", &host));
+    let port = listener_port(&host);
+    let jobs = jobs(name, &case.config.replace("HOST", &host).replace("PORT", port));
 
     let registry = Registry::new();
     let manager = Manager::new("scrape", &Metrics::register(&registry), Duration::from_millis(100));

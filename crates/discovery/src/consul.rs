@@ -10,12 +10,12 @@ use exposition::registry::{Counter, Registry, Summary};
 use httpclient::{ClientOptions, Secret, Url};
 use serde::Deserialize;
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
 
 use crate::group::{ADDRESS, TargetGroup, join_host_port};
 use crate::json::{Many, Or, Text, TextMap};
 use crate::label_set::{NameLists, Pairs};
 use crate::provider::{Context, Provider, Updates};
+use crate::refresh::ticks;
 use crate::rest::Rest;
 
 /// How long the server may hold back an answer when nothing changes.
@@ -266,8 +266,7 @@ impl Follower {
         let wanted: BTreeSet<&str> = options.services.iter().map(String::as_str).collect();
         let mut followed: BTreeMap<String, Followed> = BTreeMap::new();
         let mut index = 0;
-        let mut tick = tokio::time::interval(options.refresh_interval);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = ticks(options.refresh_interval);
         loop {
             tick.tick().await;
             let start = Instant::now();
@@ -329,8 +328,7 @@ impl Follower {
         let (catalog, metrics, updates) = (self.catalog.clone(), self.metrics.clone(), self.updates.clone());
         Followed(tokio::spawn(async move {
             let mut index = 0;
-            let mut tick = tokio::time::interval(catalog.interval);
-            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut tick = ticks(catalog.interval);
             loop {
                 tick.tick().await;
                 let start = Instant::now();

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
 
 use crate::group::{self, TargetGroup};
 use crate::metrics::Metrics;
 use crate::provider::{Context, Provider, Updates};
+use crate::refresh::ticks;
 
 const FILEPATH: &str = "__meta_filepath";
 
@@ -74,8 +74,7 @@ async fn follow(options: FileOptions, metrics: Metrics, updates: Updates) {
     .ok();
 
     let mut known = BTreeMap::new();
-    let mut tick = tokio::time::interval(options.refresh_interval);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = ticks(options.refresh_interval);
     loop {
         tokio::select! {
             _ = tick.tick() => {}

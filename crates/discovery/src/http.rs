@@ -99,7 +99,7 @@ impl Source for List {
 }
 
 /// `application/json`, perhaps with `charset=utf-8`, in any case.
-fn is_json(content_type: &str) -> bool {
+pub(crate) fn is_json(content_type: &str) -> bool {
     let lower = content_type.to_ascii_lowercase();
     let Some(rest) = lower.strip_prefix("application/json") else { return false };
     let Some(parameter) = rest.strip_prefix(';') else { return rest.is_empty() };

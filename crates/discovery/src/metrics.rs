@@ -33,6 +33,9 @@ pub struct Metrics {
     last_update: GaugeVec,
     pub(crate) consul: crate::consul::Metrics,
     pub(crate) dns: crate::dns::Metrics,
+    pub(crate) kuma: crate::kuma::Metrics,
+    pub(crate) nomad: crate::nomad::Metrics,
+    pub(crate) zookeeper: crate::zookeeper::Metrics,
     pub(crate) kubernetes: crate::kubernetes::Metrics,
 }
 
@@ -145,6 +148,9 @@ impl Metrics {
             ),
             consul: crate::consul::Metrics::register(registry),
             dns: crate::dns::Metrics::register(registry),
+            kuma: crate::kuma::Metrics::register(registry),
+            nomad: crate::nomad::Metrics::register(registry),
+            zookeeper: crate::zookeeper::Metrics::register(registry),
             kubernetes: crate::kubernetes::Metrics::register(registry),
         }
     }

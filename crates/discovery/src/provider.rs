@@ -6,13 +6,21 @@ use tokio::sync::mpsc;
 
 use crate::consul::ConsulOptions;
 use crate::dns::DnsOptions;
+use crate::eureka::EurekaOptions;
 use crate::file::FileOptions;
 use crate::group::TargetGroup;
 use crate::http::HttpOptions;
 use crate::kubernetes::{self, KubernetesOptions};
+use crate::kuma::KumaOptions;
 use crate::label_set::NameLists;
+use crate::marathon::MarathonOptions;
 use crate::metrics::Metrics;
 use crate::moby::{DockerOptions, DockerSwarmOptions};
+use crate::nomad::NomadOptions;
+use crate::puppetdb::PuppetDbOptions;
+use crate::triton::TritonOptions;
+use crate::uyuni::UyuniOptions;
+use crate::zookeeper::ZooKeeperOptions;
 
 /// Runs the entries of one mechanism.
 pub(crate) trait Provider: Sized {
@@ -94,10 +102,28 @@ mechanisms! {
     Docker(Box<DockerOptions>) = "docker",
     /// `dockerswarm_sd_configs`.
     DockerSwarm(Box<DockerSwarmOptions>) = "dockerswarm",
+    /// `eureka_sd_configs`.
+    Eureka(Box<EurekaOptions>) = "eureka",
     /// `file_sd_configs`.
     File(FileOptions) = "file",
     /// `http_sd_configs`.
     Http(Box<HttpOptions>) = "http",
     /// `kubernetes_sd_configs`.
     Kubernetes(Box<KubernetesOptions>) = "kubernetes",
+    /// `kuma_sd_configs`.
+    Kuma(Box<KumaOptions>) = "kuma",
+    /// `marathon_sd_configs`.
+    Marathon(Box<MarathonOptions>) = "marathon",
+    /// `nerve_sd_configs`.
+    Nerve(Box<ZooKeeperOptions>) = "nerve",
+    /// `nomad_sd_configs`.
+    Nomad(Box<NomadOptions>) = "nomad",
+    /// `puppetdb_sd_configs`.
+    PuppetDb(Box<PuppetDbOptions>) = "puppetdb",
+    /// `serverset_sd_configs`.
+    Serverset(Box<ZooKeeperOptions>) = "serverset",
+    /// `triton_sd_configs`.
+    Triton(Box<TritonOptions>) = "triton",
+    /// `uyuni_sd_configs`.
+    Uyuni(Box<UyuniOptions>) = "uyuni",
 }

@@ -3,10 +3,13 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::group::TargetGroup;
 use crate::provider::Context;
+
+/// An interval of nothing would be no interval.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// What is asked.
 pub(crate) trait Source: Send {
@@ -15,6 +18,13 @@ pub(crate) trait Source: Send {
     /// # Errors
     /// A sentence for the log; what was found before stays in force.
     fn refresh(&mut self) -> impl Future<Output = Result<Vec<TargetGroup>, String>> + Send;
+}
+
+/// A tick now and then one in each `interval`, the next one not before the last one was worked off.
+pub(crate) fn ticks(interval: Duration) -> Interval {
+    let mut ticks = tokio::time::interval(interval.max(SHORTEST));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// Asks `source` at once and then in each `interval`, until nobody listens.
@@ -34,8 +44,7 @@ pub(crate) async fn every<S: Source>(
             return;
         }
     };
-    let mut tick = tokio::time::interval(interval);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = ticks(interval);
     loop {
         tick.tick().await;
         let start = Instant::now();

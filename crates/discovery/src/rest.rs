@@ -6,6 +6,9 @@ use httpclient::{
     Client, ClientOptions, Head, HeaderMap, HeaderName, HeaderValue, Limits, Method, Request, Url,
 };
 
+/// How long a request may take where Prometheus sets no limit.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
 /// How an API is asked: client, headers, patience.
 pub(crate) struct Rest {
     client: Client,

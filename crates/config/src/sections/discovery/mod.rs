@@ -3,18 +3,34 @@
 mod consul;
 mod dns;
 mod docker;
+mod eureka;
 mod file;
 mod http;
 mod kubernetes;
+mod kuma;
+mod marathon;
+mod nomad;
+mod puppetdb;
 mod static_config;
+mod triton;
+mod uyuni;
+mod zookeeper;
 
 pub use consul::ConsulSd;
 pub use dns::DnsSd;
 pub use docker::{DockerSd, DockerSwarmSd, Filter as DockerFilter};
+pub use eureka::EurekaSd;
 pub use file::FileSd;
 pub use http::HttpSd;
 pub use kubernetes::{AttachMetadata, KubernetesSd, Namespaces, Role, Selector};
+pub use kuma::KumaSd;
+pub use marathon::MarathonSd;
+pub use nomad::NomadSd;
+pub use puppetdb::PuppetDbSd;
 pub use static_config::StaticConfig;
+pub use triton::TritonSd;
+pub use uyuni::UyuniSd;
+pub use zookeeper::{NerveSd, ServersetSd};
 
 use discovery::ProviderOptions;
 use model::number::quote;
@@ -118,7 +134,7 @@ kinds! {
     /// AWS ElastiCache.
     elasticache: Anything = "elasticache_sd_configs",
     /// Eureka.
-    eureka: Anything = "eureka_sd_configs",
+    eureka: EurekaSd = "eureka_sd_configs",
     /// Lists in files.
     file: FileSd = "file_sd_configs",
     /// Google Compute Engine.
@@ -132,19 +148,19 @@ kinds! {
     /// Objects of a Kubernetes cluster.
     kubernetes: KubernetesSd = "kubernetes_sd_configs",
     /// Kuma.
-    kuma: Anything = "kuma_sd_configs",
+    kuma: KumaSd = "kuma_sd_configs",
     /// AWS Lightsail.
     lightsail: Anything = "lightsail_sd_configs",
     /// Linode.
     linode: Anything = "linode_sd_configs",
     /// Marathon.
-    marathon: Anything = "marathon_sd_configs",
+    marathon: MarathonSd = "marathon_sd_configs",
     /// AWS MSK.
     msk: Anything = "msk_sd_configs",
     /// AirBnB's Nerve.
-    nerve: Anything = "nerve_sd_configs",
+    nerve: NerveSd = "nerve_sd_configs",
     /// Nomad.
-    nomad: Anything = "nomad_sd_configs",
+    nomad: NomadSd = "nomad_sd_configs",
     /// Oracle Cloud.
     oci: Anything = "oci_sd_configs",
     /// OpenStack.
@@ -154,21 +170,21 @@ kinds! {
     /// OVHcloud.
     ovhcloud: Anything = "ovhcloud_sd_configs",
     /// PuppetDB.
-    puppetdb: Anything = "puppetdb_sd_configs",
+    puppetdb: PuppetDbSd = "puppetdb_sd_configs",
     /// AWS RDS.
     rds: Anything = "rds_sd_configs",
     /// Scaleway.
     scaleway: Anything = "scaleway_sd_configs",
     /// Serversets in ZooKeeper.
-    serverset: Anything = "serverset_sd_configs",
+    serverset: ServersetSd = "serverset_sd_configs",
     /// STACKIT.
     stackit: Anything = "stackit_sd_configs",
     /// Targets written here.
     static_configs: StaticConfig = "static_configs",
     /// Triton.
-    triton: Anything = "triton_sd_configs",
+    triton: TritonSd = "triton_sd_configs",
     /// Uyuni.
-    uyuni: Anything = "uyuni_sd_configs",
+    uyuni: UyuniSd = "uyuni_sd_configs",
     /// Vultr.
     vultr: Anything = "vultr_sd_configs",
 }
