@@ -100,7 +100,8 @@ fn element<'a>(tag: &BytesStart<'_>) -> Result<Element<'a>, String> {
     let mut attributes = Vec::new();
     for attribute in tag.attributes() {
         let attribute = attribute.map_err(|err| format!("XML: {err}"))?;
-        let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|err| format!("XML: {err}"))?;
+        let value =
+            attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|err| format!("XML: {err}"))?;
         attributes.push((attribute.key.local_name().as_ref().to_owned(), value.into_owned()));
     }
     let name = tag.local_name().as_ref().to_owned();
