@@ -93,15 +93,15 @@ impl Tree {
     }
 
     fn set(&mut self, path: &str, data: Vec<u8>, groups: &mut Vec<TargetGroup>) {
+        let member = self.members.read(&data, path, &self.lists);
         match self.nodes.get_mut(path) {
             Some(known) if *known == data => return,
-            Some(known) => known.clone_from(&data),
+            Some(known) => *known = data,
             None => {
-                self.nodes.insert(path.to_owned(), data.clone());
+                self.nodes.insert(path.to_owned(), data);
                 self.watchers.inc();
             }
         }
-        let member = self.members.read(&data, path, &self.lists);
         groups.push(TargetGroup::of(path, member.into_iter().collect()));
     }
 
