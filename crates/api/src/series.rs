@@ -42,7 +42,7 @@ pub(crate) async fn series(api: Arc<Api>, request: Request) -> Answer {
                     min_time: wanted.min_time,
                     max_time: wanted.max_time,
                     labels: Projection::All,
-                    newest_only: false,
+                    newest: None,
                 },
             )?);
         }

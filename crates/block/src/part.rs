@@ -30,7 +30,7 @@ pub(crate) struct Group {
 pub(crate) struct Span {
     pub(crate) min_time: i64,
     pub(crate) max_time: i64,
-    pub(crate) newest_only: bool,
+    pub(crate) last_only: bool,
 }
 
 /// A chunk that is to be delivered.
@@ -125,7 +125,7 @@ impl Part {
             if self.planned.is_empty() {
                 continue;
             }
-            if self.span.newest_only {
+            if self.span.last_only {
                 self.keep_newest();
             }
             return labels.or_else(|| group.labels.map(|labels| self.wanted.project(&labels)));

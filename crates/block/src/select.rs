@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{Labels, Matcher};
 use storage::merge::{Wanted, series_per_part};
-use storage::{QueryContext, Request, Select, SelectError, SeriesPart, labels_size};
+use storage::{Newest, QueryContext, Request, Select, SelectError, SeriesPart, labels_size};
 
 use crate::index::SeriesEntry;
 use crate::matching::matching;
@@ -41,8 +41,11 @@ impl Select for Blocks {
             _ => merged(ctx, &blocks, request)?,
         };
         let wanted = Wanted::new(request.labels);
-        let span =
-            Span { min_time: request.min_time, max_time: request.max_time, newest_only: request.newest_only };
+        let span = Span {
+            min_time: request.min_time,
+            max_time: request.max_time,
+            last_only: request.newest == Some(Newest::Last),
+        };
         let mut parts: Vec<Box<dyn SeriesPart + '_>> = Vec::new();
         let size = series_per_part(groups.len());
         let (mut groups, mut members) = (groups.into_iter(), members.into_iter());
@@ -62,7 +65,7 @@ impl Select for Blocks {
 
     fn series(&self, ctx: &QueryContext, request: &Request<'_>) -> Result<Vec<Labels>, SelectError> {
         let wanted = Wanted::new(request.labels);
-        let span = Span { min_time: request.min_time, max_time: request.max_time, newest_only: false };
+        let span = Span { min_time: request.min_time, max_time: request.max_time, last_only: false };
         let mut all = Vec::new();
         for block in self.overlapping(request.min_time, request.max_time).iter() {
             let mut refused = Ok(());

@@ -34,7 +34,7 @@ impl Written {
             min_time: i64::MIN,
             max_time: i64::MAX,
             labels: Projection::All,
-            newest_only: false,
+            newest: None,
         };
         let mut series = Vec::new();
         for mut part in self.memory.select(&QueryContext::unlimited(), &request).unwrap() {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use exposition::Registry;
 use model::{FloatHistogram, Labels, MatchOp, Matcher, Sample};
 use proptest::prelude::*;
-use storage::{ChunkView, MemoryStore, Merged, Projection, QueryContext, Request, Select};
+use storage::{ChunkView, MemoryStore, Merged, Newest, Projection, QueryContext, Request, Select};
 use support::{Dump, Shown, assert_equal, copy_dir, everything, matcher, open, parse_dump, read, testdata};
 
 const FROM: i64 = 1_700_028_000_000;
@@ -33,7 +33,7 @@ fn in_memory(blocks: &dyn Select) -> MemoryStore {
         min_time: i64::MIN,
         max_time: i64::MAX,
         labels: Projection::All,
-        newest_only: false,
+        newest: None,
     };
     for mut part in blocks.select(&QueryContext::unlimited(), &request).unwrap() {
         while let Some(series) = part.next().unwrap() {
@@ -117,7 +117,7 @@ fn the_newest_sample_is_delivered() {
                 min_time: i64::MIN,
                 max_time,
                 labels: Projection::All,
-                newest_only: true,
+                newest: Some(Newest::Last),
             };
             let mut answer: BTreeMap<String, Option<i64>> = BTreeMap::new();
             for mut part in store.select(&QueryContext::unlimited(), &request).unwrap() {
@@ -155,7 +155,7 @@ fn projected_series_stay_apart() {
     let blocks = open(&testdata());
     let matchers = [Matcher::equal("__name__", "float_total")];
     let request =
-        |labels| Request { matchers: &matchers, min_time: FROM, max_time: TO, labels, newest_only: false };
+        |labels| Request { matchers: &matchers, min_time: FROM, max_time: TO, labels, newest: None };
     let count = |labels| {
         let mut all: Vec<Labels> = Vec::new();
         for mut part in blocks.select(&QueryContext::unlimited(), &request(labels)).unwrap() {

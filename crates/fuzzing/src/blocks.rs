@@ -48,7 +48,7 @@ fn read(blocks: &Blocks) {
         min_time: i64::MIN,
         max_time: i64::MAX,
         labels: Projection::All,
-        newest_only: false,
+        newest: None,
     };
     let Ok(parts) = blocks.select(&QueryContext::unlimited(), &request) else { return };
     for mut part in parts {

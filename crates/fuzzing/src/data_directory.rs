@@ -66,7 +66,7 @@ fn read(head: &Head) -> Found {
         min_time: i64::MIN,
         max_time: i64::MAX,
         labels: Projection::All,
-        newest_only: false,
+        newest: None,
     };
     let mut found = Found::new();
     for mut part in head.select(&QueryContext::unlimited(), &request).unwrap() {

@@ -73,7 +73,7 @@ impl ReadCost {
         }
         let length = (read.max_time - read.min_time).saturating_add(1);
         detail.push_str(&format!(", {} of samples", model::duration::format(length)));
-        if read.newest_only {
+        if read.newest.is_some() {
             detail.push_str(", only the newest");
         }
         if read.uses > 1 {

@@ -1,10 +1,10 @@
 //! What every store has to do, whoever implements it: to be run by each implementation's tests.
 
 use chunk::Columns;
-use model::{Labels, MatchOp, Matcher, STALE_NAN, Sample};
+use model::{Labels, MatchOp, Matcher, STALE_NAN, Sample, is_stale};
 
 use crate::{
-    Affinity, Append, Batch, BatchSample, ChunkView, Interrupted, Outcome, Projection, QueryContext,
+    Affinity, Append, Batch, BatchSample, ChunkView, Interrupted, Newest, Outcome, Projection, QueryContext,
     Rejection, Request, Select, SelectError, SeriesRef,
 };
 
@@ -72,7 +72,7 @@ fn append<S: Append>(store: &S, series: &Labels, samples: &[(i64, f64)]) -> Case
 }
 
 fn request<'a>(matchers: &'a [Matcher], min_time: i64, max_time: i64) -> Request<'a> {
-    Request { matchers, min_time, max_time, labels: Projection::All, newest_only: false }
+    Request { matchers, min_time, max_time, labels: Projection::All, newest: None }
 }
 
 /// All series with samples in the time range, ordered by labels; chunks that reach beyond it are cut.
@@ -242,14 +242,20 @@ fn projections<S: Append + Select>(store: &S) -> Case {
 }
 
 fn newest<S: Append + Select>(store: &S) -> Case {
-    let samples: Vec<(i64, f64)> = (0..300).map(|i| (i * 1_000, i as f64)).collect();
+    let value = |i: i64| if i % 123 == 0 || i > 297 { STALE_NAN } else { i as f64 };
+    let samples: Vec<(i64, f64)> = (1..300).map(|i| (i * 1_000, value(i))).collect();
     append(store, &labels(&[("__name__", "m")]), &samples)?;
     let matchers = [name_is("m")];
-    for max in [0, 1_500, 123_000, 299_000, 500_000] {
-        let request = Request { newest_only: true, ..request(&matchers, 0, max) };
-        let got = read(store, &request)?.into_iter().flat_map(|(_, s)| s).last();
-        let want = samples.iter().rfind(|s| s.0 <= max).map(|&(t, v)| Sample { t, v });
-        equal(&got, &want).map_err(|e| format!("at {max}: {e}"))?;
+    for max in [1_000, 1_500, 123_000, 246_500, 299_000, 500_000] {
+        for newest in [Newest::Last, Newest::NotStale] {
+            let wanted = |v: f64| newest == Newest::Last || !is_stale(v);
+            let request = Request { newest: Some(newest), ..request(&matchers, 0, max) };
+            let got = read(store, &request)?.into_iter().flat_map(|(_, s)| s).rfind(|s| wanted(s.v));
+            let want = samples.iter().rfind(|s| s.0 <= max && wanted(s.1));
+            let bits = |(t, v): (i64, f64)| (t, v.to_bits());
+            equal(&got.map(|s| bits((s.t, s.v))), &want.copied().map(bits))
+                .map_err(|e| format!("{newest:?} at {max}: {e}"))?;
+        }
     }
     Ok(())
 }

@@ -20,4 +20,6 @@ pub use budget::{MemoryAccount, MemoryBudget, MemoryStage};
 pub use context::{Interrupted, QueryContext, Warnings, labels_size};
 pub use memory::MemoryStore;
 pub use merge::Merged;
-pub use select::{ChunkView, Projection, Request, Select, SelectError, SeriesPart, SeriesView};
+pub use select::{
+    ChunkView, Chunks, Newest, Projection, Request, Select, SelectError, SeriesPart, SeriesView,
+};

@@ -229,11 +229,12 @@ impl Select for MemoryStore {
         let mut answer: Vec<(Labels, Delivered)> = Vec::new();
         for series in inner.matching(request.matchers) {
             let mut samples = series.between(request.min_time, request.max_time);
-            if request.newest_only && samples.len() > 1 {
+            let last_only = request.newest == Some(crate::Newest::Last);
+            if last_only && samples.len() > 1 {
                 samples = samples.get(samples.len() - 1..).unwrap_or_default();
             }
             let mut histograms = series.histograms_between(request.min_time, request.max_time);
-            if request.newest_only && histograms.len() > 1 {
+            if last_only && histograms.len() > 1 {
                 histograms = histograms.get(histograms.len() - 1..).unwrap_or_default();
             }
             if !samples.is_empty() || !histograms.is_empty() {

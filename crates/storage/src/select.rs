@@ -1,6 +1,6 @@
 //! Reading series.
 
-use std::borrow::Cow;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use chunk::{ChunkError, Encoding};
@@ -20,8 +20,17 @@ pub struct Request<'a> {
     pub max_time: i64,
     /// Which labels the caller will look at.
     pub labels: Projection<'a>,
-    /// Only the newest sample at or before `max_time` matters; a store may deliver that alone.
-    pub newest_only: bool,
+    /// Where only the newest sample at or before `max_time` matters, which one that is; a store may deliver it alone.
+    pub newest: Option<Newest>,
+}
+
+/// Which of a series' samples is its newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Newest {
+    /// The last, be it a staleness marker.
+    Last,
+    /// The last that is no staleness marker.
+    NotStale,
 }
 
 /// Which labels of a series are wanted: a store need not build the others. Series are never merged because
@@ -121,12 +130,53 @@ pub struct SeriesView<'a> {
     pub labels: Labels,
     /// In order of time, not overlapping within floats and within histograms. Borrowed from a part that holds views of its store's data, owned where
     /// the views point into the part itself (which cannot keep views of its own buffers).
-    pub chunks: Cow<'a, [ChunkView<'a>]>,
+    pub chunks: Chunks<'a>,
+}
+
+/// The chunks of a series: a slice of them.
+#[derive(Debug)]
+pub enum Chunks<'a> {
+    /// Of what is read at one time each series has one.
+    One(ChunkView<'a>),
+    /// Views that the part keeps.
+    Kept(&'a [ChunkView<'a>]),
+    /// Views made for this series.
+    Made(Vec<ChunkView<'a>>),
+}
+
+impl<'a> Deref for Chunks<'a> {
+    type Target = [ChunkView<'a>];
+
+    fn deref(&self) -> &[ChunkView<'a>] {
+        match self {
+            Chunks::One(view) => std::slice::from_ref(view),
+            Chunks::Kept(views) => views,
+            Chunks::Made(views) => views,
+        }
+    }
+}
+
+impl<'a> From<ChunkView<'a>> for Chunks<'a> {
+    fn from(view: ChunkView<'a>) -> Self {
+        Chunks::One(view)
+    }
+}
+
+impl<'a> From<&'a [ChunkView<'a>]> for Chunks<'a> {
+    fn from(views: &'a [ChunkView<'a>]) -> Self {
+        Chunks::Kept(views)
+    }
+}
+
+impl<'a> From<Vec<ChunkView<'a>>> for Chunks<'a> {
+    fn from(views: Vec<ChunkView<'a>>) -> Self {
+        Chunks::Made(views)
+    }
 }
 
 impl<'a> SeriesView<'a> {
-    /// A view from a slice or a vector of chunks.
-    pub fn new(labels: Labels, chunks: impl Into<Cow<'a, [ChunkView<'a>]>>) -> Self {
+    /// A view of a chunk, or of a slice or a vector of chunks.
+    pub fn new(labels: Labels, chunks: impl Into<Chunks<'a>>) -> Self {
         SeriesView { labels, chunks: chunks.into() }
     }
 }

@@ -10,7 +10,8 @@ use std::time::Instant;
 use exposition::Registry;
 use model::{Labels, Matcher};
 use storage::{
-    Affinity, Append, Batch, BatchSample, Outcome, Projection, QueryContext, Request, Select, SeriesRef,
+    Affinity, Append, Batch, BatchSample, Newest, Outcome, Projection, QueryContext, Request, Select,
+    SeriesRef,
 };
 use tsdb::{Head, HeadOptions};
 
@@ -132,14 +133,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .sum();
     println!("{:.2} B of log a sample", log as f64 / (count * scrapes) as f64);
 
-    for (what, newest_only) in [("newest sample", true), ("all chunks", false)] {
+    for (what, newest) in [("newest sample", Some(Newest::Last)), ("all chunks", None)] {
         let matchers = [Matcher::new(model::MatchOp::Regex, "__name__", ".+")?];
         let request = Request {
             matchers: &matchers,
             min_time: 0,
             max_time: i64::MAX,
             labels: Projection::Only(&[]),
-            newest_only,
+            newest,
         };
         let start = Instant::now();
         let parts = head.select(&QueryContext::unlimited(), &request)?;

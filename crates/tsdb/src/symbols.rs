@@ -43,9 +43,8 @@ impl Arena {
     }
 }
 
-/// One label name and value, and the series that have it.
+/// The value of a label pair, and the series that have it.
 struct Pair {
-    name: u32,
     value: Text,
     series: Postings,
     /// Series that use the pair; more than `series` holds while removed series are still being read.
@@ -69,6 +68,8 @@ pub(crate) struct Symbols {
     names: Vec<Name>,
     name_table: HashTable<u32>,
     pairs: Vec<Pair>,
+    /// The name of each pair, apart from the rest, because queries look for those of a name among all of a series.
+    names_of: Vec<u32>,
     free: Vec<u32>,
     /// Pairs that nobody uses, to be forgotten by [`sweep`](Self::sweep).
     unused: Vec<u32>,
@@ -96,6 +97,7 @@ impl Symbols {
             names: Vec::new(),
             name_table: HashTable::new(),
             pairs: Vec::new(),
+            names_of: Vec::new(),
             free: Vec::new(),
             unused: Vec::new(),
             table: HashTable::new(),
@@ -126,47 +128,41 @@ impl Symbols {
             None => self.add_name(name),
         };
         let hash = hash_pair(&self.hasher, name_id, value);
-        let (pairs, arena) = (&self.pairs, &self.arena);
-        let found = self.table.find(hash, |&id| {
-            let pair = &pairs[id as usize];
-            pair.name == name_id && arena.get(pair.value) == value
-        });
-        if let Some(&id) = found {
+        if let Some(id) = self.find_hashed(hash, name_id, value) {
             return id;
         }
-        let pair =
-            Pair { name: name_id, value: self.arena.push(value), series: Postings::default(), uses: 0 };
+        let pair = Pair { value: self.arena.push(value), series: Postings::default(), uses: 0 };
         let id = match self.free.pop() {
             Some(id) => {
                 self.pairs[id as usize] = pair;
+                self.names_of[id as usize] = name_id;
                 id
             }
             None => {
                 self.pairs.push(pair);
+                self.names_of.push(name_id);
                 self.pairs.len() as u32 - 1
             }
         };
         self.names[name_id as usize].pairs.push(id);
-        let (pairs, arena, hasher) = (&self.pairs, &self.arena, &self.hasher);
+        let (pairs, names_of, arena, hasher) = (&self.pairs, &self.names_of, &self.arena, &self.hasher);
         self.table.insert_unique(hash, id, |&id| {
-            let pair = &pairs[id as usize];
-            hash_pair(hasher, pair.name, arena.get(pair.value))
+            hash_pair(hasher, names_of[id as usize], arena.get(pairs[id as usize].value))
         });
         id
     }
 
     /// Counts one more series that uses the pair.
     pub(crate) fn hold(&mut self, pair: u32) {
-        let pair = &mut self.pairs[pair as usize];
-        pair.uses += 1;
-        self.names[pair.name as usize].series += 1;
+        self.pairs[pair as usize].uses += 1;
+        self.names[self.names_of[pair as usize] as usize].series += 1;
     }
 
     /// Counts one series less. A pair that nobody uses any more is forgotten by [`sweep`](Self::sweep).
     pub(crate) fn release(&mut self, id: u32) {
         let pair = &mut self.pairs[id as usize];
         pair.uses -= 1;
-        self.names[pair.name as usize].series -= 1;
+        self.names[self.names_of[id as usize] as usize].series -= 1;
         if pair.uses == 0 {
             self.unused.push(id);
         }
@@ -176,18 +172,19 @@ impl Symbols {
     pub(crate) fn sweep(&mut self) {
         let mut names = Vec::new();
         for id in std::mem::take(&mut self.unused) {
-            let pair = &mut self.pairs[id as usize];
+            let (pair, name_of) = (&mut self.pairs[id as usize], &mut self.names_of[id as usize]);
             // Used again since, or listed twice.
-            if pair.uses > 0 || pair.name == NAME {
+            if pair.uses > 0 || *name_of == NAME {
                 continue;
             }
-            let hash = hash_pair(&self.hasher, pair.name, self.arena.get(pair.value));
+            let name = std::mem::replace(name_of, NAME);
+            let hash = hash_pair(&self.hasher, name, self.arena.get(pair.value));
             if let Ok(entry) = self.table.find_entry(hash, |&p| p == id) {
                 entry.remove();
             }
             self.dead += pair.value.len as usize;
-            names.push(pair.name);
-            *pair = Pair { name: NAME, value: Text::default(), series: Postings::default(), uses: 0 };
+            names.push(name);
+            *pair = Pair { value: Text::default(), series: Postings::default(), uses: 0 };
             self.free.push(id);
         }
         names.sort_unstable();
@@ -202,19 +199,20 @@ impl Symbols {
 
     /// Gives back memory that fewer pairs do not need. The numbers of pairs in use stay.
     fn shrink(&mut self) {
-        let len = self.pairs.iter().rposition(|pair| pair.name != NAME).map_or(0, |last| last + 1);
+        let len = self.names_of.iter().rposition(|&name| name != NAME).map_or(0, |last| last + 1);
         if self.pairs.capacity() > 2 * len + 64 {
             self.pairs.truncate(len);
             self.pairs.shrink_to_fit();
+            self.names_of.truncate(len);
+            self.names_of.shrink_to_fit();
             self.free.retain(|&id| (id as usize) < len);
             self.free.shrink_to_fit();
         }
         if self.table.capacity() > 4 * self.table.len() + 64 {
             let room = 2 * self.table.len();
-            let (pairs, arena, hasher) = (&self.pairs, &self.arena, &self.hasher);
+            let (pairs, names_of, arena, hasher) = (&self.pairs, &self.names_of, &self.arena, &self.hasher);
             self.table.shrink_to(room, |&id| {
-                let pair = &pairs[id as usize];
-                hash_pair(hasher, pair.name, arena.get(pair.value))
+                hash_pair(hasher, names_of[id as usize], arena.get(pairs[id as usize].value))
             });
         }
     }
@@ -237,23 +235,20 @@ impl Symbols {
     }
 
     pub(crate) fn pair(&self, id: u32) -> (&str, &str) {
-        let pair = &self.pairs[id as usize];
-        (self.arena.get(self.names[pair.name as usize].text), self.arena.get(pair.value))
+        (self.name_text(self.name_of(id)), self.value_text(id))
     }
 
     /// The number of a pair that exists.
     pub(crate) fn find(&self, name: u32, value: &str) -> Option<u32> {
-        let hash = hash_pair(&self.hasher, name, value);
-        self.table
-            .find(hash, |&id| {
-                let pair = &self.pairs[id as usize];
-                pair.name == name && self.arena.get(pair.value) == value
-            })
-            .copied()
+        self.find_hashed(hash_pair(&self.hasher, name, value), name, value)
+    }
+
+    fn find_hashed(&self, hash: u64, name: u32, value: &str) -> Option<u32> {
+        self.table.find(hash, |&id| self.name_of(id) == name && self.value_text(id) == value).copied()
     }
 
     pub(crate) fn name_of(&self, pair: u32) -> u32 {
-        self.pairs[pair as usize].name
+        self.names_of[pair as usize]
     }
 
     pub(crate) fn name_text(&self, name: u32) -> &str {
@@ -287,6 +282,7 @@ impl Symbols {
     pub(crate) fn held(&self) -> usize {
         self.arena.blocks.iter().map(String::capacity).sum::<usize>()
             + self.pairs.capacity() * size_of::<Pair>()
+            + self.names_of.capacity() * size_of::<u32>()
             + self.pairs.iter().map(|p| p.series.heap()).sum::<usize>()
             + self.table.capacity() * 5
     }

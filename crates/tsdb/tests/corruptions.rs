@@ -70,8 +70,7 @@ fn damage(dir: &Path, op: &Json) {
 fn served(db: &Db) -> BTreeMap<String, u64> {
     let matchers = [Matcher::new(model::MatchOp::NotEqual, "__name__", "").unwrap()];
     let (min_time, max_time) = (i64::MIN, i64::MAX);
-    let request =
-        Request { matchers: &matchers, min_time, max_time, labels: Projection::All, newest_only: false };
+    let request = Request { matchers: &matchers, min_time, max_time, labels: Projection::All, newest: None };
     let mut counts = BTreeMap::new();
     for mut part in db.select(&QueryContext::unlimited(), &request).unwrap() {
         while let Some(series) = part.next().unwrap() {

@@ -50,13 +50,8 @@ fn write(db: &Db, samples: &[(Labels, i64, f64)]) {
 }
 
 fn select(store: &dyn Select, matchers: &[Matcher]) -> Dump {
-    let request = Request {
-        matchers,
-        min_time: i64::MIN,
-        max_time: i64::MAX,
-        labels: Projection::All,
-        newest_only: false,
-    };
+    let request =
+        Request { matchers, min_time: i64::MIN, max_time: i64::MAX, labels: Projection::All, newest: None };
     let mut dump = Dump::new();
     for mut part in store.select(&QueryContext::unlimited(), &request).unwrap() {
         while let Some(series) = part.next().unwrap() {

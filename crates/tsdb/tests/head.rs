@@ -6,8 +6,8 @@ mod support;
 
 use model::{MatchOp, Matcher};
 use storage::{
-    Affinity, Append, AppendError, Batch, BatchSample, Outcome, QueryContext, Rejection, Request, Select,
-    SeriesRef,
+    Affinity, Append, AppendError, Batch, BatchSample, Newest, Outcome, QueryContext, Rejection, Request,
+    Select, SeriesRef,
 };
 use support::{Dump, everything, labels, named, open, open_with, read, try_write, write};
 use tsdb::{Head, HeadOptions};
@@ -144,14 +144,14 @@ fn matchers_select_as_prometheus_does() {
         let mut want: Vec<_> =
             sets.iter().filter(|l| matchers.iter().all(|m| m.matches_labels(l))).cloned().collect();
         want.sort();
-        let got: Vec<_> = read(&head, &matchers, START, START, false).into_keys().collect();
+        let got: Vec<_> = read(&head, &matchers, START, START, None).into_keys().collect();
         assert_eq!(got, want, "{case:?}");
         let request = Request {
             matchers: &matchers,
             min_time: START,
             max_time: START,
             labels: storage::Projection::All,
-            newest_only: false,
+            newest: None,
         };
         assert_eq!(head.series(&QueryContext::unlimited(), &request).unwrap(), want, "{case:?}");
     }
@@ -200,7 +200,7 @@ fn few_series_are_matched_by_a_label_that_most_have() {
         let mut want: Vec<_> =
             sets.iter().filter(|l| matchers.iter().all(|m| m.matches_labels(l))).cloned().collect();
         want.sort();
-        let got: Vec<_> = read(&head, &matchers, START, START, false).into_keys().collect();
+        let got: Vec<_> = read(&head, &matchers, START, START, None).into_keys().collect();
         assert_eq!(got, want, "{op:?} {value:?}");
     }
 }
@@ -215,17 +215,19 @@ fn only_chunks_in_range_and_only_the_newest_sample_come() {
     }
     let key = named("m", 1);
     let newest = |max_time| {
-        read(&head, &m, max_time - 300_000, max_time, true).remove(&key).and_then(|s| s.last().copied())
+        read(&head, &m, max_time - 300_000, max_time, Some(Newest::Last))
+            .remove(&key)
+            .and_then(|s| s.last().copied())
     };
     assert_eq!(newest(START + 1_000_000_000), None);
     assert_eq!(newest(START + 399 * 15_000), Some((START + 399 * 15_000, 399f64.to_bits())));
-    assert_eq!(read(&head, &m, START, START + 399 * 15_000, true)[&key].len(), 1);
+    assert_eq!(read(&head, &m, START, START + 399 * 15_000, Some(Newest::Last))[&key].len(), 1);
     // In the past, the chunk that has the newest sample before that time comes whole.
-    let past = &read(&head, &m, START, START + 100 * 15_000, true)[&key];
+    let past = &read(&head, &m, START, START + 100 * 15_000, Some(Newest::Last))[&key];
     assert!(past.len() < 250 && past.contains(&(START + 100 * 15_000, 100f64.to_bits())));
-    let range = &read(&head, &m, START + 15_000, START + 30_000, false)[&key];
+    let range = &read(&head, &m, START + 15_000, START + 30_000, None)[&key];
     assert!(range.len() < 250 && range.contains(&(START + 15_000, 1f64.to_bits())));
-    assert!(read(&head, &m, START - 10, START - 1, false).is_empty());
+    assert!(read(&head, &m, START - 10, START - 1, None).is_empty());
 }
 
 #[test]
@@ -326,7 +328,7 @@ fn a_reader_keeps_its_view_while_series_go() {
         min_time: 0,
         max_time: i64::MAX,
         labels: storage::Projection::All,
-        newest_only: false,
+        newest: None,
     };
     let mut parts = head.select(&QueryContext::unlimited(), &request).unwrap();
     for _ in 0..3 {
@@ -366,7 +368,7 @@ fn a_batch_is_seen_whole_or_not_at_all() {
         });
         let m = [Matcher::equal("__name__", "b")];
         while !done.load(std::sync::atomic::Ordering::SeqCst) {
-            let dump = read(&head, &m, 0, i64::MAX, true);
+            let dump = read(&head, &m, 0, i64::MAX, Some(Newest::Last));
             let newest: std::collections::BTreeSet<_> = dump.values().map(|s| s[0].0).collect();
             assert!(newest.len() <= 1, "{newest:?}");
             assert!(dump.is_empty() || dump.len() == 64);

@@ -14,9 +14,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use exposition::{MetricValue, Registry};
-use model::{Labels, Matcher};
+use model::{Labels, Matcher, is_stale};
 use proptest::prelude::*;
-use storage::{MemoryBudget, Projection, QueryContext, Rejection, Request, Select};
+use storage::{MemoryBudget, Newest, Projection, QueryContext, Rejection, Request, Select};
 use support::{Dump, copy_dir, everything, named, open_with, read, try_write, write};
 use tsdb::{Db, DbOptions, Head, HeadOptions, OpenError};
 
@@ -173,13 +173,17 @@ proptest! {
         write_batches(&head, &batches, START, &mut want);
         let (min, max) = (START - span.0.max(span.1) * 10_000, START - span.0.min(span.1) * 10_000);
         let m = [Matcher::equal("__name__", "m")];
-        for newest_only in [false, true] {
-            let mut got = read(&head, &m, min, max, newest_only);
+        for newest in [None, Some(Newest::Last), Some(Newest::NotStale)] {
+            let mut got = read(&head, &m, min, max, newest);
             for (labels, want) in &want {
                 let mut inside: Vec<_> = want.iter().filter(|s| s.0 >= min && s.0 <= max).copied().collect();
                 let mut got = got.remove(labels).unwrap_or_default();
                 got.retain(|s| s.0 >= min && s.0 <= max);
-                if newest_only {
+                if newest == Some(Newest::NotStale) {
+                    inside.retain(|s| !is_stale(f64::from_bits(s.1)));
+                    got.retain(|s| !is_stale(f64::from_bits(s.1)));
+                }
+                if newest.is_some() {
                     inside = inside.split_off(inside.len().saturating_sub(1));
                     got = got.split_off(got.len().saturating_sub(1));
                 }
@@ -309,7 +313,7 @@ fn queries_before_the_samples_in_order_find_those_out_of_order() {
     assert!(head.may_hold(START - 90 * MINUTE, START - 80 * MINUTE));
     assert!(!head.may_hold(START - 2 * HOUR, START - 91 * MINUTE));
     let m = [Matcher::equal("__name__", "m")];
-    let got = read(&head, &m, START - 2 * HOUR, START - HOUR, false);
+    let got = read(&head, &m, START - 2 * HOUR, START - HOUR, None);
     assert_eq!(got[&named("m", 1)], [(START - 90 * MINUTE, value(1, START - 90 * MINUTE).to_bits())]);
     let ctx = storage::QueryContext::unlimited();
     let (min, max) = (START - 90 * MINUTE, START - 80 * MINUTE);
@@ -360,7 +364,7 @@ fn a_query_accounts_for_its_copies_of_samples_out_of_order() {
         let matchers = [Matcher::equal("__name__", "m")];
         let (min_time, max_time) = (START - HOUR, START);
         let request =
-            Request { matchers: &matchers, min_time, max_time, labels: Projection::All, newest_only: false };
+            Request { matchers: &matchers, min_time, max_time, labels: Projection::All, newest: None };
         let _parts = head.select(&ctx, &request).unwrap();
         budget.components()[0].1
     };

@@ -147,13 +147,8 @@ fn directories_of_prometheus_answer_as_its_server_does() {
         assert_eq!(serde_json::json!(values), api(&recorded, "label_values_name"), "{case}");
 
         let all = [Matcher::new(MatchOp::NotEqual, "__name__", "").unwrap()];
-        let request = Request {
-            matchers: &all,
-            min_time: from,
-            max_time: to,
-            labels: Projection::All,
-            newest_only: false,
-        };
+        let request =
+            Request { matchers: &all, min_time: from, max_time: to, labels: Projection::All, newest: None };
         let series = head.series(&ctx, &request).unwrap().into_iter().map(|labels| labels.to_string());
         let want = api(&recorded, "series");
         let want = want.as_array().unwrap().iter().map(|series| labels_of(series).to_string());

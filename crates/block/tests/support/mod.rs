@@ -60,7 +60,7 @@ pub(crate) fn matcher(op: MatchOp, name: &str, value: &str) -> Matcher {
 }
 
 pub(crate) fn read(store: &dyn Select, matchers: &[Matcher], min_time: i64, max_time: i64) -> Dump {
-    let request = Request { matchers, min_time, max_time, labels: Projection::All, newest_only: false };
+    let request = Request { matchers, min_time, max_time, labels: Projection::All, newest: None };
     let mut dump = Dump::new();
     for mut part in store.select(&QueryContext::unlimited(), &request).unwrap() {
         while let Some(series) = part.next().unwrap() {

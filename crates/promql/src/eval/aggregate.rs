@@ -38,6 +38,9 @@ impl Grouping<'_> {
             labels.filter(|name| name != METRIC_NAME && !named(name))
         } else if self.names.is_empty() {
             Labels::empty()
+        } else if labels.iter().all(|(name, _)| named(name)) {
+            // Often nothing else was read.
+            labels.clone()
         } else {
             labels.filter(named)
         }
@@ -391,6 +394,8 @@ struct Groups {
     len: usize,
     index: LabelMap<Labels, usize>,
     groups: Vec<Group>,
+    /// The group of the series before: neighbours often share theirs.
+    latest: usize,
     /// A histogram was there where the operation has no use for one.
     ignored: bool,
 }
@@ -406,13 +411,16 @@ struct Group {
 
 impl Groups {
     fn new(op: AggregateOp, len: usize) -> Self {
-        Groups { op, len, index: LabelMap::default(), groups: Vec::new(), ignored: false }
+        Groups { op, len, index: LabelMap::default(), groups: Vec::new(), latest: 0, ignored: false }
     }
 
     /// The group of these labels, and whether it is a new one.
     fn group(&mut self, labels: Labels) -> Option<(&mut Group, bool)> {
+        if self.groups.get(self.latest).is_some_and(|group| group.labels == labels) {
+            return Some((self.groups.get_mut(self.latest)?, false));
+        }
         let known = self.groups.len();
-        let at = match self.index.entry(labels) {
+        self.latest = match self.index.entry(labels) {
             Entry::Occupied(at) => *at.get(),
             Entry::Vacant(slot) => {
                 let labels = slot.key().clone();
@@ -422,7 +430,7 @@ impl Groups {
                 self.groups.len() - 1
             }
         };
-        Some((self.groups.get_mut(at)?, at == known))
+        Some((self.groups.get_mut(self.latest)?, self.latest == known))
     }
 
     /// Takes in a series; whether its group is a new one.

@@ -135,7 +135,7 @@ impl Evaluator<'_> {
             min_time: at.unwrap_or(grid.start) - self.lookback + 1 - offset,
             max_time: at.unwrap_or_else(|| grid.last()) - offset,
             labels: Wanted::All,
-            newest_only: false,
+            newest: None,
             uses: 1,
         };
         let scan = Scan {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use chunk::Columns;
 use model::histogram::HistogramSample;
 use model::{Labels, METRIC_NAME, is_stale};
-use storage::{Projection, Request, SeriesPart};
+use storage::{Newest, Projection, Request, SeriesPart};
 
 use super::column::{Column, Grid, Scalars, Series, drop_reserved};
 use super::map::Ready;
@@ -547,7 +547,8 @@ impl Evaluator<'_> {
             min_time: read.min_time,
             max_time: read.max_time,
             labels,
-            newest_only: read.newest_only,
+            // What is counted of a window is all of its samples.
+            newest: read.newest.filter(|newest| *newest == Newest::Last || self.counts.is_none()),
         };
         Ok(self.store.select(self.ctx, &request)?)
     }
@@ -623,15 +624,19 @@ impl Evaluator<'_> {
                 Ok(())
             },
         )?;
-        let mut all = Vec::with_capacity(groups.iter().map(|(series, _)| series.len()).sum());
-        let mut holds = Vec::new();
-        for (series, group_holds) in groups {
+        let count = groups.iter().map(|(series, _)| series.len()).sum();
+        let (mut all, mut holds): (Vec<(Labels, Series)>, _) = (Vec::with_capacity(count), Vec::new());
+        let by_stored = |a: &(Labels, Series), b: &(Labels, Series)| a.0.cmp(&b.0);
+        let sorted = self.workers.run(groups, count >= SERIES_FOR_THREADS, |mut groups| {
+            groups.iter_mut().for_each(|(series, _)| series.sort_by(by_stored));
+            groups
+        });
+        for (series, group_holds) in sorted.into_iter().flatten() {
             all.extend(series);
             holds.push(group_holds);
         }
-        if !all.is_sorted_by(|a: &(Labels, Series), b| a.0 <= b.0) {
-            all.sort_by(|a, b| a.0.cmp(&b.0));
-        }
+        // Merges the groups.
+        all.sort_by(by_stored);
         let mut all: Vec<Series> = all.into_iter().map(|(_, series)| series).collect();
         if !unchecked {
             if scan.source.drops_name() && has_equal(&all) {

@@ -170,6 +170,11 @@ impl WindowFn {
     pub(crate) fn wants_counter(self) -> bool {
         matches!(self, WindowFn::Rate | WindowFn::Increase)
     }
+
+    /// Whether it looks at the newest sample alone (which no staleness marker is).
+    pub(crate) fn newest_suffices(self) -> bool {
+        matches!(self, WindowFn::Last | WindowFn::Present | WindowFn::Absent | WindowFn::TsOfLast)
+    }
 }
 
 /// Memory that window functions need for themselves, kept from series to series.

@@ -1,5 +1,7 @@
 //! From the syntax tree to the plan.
 
+use storage::Newest;
+
 use super::durations::{self, millis};
 use super::invariant::{is_invariant, strip};
 use super::selectors::{Reach, fixed_name, merge};
@@ -151,7 +153,15 @@ impl<'a> Planner<'a> {
         let in_full = counts_only || matches!(source, Source::StartTime);
         if let Some(read) = self.reads.get_mut(read).filter(|_| in_full) {
             // Whether there was a reset shows by the samples before; start times are in the chunks alone.
-            read.newest_only = false;
+            read.newest = None;
+        }
+        if let (Source::Window(call), Some(read)) = (&source, self.reads.get_mut(read))
+            && call.function.newest_suffices()
+            && call.mode.is_none()
+            && grid.len() == 1
+            && !in_full
+        {
+            read.newest = Some(Newest::NotStale);
         }
         Scan {
             read,
@@ -230,8 +240,12 @@ impl<'a> Planner<'a> {
         grouping.dedup();
         if let Vector::Scan(scan) = &mut input {
             let stays_distinct = scan.name.is_some() || !scan.drops_name();
-            // Remarks on what a window holds name the metric.
-            let remarks = matches!(scan.source, Source::Smoothed(_) | Source::Window(_));
+            // Remarks on what a window holds name the metric; of its first or last sample there is nothing to remark.
+            let remarks = match &scan.source {
+                Source::Smoothed(_) => true,
+                Source::Window(call) => !matches!(call.function, WindowFn::First | WindowFn::Last),
+                _ => false,
+            };
             if stays_distinct
                 && (scan.name.is_some() || !remarks)
                 && (e.op == AggregateOp::Quantile || !e.op.has_param())

@@ -10,6 +10,7 @@ mod invariant;
 mod selectors;
 
 use model::{FloatHistogram, Labels, Matcher};
+use storage::Newest;
 
 pub(crate) use build::Planner;
 pub(crate) use invariant::{is_invariant, strip};
@@ -76,8 +77,8 @@ pub(crate) struct Read {
     pub(crate) max_time: i64,
     /// Labels that are looked at.
     pub(crate) labels: Wanted,
-    /// Only the newest sample matters.
-    pub(crate) newest_only: bool,
+    /// Only that sample matters.
+    pub(crate) newest: Option<Newest>,
     /// How many scans use it; what several use is decoded once and kept.
     pub(crate) uses: usize,
 }

@@ -1,6 +1,7 @@
 //! What is read for a selector, and which reads are one.
 
 use model::{METRIC_NAME, MatchOp};
+use storage::Newest;
 
 use super::build::Planner;
 use super::{Read, Wanted};
@@ -43,7 +44,8 @@ impl Planner<'_> {
             min_time: first - before + 1,
             max_time: last + behind,
             labels: Wanted::All,
-            newest_only: reach.range.is_none() && selector.mode.is_none() && grid.len() == 1,
+            newest: (reach.range.is_none() && selector.mode.is_none() && grid.len() == 1)
+                .then_some(Newest::Last),
             uses: 1,
         });
         self.reads.len() - 1
@@ -76,7 +78,9 @@ pub(super) fn merge(reads: Vec<Read>) -> (Vec<Read>, Vec<usize>) {
         became.push(at);
         if let Some(old) = merged.get_mut(at) {
             let same_range = (old.min_time, old.max_time) == (read.min_time, read.max_time);
-            old.newest_only &= read.newest_only && same_range;
+            if !same_range || old.newest != read.newest {
+                old.newest = None;
+            }
             old.min_time = old.min_time.min(read.min_time);
             old.max_time = old.max_time.max(read.max_time);
             if old.labels != read.labels {

@@ -378,7 +378,7 @@ mod tests {
             min_time: 0,
             max_time: 100,
             labels: Projection::Only(&["__name__"]),
-            newest_only: false,
+            newest: None,
         };
         let ctx = QueryContext::unlimited();
         let (mut series, mut samples, mut parts) = (0, 0, 0);

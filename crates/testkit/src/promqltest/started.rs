@@ -115,7 +115,7 @@ impl Select for StartedStore {
         ctx: &QueryContext,
         request: &Request<'_>,
     ) -> Result<Vec<Box<dyn SeriesPart + '_>>, SelectError> {
-        let whole = Request { labels: Projection::All, newest_only: false, ..request.clone() };
+        let whole = Request { labels: Projection::All, newest: None, ..request.clone() };
         let parts = self.samples.select(ctx, &whole)?.into_iter();
         let wanted = Wanted::new(request.labels);
         let started = |inner| {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use block::{BlockError, Interval, NewChunk, SeriesSource, SymbolIter};
 use model::{Labels, Matcher};
-use storage::{ChunkView, Projection, QueryContext, SelectError, SeriesPart, SeriesView};
+use storage::{ChunkView, Chunks, Projection, QueryContext, SelectError, SeriesPart, SeriesView};
 
 use super::Head;
 use super::ended::Ended;
@@ -129,7 +129,7 @@ impl Head {
         without: &[&[Matcher]],
         only: Option<&Ended>,
     ) -> Result<Ordered<'_>, SelectError> {
-        let span = Span { min_time, max_time, newest_only: false };
+        let span = Span { min_time, max_time, newest: None };
         let reader = self.epochs.enter();
         let found: Vec<Found> =
             (0..self.shards.len()).map(|i| self.find(i, span, without, only)).collect::<Result<_, _>>()?;
@@ -344,7 +344,7 @@ impl SeriesInOrder<'_> {
         let labels = std::mem::take(&mut self.0.labels);
         let part = self.0.current.and_then(|run| self.0.runs[run].part.as_mut());
         let view = part.map_or(Ok(None), SeriesPart::next)?;
-        let chunks = view.map(|view| view.chunks).unwrap_or_default();
+        let chunks = view.map_or(Chunks::Kept(&[]), |view| view.chunks);
         Ok(Some(SeriesView { labels, chunks }))
     }
 }

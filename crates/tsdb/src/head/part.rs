@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use block::Intervals;
 use chunk::Encoding;
-use model::{Labels, Sample};
-use storage::{ChunkView, Projection, SelectError, SeriesPart, SeriesView};
+use model::{Labels, Sample, is_stale};
+use storage::{ChunkView, Newest, Projection, SelectError, SeriesPart, SeriesView};
 
 use crate::chunk_files::{ChunkFiles, Window, chunk_at};
 use crate::closed::{self, ClosedChunk, Place};
@@ -63,14 +63,35 @@ impl Wanted {
         }
     }
 
-    pub(super) fn labels(&self, data: &ShardData, slot: u32) -> Labels {
-        let pairs = data.pairs(slot).filter(|&pair| match self {
+    /// The labels of a series; `latest` is for the series one after the other under one lock.
+    pub(super) fn labels(&self, data: &ShardData, slot: u32, latest: &mut Latest) -> Labels {
+        let keeps = |pair: &u32| match self {
             Wanted::All => true,
-            Wanted::Only(names) => names.contains(&data.symbols.name_of(pair)),
-            Wanted::Without(names) => !names.contains(&data.symbols.name_of(pair)),
-        });
-        Labels::from_sorted(pairs.map(|pair| data.symbols.pair(pair)))
+            Wanted::Only(names) => names.contains(&data.symbols.name_of(*pair)),
+            Wanted::Without(names) => !names.contains(&data.symbols.name_of(*pair)),
+        };
+        match self {
+            Wanted::All => return data.labels(slot),
+            Wanted::Only(names) if names.is_empty() => return Labels::empty(),
+            _ => {}
+        }
+        latest.next.clear();
+        latest.next.extend(data.pairs(slot).filter(keeps));
+        if latest.next != latest.pairs {
+            std::mem::swap(&mut latest.next, &mut latest.pairs);
+            latest.labels = Labels::from_sorted(latest.pairs.iter().map(|&pair| data.symbols.pair(pair)));
+        }
+        latest.labels.clone()
     }
+}
+
+/// The labels of a series and their pairs: with some labels left out, the next series often has the same.
+#[derive(Default)]
+pub(super) struct Latest {
+    pairs: Vec<u32>,
+    labels: Labels,
+    /// Those of the next series.
+    next: Vec<u32>,
 }
 
 /// See the module.
@@ -104,7 +125,7 @@ pub(super) struct Part<'a> {
 pub(super) struct Span {
     pub(super) min_time: i64,
     pub(super) max_time: i64,
-    pub(super) newest_only: bool,
+    pub(super) newest: Option<Newest>,
 }
 
 /// Which samples a part delivers.
@@ -168,7 +189,7 @@ impl<'a> Part<'a> {
         let Some(deleted) = deleted else { return self.add_whole(data, files, slot, span) };
         let place = self.series.len();
         // What was deleted may be the newest samples.
-        self.add_whole(data, files, slot, Span { newest_only: false, ..span });
+        self.add_whole(data, files, slot, Span { newest: None, ..span });
         if self.series.len() > place {
             self.deleted.insert(place, deleted.clone());
         }
@@ -187,9 +208,10 @@ impl<'a> Part<'a> {
         if last < span.min_time {
             return;
         }
-        if span.newest_only
+        if let Some(newest) = span.newest
             && last <= span.max_time
             && let Some((t, v)) = data.last_float(slot)
+            && (newest == Newest::Last || !is_stale(v))
         {
             self.series.push((slot, Content::Newest(Sample { t, v })));
             return;
@@ -212,7 +234,9 @@ impl<'a> Part<'a> {
             self.copy(open.encoding, open.bytes, open.min_time, open.max_time);
         }
         for chunk in closed::newest_first(&data.slab, data.series(slot).closed) {
-            if chunk.max_time() < span.min_time || span.newest_only && self.pieces.len() > first_piece {
+            if chunk.max_time() < span.min_time
+                || span.newest == Some(Newest::Last) && self.pieces.len() > first_piece
+            {
                 break;
             }
             if chunk.min_time <= span.max_time {
@@ -239,7 +263,7 @@ impl<'a> Part<'a> {
         let newest_in_order = in_order_last.is_some_and(|last| {
             last <= span.max_time && late.bounds().is_none_or(|(_, newest)| newest < last)
         });
-        if span.newest_only && upto.is_none() && newest_in_order {
+        if span.newest == Some(Newest::Last) && upto.is_none() && newest_in_order {
             return false;
         }
         let Some(copied) = late.copy(span.min_time, span.max_time, upto) else { return false };
@@ -248,7 +272,7 @@ impl<'a> Part<'a> {
         }
         let first_piece = self.pieces.len();
         if upto.is_none() {
-            self.add_pieces(data, files, slot, Span { newest_only: false, ..span });
+            self.add_pieces(data, files, slot, Span { newest: None, ..span });
         }
         self.pieces[first_piece..].reverse();
         self.series.push((slot, Content::Late(self.pieces.len() as u32, self.late.len() as u32)));
@@ -371,7 +395,8 @@ impl SeriesPart for Part<'_> {
         if self.labels.is_empty() {
             let data = self.shard.data.read();
             let next = self.series[self.at..].iter().take(AHEAD);
-            self.labels.extend(next.map(|&(slot, _)| self.wanted.labels(&data, slot)));
+            let mut latest = Latest::default();
+            self.labels.extend(next.map(|&(slot, _)| self.wanted.labels(&data, slot, &mut latest)));
         }
         let Some((_, content)) = self.series.get(self.at) else { return Ok(None) };
         let deleted = self.deleted.get(&self.at);
@@ -382,12 +407,15 @@ impl SeriesPart for Part<'_> {
             Content::Late(end, copy) => (end, Some(copy)),
             Content::Newest(sample) => {
                 self.newest = [sample];
-                return Ok(Some(SeriesView::new(labels, vec![ChunkView::Samples(&self.newest)])));
+                return Ok(Some(SeriesView::new(labels, ChunkView::Samples(&self.newest))));
             }
         };
         let start = std::mem::replace(&mut self.piece_at, end);
         let pieces = &self.pieces[start as usize..end as usize];
         let view = |piece| view(&self.files, &self.arena, piece);
+        if let ([piece], None, None) = (pieces, &deleted, late) {
+            return Ok(Some(SeriesView::new(labels, view(piece)?)));
+        }
         let mut views = pieces.iter().map(view).collect::<Result<Vec<_>, _>>()?;
         if let Some(Deleted { in_order, .. }) = deleted {
             self.rest = write_anew(&views, in_order)?;

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{Labels, Matcher};
-use storage::{Projection, QueryContext, Request, Select, SelectError, SeriesPart, labels_size};
+use storage::{QueryContext, Request, Select, SelectError, SeriesPart, labels_size};
 
 use super::Head;
 use super::matching::matching;
-use super::part::{Part, Span, Wanted};
+use super::part::{Latest, Part, Span, Wanted};
 use crate::closed;
 use crate::postings::{self, RunSet};
 use crate::shard::ShardData;
@@ -28,8 +28,7 @@ impl Select for Head {
         ctx: &QueryContext,
         request: &Request<'_>,
     ) -> Result<Vec<Box<dyn SeriesPart + '_>>, SelectError> {
-        let span =
-            Span { min_time: request.min_time, max_time: request.max_time, newest_only: request.newest_only };
+        let span = Span { min_time: request.min_time, max_time: request.max_time, newest: request.newest };
         let mut parts: Vec<Box<dyn SeriesPart + '_>> = Vec::new();
         let reader = self.epochs.enter();
         let _spanning = self.spanning.read();
@@ -65,10 +64,10 @@ impl Select for Head {
             let data = shard.data.read();
             let ids = matching(ctx, &data, request.matchers)?;
             let wanted = Wanted::new(&data, request.labels);
-            let mut held = 0;
+            let (mut held, mut latest) = (0, Latest::default());
             for slot in slots(&data, &ids) {
                 if has_data(&data, slot, request.min_time, request.max_time) {
-                    let labels = wanted.labels(&data, slot);
+                    let labels = wanted.labels(&data, slot, &mut latest);
                     held += labels_size(&labels);
                     all.push(labels);
                 }
@@ -162,7 +161,7 @@ impl Head {
     pub fn labels_of(&self, series: storage::SeriesRef) -> Option<Labels> {
         let data = self.shards[self.refs.shard_of(series.0)].data.read();
         let slot = data.slot_of(self.refs.id_of(series.0)?)?;
-        Some(Wanted::new(&data, Projection::All).labels(&data, slot))
+        Some(data.labels(slot))
     }
 }
 

@@ -11,7 +11,8 @@ use exposition::Registry;
 use model::histogram::{HistogramValue, IntegerHistogram, Span};
 use model::{Labels, Matcher};
 use storage::{
-    Affinity, Append, Batch, BatchSample, ChunkView, Outcome, Projection, QueryContext, Request, Select,
+    Affinity, Append, Batch, BatchSample, ChunkView, Newest, Outcome, Projection, QueryContext, Request,
+    Select,
 };
 use tsdb::{Head, HeadOptions};
 
@@ -84,9 +85,9 @@ pub(crate) fn read(
     matchers: &[Matcher],
     min_time: i64,
     max_time: i64,
-    newest_only: bool,
+    newest: Option<Newest>,
 ) -> Dump {
-    let request = Request { matchers, min_time, max_time, labels: Projection::All, newest_only };
+    let request = Request { matchers, min_time, max_time, labels: Projection::All, newest };
     let mut dump = Dump::new();
     for mut part in head.select(&QueryContext::unlimited(), &request).unwrap() {
         while let Some(series) = part.next().unwrap() {
@@ -141,7 +142,7 @@ pub(crate) fn select_all(
     min_time: i64,
     max_time: i64,
 ) -> BTreeMap<Labels, Vec<(i64, Value)>> {
-    let request = Request { matchers, min_time, max_time, labels: Projection::All, newest_only: false };
+    let request = Request { matchers, min_time, max_time, labels: Projection::All, newest: None };
     let mut found = BTreeMap::new();
     for mut part in head.select(&QueryContext::unlimited(), &request).unwrap() {
         while let Some(series) = part.next().unwrap() {
@@ -187,7 +188,7 @@ pub(crate) fn select_all(
 
 pub(crate) fn everything(head: &impl Select) -> Dump {
     let all = [Matcher::new(model::MatchOp::Regex, "__name__", ".+").unwrap()];
-    read(head, &all, i64::MIN, i64::MAX, false)
+    read(head, &all, i64::MIN, i64::MAX, None)
 }
 
 pub(crate) fn copy_dir(from: &Path, to: &Path) {
@@ -218,7 +219,7 @@ pub(crate) fn shared() -> Option<std::path::PathBuf> {
 /// The chunks of the series that match, as they are handed on.
 pub(crate) fn chunks(head: &impl Select, matchers: &[Matcher]) -> Vec<(chunk::Encoding, Vec<u8>)> {
     let (min_time, max_time) = (i64::MIN, i64::MAX);
-    let request = Request { matchers, min_time, max_time, labels: Projection::All, newest_only: false };
+    let request = Request { matchers, min_time, max_time, labels: Projection::All, newest: None };
     let mut found = Vec::new();
     for mut part in head.select(&QueryContext::unlimited(), &request).unwrap() {
         while let Some(series) = part.next().unwrap() {
