@@ -136,6 +136,16 @@ fn odd_configurations_are_taken_as_prometheus_takes_them() {
     }
 }
 
+/// The cases are ours, the answers those of promtool 3.14.
+#[test]
+fn http_clients_are_refused_in_the_words_of_prometheus() {
+    for line in include_str!("../testdata/http-client.jsonl").lines() {
+        let row: Reference = serde_json::from_str(line).unwrap();
+        let loaded = load_in(Path::new(""), &row.content).map(drop).map_err(|err| err.to_string());
+        assert_eq!(loaded.err(), row.error, "{}", row.content);
+    }
+}
+
 fn jobs(config: &Config) -> Vec<ScrapeConfig> {
     config.scrape_configs().unwrap()
 }

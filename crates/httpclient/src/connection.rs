@@ -1,9 +1,10 @@
 //! One kept-alive connection: requests with their redirects and second attempts.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderMap, HeaderValue, REFERER};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, REFERER};
 use http::{Method, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::Full;
@@ -63,7 +64,7 @@ pub struct Request<'a> {
     pub method: Method,
     /// Where.
     pub url: &'a Url,
-    /// Headers besides those that the client's options add.
+    /// Headers besides those that the client's options add. `Host` says how the server is called, if not as in the URL.
     pub headers: &'a HeaderMap,
     /// What is sent along; empty: no body.
     pub content: Bytes,
@@ -82,6 +83,7 @@ struct Hop<'a> {
     request: Request<'a>,
     /// The server may be told who we are.
     trusted: bool,
+    redirected: bool,
     referer: Option<HeaderValue>,
 }
 
@@ -144,7 +146,12 @@ impl Connection {
         let (mut trusted, mut referer) = (true, None);
         let mut redirects = 0;
         loop {
-            let hop = Hop { request: Request { url: &url, ..request.clone() }, trusted, referer };
+            let hop = Hop {
+                request: Request { url: &url, ..request.clone() },
+                trusted,
+                redirected: redirects > 0,
+                referer,
+            };
             let head = match self.attempt(&hop, deadline, &mut into).await {
                 Err(Failure::Stale) => {
                     self.close();
@@ -198,7 +205,8 @@ impl Connection {
         headers: &HeaderMap,
         deadline: Instant,
     ) -> Result<(Head, Body<'_>), Error> {
-        let hop = Hop { request: Request::get(url, headers), trusted: true, referer: None };
+        let hop =
+            Hop { request: Request::get(url, headers), trusted: true, redirected: false, referer: None };
         let response = match self.respond(&hop, deadline).await {
             Err(Failure::Stale) => {
                 self.close();
@@ -247,7 +255,7 @@ impl Connection {
             Ok(outcome) => outcome,
             Err(_) => Err(Failure::Final(Error::Timeout {
                 operation: operation(&hop.request.method),
-                url: shown(hop.request.url),
+                url: shown(&hop.request),
             })),
         }
     }
@@ -294,14 +302,15 @@ impl Connection {
             _ => None,
         };
         let target = if proxy.is_some() {
-            format!("http://{}{}", authority(url), path_and_query(url))
+            format!("http://{}{}", hop.authority(), path_and_query(url))
         } else {
             path_and_query(url).to_owned()
         };
         *request.uri_mut() = target.parse().map_err(|err| format!("invalid URL: {err}"))?;
         let to = request.headers_mut();
-        to.insert(HOST, HeaderValue::from_str(&authority(url)).map_err(|_| "invalid host".to_owned())?);
-        for (name, value) in headers.iter().filter(|(name, _)| hop.trusted || !redirect::is_sensitive(name)) {
+        to.insert(HOST, HeaderValue::from_str(&hop.authority()).map_err(|_| "invalid host".to_owned())?);
+        let goes_along = |name: &HeaderName| name != HOST && (hop.trusted || !redirect::is_sensitive(name));
+        for (name, value) in headers.iter().filter(|(name, _)| goes_along(name)) {
             to.append(name, value.clone());
         }
         if let Some(referer) = &hop.referer
@@ -353,6 +362,17 @@ impl Connection {
     }
 }
 
+impl Hop<'_> {
+    /// The host as the server is told it: what the caller says, but not of a place that it does not know.
+    fn authority(&self) -> Cow<'_, str> {
+        let given = self.request.headers.get(HOST).filter(|_| !self.redirected);
+        match given.and_then(|host| host.to_str().ok()) {
+            Some(host) => host.into(),
+            None => authority(self.request.url).into(),
+        }
+    }
+}
+
 fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
@@ -366,15 +386,20 @@ fn path_and_query(url: &Url) -> &str {
 }
 
 fn request_error(request: &Request<'_>, reason: &str) -> Error {
-    Error::Request {
-        operation: operation(&request.method),
-        url: shown(request.url),
-        reason: reason.to_owned(),
-    }
+    Error::Request { operation: operation(&request.method), url: shown(request), reason: reason.to_owned() }
 }
 
-/// The URL without its password.
-fn shown(url: &Url) -> String {
+/// The URL without its password, and with the port that the caller wrote though it is the usual one.
+fn shown(request: &Request<'_>) -> String {
+    let url = request.url;
+    let host = request.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let named = url.port().is_none().then(|| host.strip_prefix(url.host_str()?)).flatten();
+    if let Some(port @ (":80" | ":443")) = named
+        && url.password().is_none()
+    {
+        let before = &url[..url::Position::AfterHost];
+        return format!("{before}{port}{}", &url[url::Position::AfterPort..]);
+    }
     if url.password().is_none() {
         return url.to_string();
     }

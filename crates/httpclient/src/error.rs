@@ -61,6 +61,9 @@ pub(crate) fn io_text(err: &io::Error) -> String {
     if err.kind() == io::ErrorKind::UnexpectedEof {
         return "EOF".to_owned();
     }
+    if let Some(tls) = err.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return crate::tls::tls_text(tls);
+    }
     let text = err.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();

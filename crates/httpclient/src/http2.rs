@@ -14,6 +14,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::connect::Origin;
 use crate::exchange::hyper_text;
@@ -23,6 +25,8 @@ use crate::tls::Handshakes;
 /// How long a server may be silent before it is asked whether it is there, and may then take to say so.
 const PING_AFTER: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long after a failed request the end of the connection is waited for.
+const REASON_TIMEOUT: Duration = Duration::from_millis(20);
 /// Bytes of header lines of an answer.
 const MAX_HEADERS: u32 = 32 << 10;
 
@@ -30,6 +34,8 @@ const MAX_HEADERS: u32 = 32 << 10;
 pub(crate) struct Shared {
     place: Place,
     sender: http2::SendRequest<Full<Bytes>>,
+    /// Why it ended, once it has.
+    ended: watch::Receiver<Option<String>>,
 }
 
 /// What a connection is good for.
@@ -56,12 +62,12 @@ impl Shared {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|err| hyper_text(&err))?;
+        let (end, ended) = watch::channel(None);
         tokio::spawn(async move {
-            if let Err(err) = driver.await {
-                tracing::debug!(%err, "An HTTP/2 connection ended");
-            }
+            let reason = driver.await.map_or_else(|err| hyper_text(&err), |()| "EOF".to_owned());
+            let _ = end.send(Some(reason));
         });
-        Ok(Shared { place, sender })
+        Ok(Shared { place, sender, ended })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -70,8 +76,24 @@ impl Shared {
 
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, String> {
         let mut sender = self.sender.clone();
-        sender.ready().await.map_err(|err| hyper_text(&err))?;
-        sender.send_request(request).await.map_err(|err| hyper_text(&err))
+        let response = async {
+            sender.ready().await?;
+            sender.send_request(request).await
+        };
+        match response.await {
+            Ok(response) => Ok(response),
+            // If the whole connection ended, its driver knows why.
+            Err(err) => match timeout(REASON_TIMEOUT, self.why_ended()).await {
+                Ok(reason) => Err(reason),
+                Err(_) => Err(hyper_text(&err)),
+            },
+        }
+    }
+
+    async fn why_ended(&self) -> String {
+        let mut ended = self.ended.clone();
+        let reason = ended.wait_for(Option::is_some).await;
+        reason.ok().and_then(|reason| reason.clone()).unwrap_or_else(|| "EOF".to_owned())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Certificates and keys that are files are looked at again for each request. When one has changed, connections made
 //! with the old ones are not used again, so that a rotation takes effect at once and without a restart.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -189,17 +190,19 @@ impl Handshakes {
 
 /// Why a handshake failed, in Go's words for what happens most.
 fn handshake_text(err: &std::io::Error, host: &str) -> String {
-    let Some(tls) = err.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) else {
-        return crate::error::io_text(err);
-    };
-    match tls {
-        TlsError::InvalidCertificate(reason) => {
+    match err.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
+        Some(TlsError::InvalidCertificate(reason)) => {
             format!("tls: failed to verify certificate: x509: {}", certificate_text(reason, host))
         }
-        TlsError::AlertReceived(alert) => match go_alert(*alert) {
-            Some(words) => format!("remote error: tls: {words}"),
-            None => format!("remote error: tls: {alert:?}"),
-        },
+        _ => crate::error::io_text(err),
+    }
+}
+
+/// What TLS has against the bytes that come, or the other end against ours: while a connection is made, and after that
+/// too, since a server of TLS 1.3 looks at our certificate only then.
+pub(crate) fn tls_text(err: &TlsError) -> String {
+    match err {
+        TlsError::AlertReceived(alert) => alert_text(*alert),
         // It is nearly always this, and then no other explanation helps.
         TlsError::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "http: server gave HTTP response to HTTPS client".to_owned()
@@ -208,26 +211,33 @@ fn handshake_text(err: &std::io::Error, host: &str) -> String {
     }
 }
 
+const OUT_OF_TIME: &str = "certificate has expired or is not yet valid";
+
 fn certificate_text(reason: &CertificateError, host: &str) -> String {
     match reason {
         // A signature is bad where an authority is trusted that has the right name and another key.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "certificate signed by unknown authority".to_owned()
         }
-        CertificateError::Expired
-        | CertificateError::ExpiredContext { .. }
-        | CertificateError::NotValidYet
-        | CertificateError::NotValidYetContext { .. } => {
-            "certificate has expired or is not yet valid".to_owned()
+        CertificateError::ExpiredContext { time, not_after } => {
+            format!("{OUT_OF_TIME}: current time {} is after {}", rfc3339(*time), rfc3339(*not_after))
+        }
+        CertificateError::NotValidYetContext { time, not_before } => {
+            format!("{OUT_OF_TIME}: current time {} is before {}", rfc3339(*time), rfc3339(*not_before))
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
-            let names: Vec<&str> = presented.iter().filter_map(|name| presented_name(name)).collect();
-            if names.is_empty() && host.parse::<std::net::IpAddr>().is_ok() {
-                format!("cannot validate certificate for {host} because it doesn't contain any IP SANs")
-            } else if names.is_empty() {
-                format!("certificate is not valid for any names, but wanted to match {host}")
-            } else {
-                format!("certificate is valid for {}, not {host}", names.join(", "))
+            let is_address = host.parse::<IpAddr>().is_ok();
+            let kind = if is_address { "IpAddress(" } else { "DnsName(" };
+            let names = presented.iter().filter_map(|name| name.strip_prefix(kind)?.strip_suffix(')'));
+            let names: Vec<&str> = names.map(|name| name.trim_matches('"')).collect();
+            match (names.is_empty(), is_address) {
+                (false, _) => format!("certificate is valid for {}, not {host}", names.join(", ")),
+                (true, true) => {
+                    format!("cannot validate certificate for {host} because it doesn't contain any IP SANs")
+                }
+                (true, false) => {
+                    format!("certificate is not valid for any names, but wanted to match {host}")
+                }
             }
         }
         CertificateError::NotValidForName => format!("certificate is not valid for {host}"),
@@ -235,28 +245,50 @@ fn certificate_text(reason: &CertificateError, host: &str) -> String {
     }
 }
 
-/// The name in what webpki says about a subject's alternative name: `DnsName("localhost")`.
-fn presented_name(name: &str) -> Option<&str> {
-    name.split_once("(\"").and_then(|(_, rest)| rest.split_once('"')).map(|(name, _)| name)
+fn rfc3339(time: UnixTime) -> String {
+    let (days, second) = (time.as_secs() / 86_400, time.as_secs() % 86_400);
+    // Years that begin in March, in eras of 400 of them, since the first of March of the year 0.
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (year, month) = (era * 400 + year, if month < 10 { month + 3 } else { month - 9 });
+    let year = year + u64::from(month < 3);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-fn go_alert(alert: AlertDescription) -> Option<&'static str> {
-    Some(match alert {
-        AlertDescription::HandshakeFailure => "handshake failure",
-        AlertDescription::BadCertificate => "bad certificate",
-        AlertDescription::UnsupportedCertificate => "unsupported certificate",
-        AlertDescription::CertificateRevoked => "revoked certificate",
-        AlertDescription::CertificateExpired => "expired certificate",
-        AlertDescription::CertificateUnknown => "unknown certificate",
-        AlertDescription::UnknownCA => "unknown certificate authority",
-        AlertDescription::AccessDenied => "access denied",
-        AlertDescription::ProtocolVersion => "protocol version not supported",
-        AlertDescription::InternalError => "internal error",
-        AlertDescription::UnrecognisedName => "unrecognized name",
-        AlertDescription::CertificateRequired => "certificate required",
-        AlertDescription::NoApplicationProtocol => "no application protocol",
-        _ => return None,
-    })
+/// Alerts as Go calls them.
+const ALERTS: [(AlertDescription, &str); 13] = [
+    (AlertDescription::HandshakeFailure, "handshake failure"),
+    (AlertDescription::BadCertificate, "bad certificate"),
+    (AlertDescription::UnsupportedCertificate, "unsupported certificate"),
+    (AlertDescription::CertificateRevoked, "revoked certificate"),
+    (AlertDescription::CertificateExpired, "expired certificate"),
+    (AlertDescription::CertificateUnknown, "unknown certificate"),
+    (AlertDescription::UnknownCA, "unknown certificate authority"),
+    (AlertDescription::AccessDenied, "access denied"),
+    (AlertDescription::ProtocolVersion, "protocol version not supported"),
+    (AlertDescription::InternalError, "internal error"),
+    (AlertDescription::UnrecognisedName, "unrecognized name"),
+    (AlertDescription::CertificateRequired, "certificate required"),
+    (AlertDescription::NoApplicationProtocol, "no application protocol"),
+];
+
+fn alert_text(alert: AlertDescription) -> String {
+    match ALERTS.iter().find(|(known, _)| *known == alert) {
+        Some((_, words)) => format!("remote error: tls: {words}"),
+        None => format!("remote error: tls: {alert:?}"),
+    }
+}
+
+/// An alert within the text of an error that HTTP/2 made of it.
+pub(crate) fn alert_within(text: &str) -> Option<String> {
+    let name = text.rsplit_once("received fatal alert: ")?.1;
+    let known = ALERTS.iter().find(|(known, _)| format!("{known:?}") == name);
+    known.map(|(alert, _)| alert_text(*alert))
 }
 
 fn versions(options: &TlsOptions) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
@@ -403,5 +435,25 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_in_certificates() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_709_164_800, "2024-02-29T00:00:00Z"),
+            (1_767_225_599, "2025-12-31T23:59:59Z"),
+            (4_102_444_800, "2100-01-01T00:00:00Z"),
+        ] {
+            let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+            assert_eq!(rfc3339(time), text);
+        }
     }
 }

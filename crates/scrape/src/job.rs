@@ -1,7 +1,6 @@
 //! A job in force: its options and what is made from them once.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use httpclient::{Client, HeaderMap, HeaderValue, USER_AGENT};
 use model::number;
@@ -10,6 +9,7 @@ use parking_lot::RwLock;
 use crate::failure_log::FailureLog;
 use crate::metadata::SharedMetadata;
 use crate::options::{JobOptions, NameEscaping, ScrapeProtocol};
+use crate::target::Target;
 
 /// Options of a job, its client, and what its targets share.
 pub(crate) struct Job {
@@ -35,17 +35,20 @@ impl Job {
     }
 
     /// Headers of a scrape request.
-    pub(crate) fn headers(&self, timeout: Duration) -> HeaderMap {
+    pub(crate) fn headers(&self, target: &Target) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let mut set = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(name, value);
             }
         };
+        if let Some(host) = target.host_with_usual_port() {
+            set("host", host);
+        }
         set("user-agent", USER_AGENT);
         set("accept", &accept(&self.options.scrape_protocols, self.options.name_escaping));
         set("accept-encoding", if self.options.enable_compression { "gzip" } else { "identity" });
-        set("x-prometheus-scrape-timeout-seconds", &number::format_f(timeout.as_secs_f64()));
+        set("x-prometheus-scrape-timeout-seconds", &number::format_f(target.timeout.as_secs_f64()));
         headers
     }
 }

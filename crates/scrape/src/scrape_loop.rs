@@ -108,7 +108,7 @@ impl ScrapeLoop {
             },
             url: Url::parse(&target.url)
                 .map_err(|err| format!("parse {}: {err}", model::number::quote(&target.url))),
-            headers: job.headers(target.timeout),
+            headers: job.headers(&target),
             interval_metrics: environment.metrics.interval(&model::duration::format_go(interval)),
             environment,
             job,

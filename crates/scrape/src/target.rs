@@ -119,6 +119,12 @@ impl Target {
         (!path.is_empty()).then(|| Path::new(path))
     }
 
+    /// The address if its port is the usual one. Servers hear it as it is written; a parsed URL has left it out.
+    pub(crate) fn host_with_usual_port(&self) -> Option<&str> {
+        let usual = if self.url.starts_with("https:") { ":443" } else { ":80" };
+        Some(self.labels.value(ADDRESS)).filter(|address| address.ends_with(usual) && !address.contains('@'))
+    }
+
     /// The job's options with what the target's labels say about its histograms.
     pub(crate) fn histograms(&self, job: &JobOptions) -> HistogramOptions {
         let mut options = job.histograms;

@@ -211,8 +211,13 @@ named_map! {
 impl Section for Proxy {}
 impl Section for BasicAuth {}
 impl Section for Authorization {}
-impl Section for OAuth2 {}
 impl Section for Header {}
+
+impl Section for OAuth2 {
+    fn check(&mut self) -> Result<(), Invalid> {
+        self.proxy.check_combination()
+    }
+}
 
 impl Section for HttpClient {
     fn defaults() -> Self {

@@ -60,16 +60,18 @@ async fn a_socket_stands_for_the_address_of_its_target_alone() {
     let (stub, world, dir) = (Stub::start().await, World::new(), tempfile::tempdir().unwrap());
     stub.set("/metrics", Answer::text("by_address 1\n"));
     let mut targets = vec![at(&stub)];
+    let mut hosts = Vec::new();
     for name in ["one", "two", "none"] {
         let path = dir.path().join(name);
         targets.push(Labels::from_pairs([
-            ("__address__", stub.address.to_string().as_str()),
+            ("__address__", "some.host:80"),
             ("__unix_socket__", path.to_str().unwrap()),
             ("socket", name),
         ]));
         if name != "none" {
             let other = Stub::listen_at(&path);
             other.set("/metrics", Answer::text(format!("by_socket{{at=\"{name}\"}} 1\n")));
+            hosts.push(other);
         }
     }
     world.run(vec![(quick_job("j"), targets)]);
@@ -82,12 +84,17 @@ async fn a_socket_stands_for_the_address_of_its_target_alone() {
     }
     assert_eq!(world.store.all().iter().filter(|(l, _)| l.value("__name__").starts_with("by_")).count(), 3);
     let gone = world.manager.targets(None).active.into_iter().find(|t| t.labels.value("socket") == "none");
-    let url = format!("http://{}/metrics", stub.address);
     let path = dir.path().join("none");
     assert_eq!(
         gone.unwrap().last_error,
-        format!("Get \"{url}\": dial unix {}: connect: no such file or directory", path.display())
+        format!(
+            "Get \"http://some.host:80/metrics\": dial unix {}: connect: no such file or directory",
+            path.display()
+        )
     );
+    for request in hosts.iter().flat_map(Stub::requests) {
+        assert!(request.contains("\r\nHost: some.host:80\r\n"), "{request}");
+    }
     world.manager.stop().await;
 }
 
