@@ -65,6 +65,9 @@ pub(crate) fn io_text(err: &io::Error) -> String {
         return crate::tls::tls_text(tls);
     }
     let text = err.to_string();
+    if let Some(text) = crate::tls::alert_within(&text) {
+        return text;
+    }
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();
     match chars.next() {

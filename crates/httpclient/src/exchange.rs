@@ -181,10 +181,7 @@ pub(crate) fn hyper_text(err: &hyper::Error) -> String {
         Some(io) => io_text(io),
         None if err.is_incomplete_message() => "EOF".to_owned(),
         None => match cause {
-            Some(cause) => {
-                let text = format!("{err}: {cause}");
-                crate::tls::alert_within(&text).unwrap_or(text)
-            }
+            Some(cause) => format!("{err}: {cause}"),
             None => err.to_string(),
         },
     }
