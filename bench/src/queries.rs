@@ -57,8 +57,9 @@ pub(crate) const HEAVY: [&str; 9] = [
 ];
 
 /// `CPU`, `MEM` and `HIST` stand for metrics of the load, `SPAN` for the seconds of the time range, `STEP` for those between steps.
-pub(crate) const QUERIES: [Query; 20] = [
+pub(crate) const QUERIES: [Query; 21] = [
     instant("count_all", FULL_COUNT),
+    instant("count_last_ot", r#"count(last_over_time({__name__=~".+"}[5m]))"#),
     instant("topk_pods", "topk(10, sum by (namespace, pod) (rate(CPU[5m])))"),
     range("rate_by_ns", "sum by (namespace) (rate(CPU[5m]))"),
     range("rate_by_pod", r#"sum by (namespace, pod) (rate(CPU{container!=""}[5m]))"#),
