@@ -1,11 +1,12 @@
 //! Where the API server is and who we are to it.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use httpclient::{Authorization, Client, ClientOptions, Source, TlsOptions, Url};
 
 use crate::error::Error;
-use crate::kubeconfig;
+use crate::kubeconfig::{self, Kubeconfig};
 
 /// Where a pod finds what it needs to reach the API server.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -65,12 +66,22 @@ impl ServiceAccount {
     }
 }
 
-/// A client and the URL that paths are appended to.
-pub(crate) type Reached = (Client, Url);
+/// A way to the server.
+#[derive(Clone)]
+pub(crate) struct Reached {
+    pub(crate) client: Client,
+    /// What paths are appended to.
+    pub(crate) base: Url,
+    /// How long the credentials are good, if that is known.
+    pub(crate) until: Option<SystemTime>,
+    /// Tells it from those before and after.
+    pub(crate) number: u64,
+}
 
 impl Access {
-    /// Reads the files that say how.
-    pub(crate) async fn reach(&self) -> Result<Reached, Error> {
+    /// Reads the files that say how, and asks the plugin that has our credentials.
+    pub(crate) async fn reach(&self, number: u64) -> Result<Reached, Error> {
+        let mut until = None;
         let (url, options) = match self {
             Access::ServiceAccount(account) => {
                 if account.host.is_empty() || account.port.is_empty() {
@@ -94,8 +105,13 @@ impl Access {
                 let text = tokio::fs::read_to_string(path)
                     .await
                     .map_err(|err| Error::Access(format!("{}: {err}", path.display())))?;
-                kubeconfig::read(&text, path.parent())
-                    .map_err(|reason| Error::Access(format!("{}: {reason}", path.display())))?
+                let wrong = |reason: String| Error::Access(format!("{}: {reason}", path.display()));
+                let Kubeconfig { server, mut client, plugin } =
+                    kubeconfig::read(&text, path.parent()).map_err(wrong)?;
+                if let Some(plugin) = plugin {
+                    until = plugin.apply(&server, path.parent(), &mut client).await.map_err(wrong)?;
+                }
+                (server, client)
             }
             Access::Server { url, client } => (url.clone(), (**client).clone()),
         };
@@ -105,7 +121,8 @@ impl Access {
         if base.cannot_be_a_base() {
             return Err(Error::Access(format!("{url:?} is no URL of a server")));
         }
-        Ok((Client::new(&options).map_err(|err| Error::Access(err.to_string()))?, base))
+        let client = Client::new(&options).map_err(|err| Error::Access(err.to_string()))?;
+        Ok(Reached { client, base, until, number })
     }
 }
 

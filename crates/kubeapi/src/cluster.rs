@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -58,7 +59,7 @@ pub struct Cluster {
     access: Access,
     pub(crate) metrics: RequestMetrics,
     pub(crate) behaviour: Behaviour,
-    reached: tokio::sync::Mutex<Option<Reached>>,
+    reached: tokio::sync::Mutex<KnownWay>,
     caches: Mutex<HashMap<(TypeId, Selection), Weak<dyn Any + Send + Sync>>>,
 }
 
@@ -82,19 +83,34 @@ impl Cluster {
         shared
     }
 
-    /// How to ask; found out at the first request and after [`forget`](Self::forget).
+    /// How to ask; found out at the first request, when credentials have expired and after [`forget`](Self::forget).
     pub(crate) async fn reach(&self) -> Result<Reached, Error> {
         let mut reached = self.reached.lock().await;
-        if let Some(known) = reached.as_ref() {
+        let good = |reached: &Reached| reached.until.is_none_or(|until| SystemTime::now() < until);
+        if let Some(known) = reached.known.as_ref().filter(|known| good(known)) {
             return Ok(known.clone());
         }
-        Ok(reached.insert(self.access.reach().await?).clone())
+        reached.count += 1;
+        let number = reached.count;
+        Ok(reached.known.insert(self.access.reach(number).await?).clone())
     }
 
-    /// The server does not know us: the files that say who we are may have changed.
-    pub(crate) async fn forget(&self) {
-        *self.reached.lock().await = None;
+    /// The server does not know us, or is not where we think: the files that say who we are may have changed. Several may find
+    /// that out of the same way to the server.
+    pub(crate) async fn forget(&self, number: u64) {
+        let mut reached = self.reached.lock().await;
+        if reached.known.as_ref().is_some_and(|known| known.number == number) {
+            reached.known = None;
+        }
     }
+}
+
+/// The way to the server, once it is known.
+#[derive(Default)]
+struct KnownWay {
+    known: Option<Reached>,
+    /// How many there have been.
+    count: u64,
 }
 
 /// A cache in use, and what fills it. Dropping the last one ends that.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::access::bearer;
 use crate::base64;
+use crate::exec_credential::Plugin;
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "kebab-case", default)]
@@ -54,12 +55,22 @@ struct User {
     client_key_data: Option<String>,
     username: Option<String>,
     password: Option<String>,
-    exec: Option<serde::de::IgnoredAny>,
+    exec: Option<Plugin>,
     auth_provider: Option<serde::de::IgnoredAny>,
 }
 
-/// The server and how it is reached. Paths are taken from `folder`, where the file is.
-pub(crate) fn read(text: &str, folder: Option<&Path>) -> Result<(String, ClientOptions), String> {
+/// What a file says.
+#[derive(Debug)]
+pub(crate) struct Kubeconfig {
+    pub(crate) server: String,
+    /// How it is reached.
+    pub(crate) client: ClientOptions,
+    /// What has our credentials, if they are not here.
+    pub(crate) plugin: Option<Plugin>,
+}
+
+/// What the file says of its current context. Paths are taken from `folder`, where the file is.
+pub(crate) fn read(text: &str, folder: Option<&Path>) -> Result<Kubeconfig, String> {
     let file: File = serde_saphyr::from_str(text).map_err(|err| err.to_string())?;
     let current = file.current_context.filter(|name| !name.is_empty());
     let current = current.ok_or("no current-context")?;
@@ -71,15 +82,17 @@ pub(crate) fn read(text: &str, folder: Option<&Path>) -> Result<(String, ClientO
     } else {
         find(file.users, &context.user).ok_or_else(|| format!("there is no user {:?}", context.user))?
     };
-    if user.exec.is_some() || user.auth_provider.is_some() {
+    if user.auth_provider.is_some() {
         return Err(format!(
-            "user {:?} has its credentials from a plugin, which is not supported: give it a token, a tokenFile or a certificate",
+            "user {:?} has its credentials from an auth-provider, which is not supported: give it exec, a token, a tokenFile or a certificate",
             context.user
         ));
     }
+    let plugin = user.exec.clone();
+    plugin.as_ref().map_or(Ok(()), Plugin::check)?;
     let server = cluster.server.clone().filter(|server| !server.is_empty());
     let server = server.ok_or_else(|| format!("cluster {:?} has no server", context.cluster))?;
-    Ok((server, options(cluster, user, folder)?))
+    Ok(Kubeconfig { server, client: options(cluster, user, folder)?, plugin })
 }
 
 fn find<T: Default>(list: Option<Vec<Named<T>>>, name: &str) -> Option<T> {
@@ -177,7 +190,9 @@ users:
 
     #[test]
     fn the_current_contexts_cluster_and_user_are_taken() {
-        let (server, options) = read(FILE, Some(Path::new("/home/me/.kube"))).unwrap();
+        let Kubeconfig { server, client: options, plugin } =
+            read(FILE, Some(Path::new("/home/me/.kube"))).unwrap();
+        assert_eq!(plugin, None);
         assert_eq!(server, "https://10.0.0.1:6443");
         assert_eq!(options.tls.ca, Some(Source::Inline(Secret::new("---CA"))));
         assert_eq!(options.tls.cert, Some(Source::File("/etc/cert.pem".into())));
@@ -202,7 +217,27 @@ users:
         ] {
             assert_eq!(read(file, None).unwrap_err(), message);
         }
-        let plugin = FILE.replace("token: old", "exec: {command: aws}");
-        assert!(read(&plugin, None).unwrap_err().contains("plugin"));
+        for (user, message) in [
+            ("auth-provider: {name: gcp}", "auth-provider"),
+            ("exec: {command: aws}", "invalid apiVersion"),
+            (
+                "exec: {command: aws, apiVersion: client.authentication.k8s.io/v1, interactiveMode: Always}",
+                "interactive",
+            ),
+        ] {
+            assert!(read(&FILE.replace("token: old", user), None).unwrap_err().contains(message));
+        }
+    }
+
+    #[test]
+    fn how_the_server_is_reached_is_taken_too() {
+        let cluster =
+            "tls-server-name: kubernetes\n    proxy-url: socks5://p:1080\n    insecure-skip-tls-verify: true";
+        let file = FILE.replace("tls-server-name: kubernetes", cluster);
+        let exec = "exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: aws, args: [a], env: null, installHint: x}";
+        let file = file.replace("token: old", exec);
+        let Kubeconfig { client, plugin, .. } = read(&file, None).unwrap();
+        assert_eq!(client.proxy, ProxyOptions::url("socks5://p:1080"));
+        assert!(client.tls.insecure_skip_verify && plugin.is_some());
     }
 }

@@ -10,6 +10,7 @@ mod cache;
 mod cluster;
 mod decode;
 mod error;
+mod exec_credential;
 mod kubeconfig;
 mod list_watch;
 mod metrics;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use httpclient::{BodyShare, Client, Head, HeaderMap, HeaderValue, Url};
 use tokio::time::{Instant, timeout_at};
 
+use crate::access::Reached;
 use crate::cache::Cache;
 use crate::cluster::Cluster;
 use crate::decode::{self, Decode, Event};
@@ -80,6 +81,7 @@ pub(crate) async fn follow<D: Decode>(
         streams: true,
         pages_expired: 0,
         progress: false,
+        way: 0,
     };
     loop {
         follower.progress = false;
@@ -118,11 +120,9 @@ pub(crate) async fn follow<D: Decode>(
                 pause = back_off.pause(&mut follower.chance);
                 if let Error::Status { code, retry_after, .. } = &err {
                     if *code == 401 {
-                        follower.cluster.forget().await;
+                        follower.cluster.forget(follower.way).await;
                     }
                     pause = pause.max(Duration::from_secs(retry_after.unwrap_or(0).min(120)));
-                } else if matches!(err, Error::Access(_)) {
-                    follower.cluster.forget().await;
                 }
                 let namespace = follower.selection.namespace.as_str();
                 tracing::warn!(component = "kubernetes", resource, namespace, %err, "Failed to watch");
@@ -154,12 +154,15 @@ struct Follower<D: Decode> {
     pages_expired: u32,
     /// Whether anything came in this pass.
     progress: bool,
+    /// The number of the way to the server that the last request went.
+    way: u64,
 }
 
 impl<D: Decode> Follower<D> {
     /// One list or one watch.
     async fn pass(&mut self) -> Result<Next, Error> {
-        let (client, base) = self.cluster.reach().await?;
+        let Reached { client, base, number, .. } = self.cluster.reach().await?;
+        self.way = number;
         if self.version.is_none() && !self.streams {
             self.list(&client, &base).await
         } else {
