@@ -65,15 +65,24 @@ impl Invalid {
     }
 }
 
-/// What was collected while decoding.
+/// What was collected while decoding, and by whose rules.
 #[derive(Debug, Default)]
 pub(crate) struct Issues {
+    /// Version 3 of Go's YAML package, which reads files of rules, instead of version 2.
+    version_3: bool,
+    /// Unknown keys are passed over.
+    lenient: bool,
     /// `line 4: field foo not found in type config.ScrapeConfig`
     lines: Vec<String>,
     problems: Vec<Problem>,
 }
 
 impl Issues {
+    /// For a file of rules.
+    pub(crate) fn of_rule_file(ignore_unknown_fields: bool) -> Self {
+        Issues { version_3: true, lenient: ignore_unknown_fields, ..Issues::default() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.lines.len()
     }
@@ -93,11 +102,20 @@ impl Issues {
 
     /// The node is not what the Go type `wanted` takes.
     pub(crate) fn mismatch(&mut self, node: &Node, wanted: &str) {
+        if let Kind::Mapping(pairs) = &node.kind
+            && self.refuses_repetition(pairs)
+        {
+            return;
+        }
         let (tag, value, found) = match &node.kind {
             Kind::Sequence(_) => ("!!seq", String::new(), "a list".into()),
             Kind::Mapping(_) => ("!!map", String::new(), "a mapping".into()),
             Kind::Scalar { text, .. } => {
-                let tag = resolve(node).map_or("!!str", Resolved::tag);
+                let tag = match resolve(node) {
+                    // Of the many words for yes and no only two are left in version 3.
+                    Some(Resolved::Bool(_)) if self.version_3 && !is_true_or_false(text) => "!!str",
+                    resolved => resolved.map_or("!!str", Resolved::tag),
+                };
                 (tag, format!(" `{}`", shortened(text)), format!("`{}`", shortened(text)))
             }
         };
@@ -107,6 +125,9 @@ impl Issues {
     }
 
     fn unknown_key(&mut self, key: &Node, name: &str, go_type: &str, known: &[&'static str]) {
+        if self.lenient {
+            return;
+        }
         let help = match closest(name, known) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("keys that are known here: {}", known.join(", ")),
@@ -119,6 +140,29 @@ impl Issues {
         let line = format!("field {name} already set in type {go_type}");
         self.push(key, &line, format!("key `{name}` is set twice"), None);
     }
+}
+
+impl Issues {
+    /// Version 3 refuses a mapping with a key that is there twice before it looks at anything else.
+    fn refuses_repetition(&mut self, pairs: &[(Node, Node)]) -> bool {
+        if !self.version_3 {
+            return false;
+        }
+        let before = self.len();
+        for (i, (first, _)) in pairs.iter().enumerate() {
+            let Some(name) = first.text() else { continue };
+            for (again, _) in pairs.iter().skip(i + 1).filter(|(again, _)| again.text() == Some(name)) {
+                let line = first.span.start.line;
+                let told = format!("mapping key {} already defined at line {line}", quote(name));
+                self.push(again, &told, format!("key `{name}` is set twice"), None);
+            }
+        }
+        self.len() > before
+    }
+}
+
+fn is_true_or_false(text: &str) -> bool {
+    matches!(text, "true" | "True" | "TRUE" | "false" | "False" | "FALSE")
 }
 
 /// Go quotes at most ten bytes of a wrong value.
@@ -226,6 +270,9 @@ fn fill<T: Section + Keys>(section: &mut T, node: &Node, issues: &mut Issues) ->
         issues.mismatch(node, T::GO_FILLED);
         return Ok(());
     };
+    if issues.refuses_repetition(pairs) {
+        return Ok(());
+    }
     let mut seen = std::collections::HashSet::new();
     for (key, value) in pairs {
         if key.is_merge() {
@@ -523,7 +570,10 @@ impl<T: Field> Field for Vec<T> {
         };
         let mut out = Vec::with_capacity(items.len());
         for item in items {
-            out.extend(value(item, issues)?);
+            // Version 3 leaves nothing for nothing.
+            if !(issues.version_3 && item.is_null()) {
+                out.extend(value(item, issues)?);
+            }
         }
         Ok(Some(out))
     }
@@ -579,6 +629,9 @@ pub(crate) fn decode_map<T: Field>(
         issues.mismatch(node, go_type);
         return Ok(None);
     };
+    if issues.refuses_repetition(pairs) {
+        return Ok(None);
+    }
     let mut out = BTreeMap::new();
     for (key, item) in pairs {
         if key.is_merge() {

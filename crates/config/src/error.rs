@@ -53,6 +53,21 @@ impl ConfigError {
     }
 }
 
+/// What the system says, as Go writes it: without capital and number.
+pub(crate) fn of_system(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// Why a file cannot be read, as Go writes it: `open a.yml: permission denied`.
+pub(crate) fn of_reading(path: &str, error: &std::io::Error) -> String {
+    // A directory can be opened, and then not be read.
+    let call = if error.kind() == std::io::ErrorKind::IsADirectory { "read" } else { "open" };
+    format!("{call} {path}: {}", of_system(error))
+}
+
 /// Renders problems beside the lines that they are about.
 pub(crate) fn report(problems: &[Problem], file: &str, text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();

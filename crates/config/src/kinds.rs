@@ -8,6 +8,40 @@ use model::{ValidationScheme, duration, size};
 use crate::decode::{Field, Issues, Stop, decode_map};
 use crate::yaml::{Kind, Node, Out, Resolved, resolve};
 
+/// A text that has a type of its own in Go.
+macro_rules! named_text {
+    ($(#[$meta:meta])* $name:ident $go_type:literal) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Default)]
+        pub struct $name(pub String);
+
+        impl $crate::decode::Field for $name {
+            fn go_type() -> String {
+                $go_type.into()
+            }
+
+            fn decode(
+                node: &$crate::yaml::Node,
+                issues: &mut $crate::decode::Issues,
+            ) -> Result<Option<Self>, $crate::decode::Stop> {
+                if node.text().is_none() {
+                    issues.mismatch(node, $go_type);
+                }
+                Ok(node.text().map(|text| $name(text.to_owned())))
+            }
+
+            fn is_empty(&self) -> bool {
+                self.0.is_empty()
+            }
+
+            fn encode(&self) -> $crate::yaml::Out {
+                $crate::yaml::Out::Text(self.0.clone())
+            }
+        }
+    };
+}
+pub(crate) use named_text;
+
 /// Reads the text of a scalar, as Go's custom types do first.
 fn text<'n>(node: &'n Node, issues: &mut Issues) -> Option<&'n str> {
     if node.text().is_none() {
@@ -340,7 +374,9 @@ impl Field for LabelSet {
                 label_name(key, issues)?;
             }
         }
-        Ok(decode_map(node, "model.LabelSet", issues)?.map(LabelSet))
+        let values: Option<std::collections::BTreeMap<String, LabelValue>> =
+            decode_map(node, "model.LabelSet", issues)?;
+        Ok(values.map(|values| LabelSet(values.into_iter().map(|(name, value)| (name, value.0)).collect())))
     }
 
     fn is_empty(&self) -> bool {
@@ -350,6 +386,12 @@ impl Field for LabelSet {
     fn encode(&self) -> Out {
         Field::encode(&self.0)
     }
+}
+
+named_text! {
+    #[allow(unreachable_pub, reason = "read here alone")]
+    /// The value of a label.
+    LabelValue "model.LabelValue"
 }
 
 /// A word out of a closed list.
@@ -401,40 +443,6 @@ macro_rules! word {
     };
 }
 pub(crate) use word;
-
-/// A text that has a type of its own in Go.
-macro_rules! named_text {
-    ($(#[$meta:meta])* $name:ident $go_type:literal) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, Default)]
-        pub struct $name(pub String);
-
-        impl $crate::decode::Field for $name {
-            fn go_type() -> String {
-                $go_type.into()
-            }
-
-            fn decode(
-                node: &$crate::yaml::Node,
-                issues: &mut $crate::decode::Issues,
-            ) -> Result<Option<Self>, $crate::decode::Stop> {
-                if node.text().is_none() {
-                    issues.mismatch(node, $go_type);
-                }
-                Ok(node.text().map(|text| $name(text.to_owned())))
-            }
-
-            fn is_empty(&self) -> bool {
-                self.0.is_empty()
-            }
-
-            fn encode(&self) -> $crate::yaml::Out {
-                $crate::yaml::Out::Text(self.0.clone())
-            }
-        }
-    };
-}
-pub(crate) use named_text;
 
 /// A mapping that has a type of its own in Go.
 macro_rules! named_map {

@@ -272,8 +272,9 @@ impl Config {
         named: &mut Vec<(String, Option<String>)>,
     ) -> Result<Vec<ScrapeConfig>, ConfigError> {
         let text = std::fs::read_to_string(file).map_err(|err| {
-            let problem = Problem { span: None, message: err.to_string(), help: None };
-            ConfigError::new(err.to_string(), vec![problem], "")
+            let line = crate::error::of_reading(file, &err);
+            let problem = Problem { span: None, message: line.clone(), help: None };
+            ConfigError::new(line, vec![problem], "")
         })?;
         let Some(root) = read(&text)? else { return Ok(Vec::new()) };
         let mut content: ScrapeFile = decode(&root, &text)?;

@@ -109,7 +109,7 @@ impl Config {
             |key: &str| self.root().is_some_and(|root| root.get(key).is_some_and(|node| !node.is_null()));
         let alerting = &document.alerting;
         findings.note(
-            !alerting.alertmanagers.is_empty() || !alerting.alert_relabel_configs.is_empty(),
+            !alerting.alertmanagers.0.is_empty() || !alerting.alert_relabel_configs.is_empty(),
             "alerting",
         );
         findings.note(!document.rule_files.is_empty(), "rule_files");
@@ -121,6 +121,26 @@ impl Config {
         let global = &document.global;
         let mut inside = findings.inside(&[Step::Key("global")], "global.".into());
         inside.note(global.rule_query_offset.0 != 0, "rule_query_offset");
+    }
+}
+
+impl ScrapeConfig {
+    /// What of this job would have no effect.
+    #[must_use]
+    pub fn unsupported(&self) -> Option<Unsupported> {
+        let mut found = Vec::new();
+        let prefix = format!("job {}: ", self.job_name);
+        find_in_job(self, &mut Findings { found: &mut found, at: Vec::new(), prefix });
+        if found.is_empty() {
+            return None;
+        }
+        let names: Vec<String> = found.into_iter().map(|finding| finding.name).collect();
+        let problem = |name: &String| Problem {
+            span: None,
+            message: format!("{name} is not supported yet"),
+            help: None,
+        };
+        Some(Unsupported { problems: names.iter().map(problem).collect(), names, text: String::new() })
     }
 }
 

@@ -18,6 +18,7 @@ mod metadata;
 mod metrics;
 mod options;
 mod pool;
+mod preview;
 mod report;
 mod sample_labels;
 mod scrape_loop;
@@ -36,6 +37,7 @@ pub use metadata::{FamilyMetadata, PageMetadata};
 pub use options::{
     DEFAULT_MAX_BODY, HistogramOptions, JobOptions, Limits, NameEscaping, ScrapeProtocol, StartTimes,
 };
+pub use preview::{Fate, Preview, preview};
 pub use target::Health;
 pub use url::ExternalAddress;
 pub use view::{ActiveTarget, DroppedTarget, TargetsView};

@@ -22,7 +22,7 @@ const SCRAPE_TIMEOUT: &str = "__scrape_timeout__";
 const UNIX_SOCKET: &str = "__unix_socket__";
 const PARAM_PREFIX: &str = "__param_";
 const META_PREFIX: &str = "__meta_";
-const RESERVED_PREFIX: &str = "__";
+pub(crate) const RESERVED_PREFIX: &str = "__";
 /// Switches for native histograms: their labels, and how messages call them.
 const HISTOGRAM_SWITCHES: [(&str, &str); 3] = [
     ("__convert_classic_histograms_to_nhcb__", "convert classic histograms to nhcb"),
@@ -40,28 +40,33 @@ pub(crate) struct Discovered {
 impl Discovered {
     /// The labels before relabelling: the target's own, its group's, then the job's defaults.
     pub(crate) fn labels(&self, job: &JobOptions) -> Labels {
-        let mut labels = LabelsBuilder::new(&self.group.labels_of(self.index));
-        let mut default = |name: &str, value: &str| {
-            if labels.value(name).is_empty() {
-                labels.set(name, value);
-            }
-        };
-        default(JOB, &job.name);
-        default(SCRAPE_INTERVAL, &duration::format(millis(job.scrape_interval)));
-        default(SCRAPE_TIMEOUT, &duration::format(millis(job.scrape_timeout)));
-        default(METRICS_PATH, &job.metrics_path);
-        default(SCHEME, &job.scheme);
-        let HistogramOptions { native, classic_too, convert, .. } = job.histograms;
-        for ((name, _), on) in HISTOGRAM_SWITCHES.into_iter().zip([convert, classic_too, native]) {
-            default(name, if on { "true" } else { "false" });
-        }
-        for (name, values) in &job.params {
-            if let Some(first) = values.first() {
-                default(&format!("{PARAM_PREFIX}{name}"), first);
-            }
-        }
-        labels.build()
+        with_defaults(&self.group.labels_of(self.index), job)
     }
+}
+
+/// Labels of a target with those that the job sets where they are missing.
+pub(crate) fn with_defaults(labels: &Labels, job: &JobOptions) -> Labels {
+    let mut labels = LabelsBuilder::new(labels);
+    let mut default = |name: &str, value: &str| {
+        if labels.value(name).is_empty() {
+            labels.set(name, value);
+        }
+    };
+    default(JOB, &job.name);
+    default(SCRAPE_INTERVAL, &duration::format(millis(job.scrape_interval)));
+    default(SCRAPE_TIMEOUT, &duration::format(millis(job.scrape_timeout)));
+    default(METRICS_PATH, &job.metrics_path);
+    default(SCHEME, &job.scheme);
+    let HistogramOptions { native, classic_too, convert, .. } = job.histograms;
+    for ((name, _), on) in HISTOGRAM_SWITCHES.into_iter().zip([convert, classic_too, native]) {
+        default(name, if on { "true" } else { "false" });
+    }
+    for (name, values) in &job.params {
+        if let Some(first) = values.first() {
+            default(&format!("{PARAM_PREFIX}{name}"), first);
+        }
+    }
+    labels.build()
 }
 
 /// How the last scrape went.
@@ -161,6 +166,32 @@ pub(crate) fn build(job: &JobOptions, discovered: &Discovered) -> Result<Built, 
     let Some(labels) = relabel::process(&discovered.labels(job), &job.relabel_configs) else {
         return Ok(Built::Dropped);
     };
+    let Relabelled { labels, interval, timeout } = finish(&labels)?;
+    let public = labels.filter(|name| !name.starts_with(RESERVED_PREFIX));
+    Ok(Built::Active(Box::new(Target {
+        url: target_url(job, &labels),
+        interval,
+        timeout,
+        public,
+        labels,
+        discovered: Mutex::new(discovered.clone()),
+        status: Mutex::default(),
+        metadata: Mutex::default(),
+    })))
+}
+
+/// What the rules have left, checked and completed.
+pub(crate) struct Relabelled {
+    pub(crate) labels: Labels,
+    interval: Duration,
+    timeout: Duration,
+}
+
+/// Checks what the rules have left, and completes it.
+///
+/// # Errors
+/// Prometheus' sentences.
+pub(crate) fn finish(labels: &Labels) -> Result<Relabelled, String> {
     let address = labels.value(ADDRESS);
     if address.is_empty() {
         return Err("no address".to_owned());
@@ -168,8 +199,8 @@ pub(crate) fn build(job: &JobOptions, discovered: &Discovered) -> Result<Built, 
     if address.contains('/') {
         return Err(format!("{} is not a valid hostname", number::quote(address)));
     }
-    let interval = parse_duration(&labels, SCRAPE_INTERVAL, "interval")?;
-    let timeout = parse_duration(&labels, SCRAPE_TIMEOUT, "timeout")?;
+    let interval = parse_duration(labels, SCRAPE_INTERVAL, "interval")?;
+    let timeout = parse_duration(labels, SCRAPE_TIMEOUT, "timeout")?;
     if timeout > interval {
         return Err(format!(
             "scrape timeout cannot be greater than scrape interval ({} > {})",
@@ -186,23 +217,12 @@ pub(crate) fn build(job: &JobOptions, discovered: &Discovered) -> Result<Built, 
             ));
         }
     }
-    let mut kept = LabelsBuilder::new(&labels);
+    let mut kept = LabelsBuilder::new(labels);
     kept.retain(|name, _| !name.starts_with(META_PREFIX));
     if kept.value(INSTANCE).is_empty() {
         kept.set(INSTANCE, address);
     }
-    let labels = kept.build();
-    let public = labels.filter(|name| !name.starts_with(RESERVED_PREFIX));
-    Ok(Built::Active(Box::new(Target {
-        url: target_url(job, &labels),
-        interval,
-        timeout,
-        public,
-        labels,
-        discovered: Mutex::new(discovered.clone()),
-        status: Mutex::default(),
-        metadata: Mutex::default(),
-    })))
+    Ok(Relabelled { labels: kept.build(), interval, timeout })
 }
 
 impl Target {
@@ -226,7 +246,7 @@ impl Target {
     }
 }
 
-fn target_url(job: &JobOptions, labels: &Labels) -> String {
+pub(crate) fn target_url(job: &JobOptions, labels: &Labels) -> String {
     let mut params = job.params.clone();
     for (name, value) in labels {
         if let Some(key) = name.strip_prefix(PARAM_PREFIX) {

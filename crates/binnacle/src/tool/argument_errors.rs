@@ -38,7 +38,10 @@ pub(super) fn message(error: &clap::Error) -> Option<String> {
             format!("flag '{}' cannot be repeated", name(argument.trim_start_matches('-')))
         }
         ErrorKind::MissingRequiredArgument => {
-            format!("required argument '{}' not provided", argument.trim_matches(['<', '>', '[', ']']))
+            format!(
+                "required argument '{}' not provided",
+                argument.trim_end_matches("...").trim_matches(['<', '>', '[', ']'])
+            )
         }
         ErrorKind::InvalidValue => match text(ContextKind::InvalidValue).as_str() {
             "" => format!("expected argument for flag '{}'", argument.split(' ').next().unwrap_or_default()),

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::check::CheckCommand;
+
 /// `binnacle tool …`
 #[derive(Debug, Args)]
 pub(crate) struct ToolArgs {
     #[command(subcommand)]
     pub(crate) command: ToolCommand,
-    // Those of promtool change the language of queries, and none of these commands has one.
-    #[arg(long, hide = true, global = true)]
-    enable_feature: Vec<String>,
+    /// Parts of the query language to switch on, as names with commas between them
+    #[arg(long, value_name = "FEATURES", global = true, hide_short_help = true)]
+    pub(crate) enable_feature: Vec<String>,
     #[arg(long, hide = true, global = true)]
     experimental: bool,
     #[arg(long, hide = true, global = true)]
@@ -21,6 +23,9 @@ pub(crate) struct ToolArgs {
 /// The tools.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ToolCommand {
+    /// Checks files before a server reads them: configurations, rules, what discovery finds
+    #[command(subcommand, arg_required_else_help = false)]
+    Check(CheckCommand),
     /// Looks into data directories of Prometheus and binnacle, checks them, makes blocks
     #[command(subcommand, arg_required_else_help = false, after_help = TSDB_NOTES)]
     Tsdb(TsdbCommand),

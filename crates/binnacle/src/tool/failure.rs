@@ -44,6 +44,13 @@ pub(crate) fn in_gos_words(call: &str, path: &Path, error: &io::Error) -> String
     format!("{call} {}: {}", path.display(), lower_case(error))
 }
 
+/// Why a file cannot be read, in Go's words.
+pub(crate) fn reading(path: &Path, error: &io::Error) -> String {
+    // A directory can be opened, and then not be read.
+    let call = if error.kind() == io::ErrorKind::IsADirectory { "read" } else { "open" };
+    in_gos_words(call, path, error)
+}
+
 /// What the system says, as Go writes it: without capital and number.
 fn lower_case(error: &io::Error) -> String {
     let text = error.to_string();
@@ -55,6 +62,11 @@ fn lower_case(error: &io::Error) -> String {
 /// Says something on standard error.
 pub(crate) fn tell(message: &str) {
     let _ = writeln!(io::stderr(), "{message}");
+}
+
+/// Prints a text on standard output.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! `binnacle tool`: what promtool does, under its names, with its output and exit codes.
 
 mod argument_errors;
+mod check;
 mod command_line;
 mod failure;
+mod features;
 mod tsdb;
 
 use command_line::ToolCommand;
@@ -18,6 +20,7 @@ const READER_GONE: u8 = 141;
 /// Runs a tool that was asked for with well-formed arguments.
 pub(crate) fn run(args: &ToolArgs) -> ExitCode {
     let outcome = match &args.command {
+        ToolCommand::Check(command) => check::run(command, &args.enable_feature),
         ToolCommand::Tsdb(command) => tsdb::run(command),
     };
     match outcome {

@@ -4,8 +4,9 @@ use super::discovery::Discovery;
 use super::http_client::HttpClient;
 use super::relabel::{Rules, refuse_null};
 use super::remote::SigV4;
-use crate::decode::{Invalid, Section, invalid_at, section};
+use crate::decode::{Field, Invalid, Issues, Section, Stop, invalid_at, section};
 use crate::kinds::{Millis, Word, word};
+use crate::yaml::{Kind, Node, Out};
 
 section! {
     /// Where alerts go.
@@ -13,7 +14,37 @@ section! {
         /// Rules over each alert.
         alert_relabel_configs: Rules = "alert_relabel_configs",
         /// The Alertmanagers.
-        alertmanagers: Vec<Option<Alertmanager>> = "alertmanagers",
+        alertmanagers: Alertmanagers = "alertmanagers",
+    }
+}
+
+/// Several, in their order; none is null once the file is loaded.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Alertmanagers(pub Vec<Option<Alertmanager>>);
+
+impl Field for Alertmanagers {
+    fn go_type() -> String {
+        "config.AlertmanagerConfigs".into()
+    }
+
+    fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop> {
+        if !matches!(node.kind, Kind::Sequence(_)) {
+            issues.mismatch(node, &Self::go_type());
+            return Ok(None);
+        }
+        Ok(Field::decode(node, issues)?.map(Alertmanagers))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn encode(&self) -> Out {
+        self.0.encode()
+    }
+
+    fn set_directory(&mut self, directory: &std::path::Path) {
+        self.0.set_directory(directory);
     }
 }
 

@@ -105,7 +105,7 @@ impl Document {
     fn check_alerting(&self, root: &Node, scheme: NameScheme) -> Result<(), Stop> {
         let at = [Step::Key("alerting")];
         check_rules(root, &at, "alert_relabel_configs", &self.alerting.alert_relabel_configs, scheme)?;
-        for (i, alertmanager) in self.alerting.alertmanagers.iter().enumerate() {
+        for (i, alertmanager) in self.alerting.alertmanagers.0.iter().enumerate() {
             let at = [Step::Key("alerting"), Step::Key("alertmanagers"), Step::Index(i)];
             let Some(alertmanager) = alertmanager else {
                 return Err(Stop::at(place(root, &at), "empty or null Alertmanager config section"));

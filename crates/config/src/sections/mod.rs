@@ -1,6 +1,7 @@
 //! The sections of the file, a module each.
 
 mod alerting;
+mod azuread;
 mod discovery;
 mod document;
 mod global;
@@ -10,7 +11,8 @@ mod remote;
 mod scrape;
 mod storage;
 
-pub use alerting::{Alerting, Alertmanager, ApiVersion};
+pub use alerting::{Alerting, Alertmanager, Alertmanagers, ApiVersion};
+pub use azuread::{AzureAd, AzureCertificate, AzureOAuth, AzureSdk, ManagedIdentity, WorkloadIdentity};
 pub use discovery::*;
 pub use document::{Document, ScrapeFile};
 pub(crate) use document::{complete_jobs, place};

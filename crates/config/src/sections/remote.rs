@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::azuread::AzureAd;
 use super::http_client::{HttpClient, is_reserved_for_remote};
 use super::relabel::{Rules, refuse_null};
 use crate::decode::{Field, Invalid, Section, invalid, invalid_at, section};
-use crate::kinds::{Anything, FilePath, LabelSet, Millis, Secret, Url, named_text};
+use crate::kinds::{FilePath, LabelSet, Millis, Secret, Url, named_text};
 
 section! {
     /// A server that every sample is sent to.
@@ -26,6 +27,8 @@ section! {
         send_native_histograms: bool = "send_native_histograms",
         /// Take the addresses of the host in turn.
         round_robin_dns: bool = "round_robin_dns",
+        /// Log what the server refuses. Known to Prometheus after 3.14.
+        failed_request_logging: bool = "failed_request_logging",
         /// The message of version 1 or 2.
         protobuf_message: MessageType = "protobuf_message",
         /// How it is reached.
@@ -37,7 +40,7 @@ section! {
         /// AWS signatures.
         sigv4: Option<SigV4> = "sigv4",
         /// Azure tokens.
-        azuread: Option<Anything> = "azuread",
+        azuread: Option<AzureAd> = "azuread",
         /// Google tokens.
         google_iam: Option<GoogleIam> = "google_iam",
     }

@@ -6,6 +6,6 @@ mod scalar;
 mod syntax;
 
 pub(crate) use emit::Out;
-pub(crate) use node::{Kind, Node, parse};
+pub(crate) use node::{Kind, Node, documents, parse, parse_as_version_3};
 pub use node::{Place, Span};
 pub(crate) use scalar::{Resolved, resolve, resolve_plain};

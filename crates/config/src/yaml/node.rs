@@ -112,15 +112,41 @@ impl Node {
 
 /// Reads the first document of a text. `None` when there is none.
 pub(crate) fn parse(text: &str) -> Result<Option<Node>, SyntaxError> {
-    let mut builder = Builder::default();
+    read(text, false)
+}
+
+/// As [`parse`], with the complaints of version 3 of Go's YAML package.
+pub(crate) fn parse_as_version_3(text: &str) -> Result<Option<Node>, SyntaxError> {
+    read(text, true)
+}
+
+fn read(text: &str, version_3: bool) -> Result<Option<Node>, SyntaxError> {
+    syntax::check_characters(text)?;
+    let mut builder = Builder { lines: text.lines().collect(), ..Builder::default() };
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|err| syntax::explain(&err, text))?;
+        let (event, span) = event.map_err(|err| {
+            let within = builder.open.last().filter(|_| version_3);
+            syntax::explain(&err, text, within.map(|open| open.node.span.start))
+        })?;
         if matches!(event, Event::DocumentEnd) {
             break;
         }
         builder.take(event, of_parser(&span))?;
     }
     Ok(builder.root)
+}
+
+/// How many documents a text has; what cannot be read counts as one more.
+pub(crate) fn documents(text: &str) -> usize {
+    let mut count = 0;
+    for event in Parser::new_from_str(text) {
+        match event {
+            Ok((Event::DocumentStart(..), _)) => count += 1,
+            Ok(_) => {}
+            Err(_) => return count + 1,
+        }
+    }
+    count
 }
 
 fn of_parser(span: &granit_parser::Span) -> Span {
@@ -137,18 +163,28 @@ struct Open {
 }
 
 #[derive(Default)]
-struct Builder {
+struct Builder<'a> {
+    lines: Vec<&'a str>,
     open: Vec<Open>,
     anchors: HashMap<usize, (Node, usize)>,
     nodes: usize,
     root: Option<Node>,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), SyntaxError> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain;
+                let mut span = span;
+                // Nothing after a colon stands behind it.
+                if plain && text.is_empty() && self.char_at(span.start) == Some(':') {
+                    span.start.column += 1;
+                    span.end = span.start;
+                }
+                if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+                    span.start = self.indicator_above(span.start);
+                }
                 let kind = Kind::Scalar { text: text.into_owned(), plain };
                 self.finish(Node { kind, span, tag: tag_name(tag.as_deref()) }, anchor, 1)
             }
@@ -169,6 +205,26 @@ impl Builder {
             },
             _ => Ok(()),
         }
+    }
+
+    fn char_at(&self, place: Place) -> Option<char> {
+        self.lines.get(place.line.checked_sub(1)?)?.chars().nth(place.column.checked_sub(1)?)
+    }
+
+    /// Where the `|` or `>` of a block of text stands whose content begins at a place: the parser tells of the
+    /// content alone.
+    fn indicator_above(&self, content: Place) -> Place {
+        for (i, line) in self.lines.iter().enumerate().take(content.line).rev() {
+            let told = line.split(" #").next().unwrap_or_default().trim_end();
+            let head = told.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-'));
+            if head.ends_with(['|', '>']) {
+                return Place { line: i + 1, column: head.chars().count() };
+            }
+            if !line.trim().is_empty() && i + 1 < content.line {
+                break;
+            }
+        }
+        content
     }
 
     fn start(&mut self, kind: Kind, span: Span, anchor: usize, tag: Option<&Tag>) -> Result<(), SyntaxError> {

@@ -14,8 +14,12 @@ enum Finder {
     Grammar,
 }
 
+const NO_CONTENT: &str = "did not find expected node content";
+
 /// Words an error as Go does where the two parsers see the same mistake, else in the parser's own words.
-pub(super) fn explain(err: &ScanError, text: &str) -> SyntaxError {
+///
+/// `within` is where the innermost open collection begins: version 3 of Go's package names the line before that.
+pub(super) fn explain(err: &ScanError, text: &str, within: Option<Place>) -> SyntaxError {
     use Finder::{Grammar, Scanner};
     let marker = err.marker();
     let column = match err.kind() {
@@ -42,7 +46,7 @@ pub(super) fn explain(err: &ScanError, text: &str) -> SyntaxError {
         | ErrorKind::UnexpectedEofImplicitFlowMapping
         | ErrorKind::UnclosedFlowCollection { .. }
         | ErrorKind::UnexpectedEof => (unclosed(err.kind(), text), Grammar, end),
-        ErrorKind::ExpectedNodeContent => ("did not find expected node content", Grammar, here),
+        ErrorKind::ExpectedNodeContent => (NO_CONTENT, Grammar, here),
         ErrorKind::ExpectedBlockMappingKey
         | ErrorKind::UnexpectedEofBlockMapping
         | ErrorKind::InvalidIndentation
@@ -72,12 +76,43 @@ pub(super) fn explain(err: &ScanError, text: &str) -> SyntaxError {
         ErrorKind::UnknownAnchor => return unknown_anchor(text, place),
         _ => (own, Scanner, here),
     };
+    let of_collection = message.starts_with("did not find expected") && message != NO_CONTENT;
+    let line = match within {
+        Some(Place { line: begin, .. }) if of_collection && begin > 1 => begin - 1,
+        _ => line,
+    };
     let message = match (line, finder) {
         (0, _) => format!("yaml: {message}"),
         (line, Grammar) => format!("yaml: line {line}: {message}"),
         (line, Scanner) => format!("yaml: line {}: {message}", line + 1),
     };
     SyntaxError { message, place }
+}
+
+/// Refuses what Go's reader refuses before it looks at the structure, and a tab before the first token, which our
+/// parser lets pass.
+pub(super) fn check_characters(text: &str) -> Result<(), SyntaxError> {
+    let refused = |line: usize, column: usize, message: String| {
+        Err(SyntaxError { message, place: Place { line: line + 1, column: column + 1 } })
+    };
+    for (i, line) in text.split('\n').enumerate() {
+        if let Some(column) = line.chars().position(|c| !is_printable(c)) {
+            return refused(i, column, "yaml: control characters are not allowed".into());
+        }
+    }
+    let mut lines = text.lines().enumerate();
+    let first = lines.find(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    if let Some((i, line)) = first
+        && let Some(column) = line.chars().take_while(|c| c.is_whitespace()).position(|c| c == '\t')
+    {
+        let place = if i == 0 { String::new() } else { format!("line {}: ", i + 1) };
+        return refused(i, column, format!("yaml: {place}found character that cannot start any token"));
+    }
+    Ok(())
+}
+
+fn is_printable(c: char) -> bool {
+    matches!(c, '\t' | '\r' | '\n' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
 /// What Go misses at the end of a text with an open bracket: another element, or the bracket.
@@ -88,7 +123,7 @@ fn unclosed(kind: &ErrorKind, text: &str) -> &'static str {
     );
     let wants_element = text.trim_end().ends_with(['[', '{', ',']);
     match (wants_element, in_sequence) {
-        (true, _) => "did not find expected node content",
+        (true, _) => NO_CONTENT,
         (false, true) => "did not find expected ',' or ']'",
         (false, false) => "did not find expected ',' or '}'",
     }

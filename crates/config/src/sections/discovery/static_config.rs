@@ -20,7 +20,7 @@ impl Section for StaticConfig {}
 
 impl StaticConfig {
     /// The targets with their labels.
-    pub(super) fn to_group(&self) -> TargetGroup {
+    pub(crate) fn to_group(&self) -> TargetGroup {
         let addresses = self.targets.iter();
         TargetGroup {
             source: String::new(),

@@ -1,0 +1,167 @@
+//! `binnacle tool check` beside what promtool printed.
+
+// What a helper of a test cannot do fails the test.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// What a run printed.
+#[derive(Debug, PartialEq)]
+struct Ran {
+    exit: i64,
+    stdout: String,
+    stderr: String,
+}
+
+/// One run: arguments after `tool`, files, and what promtool printed.
+struct Case {
+    args: Vec<String>,
+    files: BTreeMap<String, String>,
+    stdin: String,
+    want: Ran,
+}
+
+/// Lines of a log have times.
+fn without_log(text: &str) -> String {
+    text.split_inclusive('\n').filter(|line| !line.starts_with("time=")).collect()
+}
+
+fn check(case: &Case) -> Ran {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, content) in &case.files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_binnacle"))
+        .arg("tool")
+        .args(&case.args)
+        .current_dir(dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may end without reading.
+    let _ = child.stdin.take().unwrap().write_all(case.stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let prefix = format!("{}/", dir.path().display());
+    let text = |bytes: Vec<u8>| without_log(&String::from_utf8(bytes).unwrap().replace(&prefix, ""));
+    Ran {
+        exit: output.status.code().unwrap_or(-1).into(),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}
+
+/// Runs all, a few at a time, and tells every difference.
+fn compare(cases: &[Case]) {
+    let differences: Vec<String> = std::thread::scope(|scope| {
+        let parts = cases.chunks(cases.len().div_ceil(4).max(1));
+        let running: Vec<_> = parts
+            .map(|part| {
+                scope.spawn(move || {
+                    let differs = |case: &Case| {
+                        let have = check(case);
+                        (have != case.want).then(|| {
+                            format!("{:?} {:?}\n want {:?}\n have {have:?}", case.args, case.files, case.want)
+                        })
+                    };
+                    part.iter().filter_map(differs).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        running.into_iter().flat_map(|part| part.join().unwrap()).collect()
+    });
+    assert!(differences.is_empty(), "{} of {}:\n{}", differences.len(), cases.len(), differences.join("\n"));
+}
+
+fn json_lines(path: &Path) -> Vec<Value> {
+    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn text(case: &Value, key: &str) -> String {
+    case[key].as_str().unwrap_or_default().to_owned()
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().map(|arg| arg.as_str().unwrap().to_owned()).collect()
+}
+
+fn files(value: &Value) -> BTreeMap<String, String> {
+    let members = value.as_object().into_iter().flatten();
+    members.map(|(name, content)| (name.clone(), content.as_str().unwrap().to_owned())).collect()
+}
+
+fn wanted(case: &Value) -> Ran {
+    let stderr = text(case, "stderr").replace("promtool: error: ", "binnacle: error: ");
+    Ran {
+        exit: case["exit"].as_i64().unwrap(),
+        stdout: without_log(&text(case, "stdout")),
+        stderr: without_log(&stderr),
+    }
+}
+
+/// The files that lay beside recorded configurations.
+fn neighbours() -> BTreeMap<String, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/testdata/files.json");
+    files(&serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap())
+}
+
+/// `check COMMAND ARGS FILE` on a file with the recorded content.
+fn of_one_file(case: &Value, command: &str, file: &str) -> Case {
+    let mut all = neighbours();
+    let mut args = vec!["check".to_owned(), command.to_owned()];
+    args.extend(texts(&case["args"]));
+    let mut stdin = String::new();
+    if text(case, "stdout").starts_with("Checking standard input") {
+        stdin = text(case, "content");
+    } else if case["content"].is_string() {
+        all.insert(file.to_owned(), text(case, "content"));
+        args.push(file.to_owned());
+    }
+    Case { args, files: all, stdin, want: wanted(case) }
+}
+
+#[test]
+fn recorded_configurations_are_judged_as_promtool_does() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/testdata/check-config.jsonl");
+    let cases: Vec<Case> =
+        json_lines(&path).iter().map(|case| of_one_file(case, "config", "prometheus.yml")).collect();
+    compare(&cases);
+}
+
+#[test]
+fn every_kind_of_mistake_is_told_in_promtools_words() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/check.jsonl");
+    let case = |case: &Value| {
+        let mut all = neighbours();
+        all.extend(files(&case["files"]));
+        Case { args: texts(&case["args"]), files: all, stdin: text(case, "stdin"), want: wanted(case) }
+    };
+    compare(&json_lines(&path).iter().map(case).collect::<Vec<_>>());
+}
+
+#[test]
+fn recorded_rule_files_are_judged_as_promtool_does() {
+    let fallback = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
+    let shared = PathBuf::from(std::env::var("BINNACLE_SHARED").unwrap_or(fallback.to_owned()));
+    let path = shared.join("golden/rules/check-rules.jsonl");
+    if !path.is_file() {
+        println!("skipped: no recordings at {}", path.display());
+        return;
+    }
+    let cases = json_lines(&path);
+    // Templates come with rules.
+    let cases =
+        cases.iter().filter(|case| !text(case, "name").contains("template") && case["content"].is_string());
+    let cases: Vec<Case> = cases.map(|case| of_one_file(case, "rules", "r.yml")).collect();
+    assert!(cases.len() > 50, "the recordings were not read");
+    compare(&cases);
+}
