@@ -19,6 +19,7 @@ mod sections;
 mod selector;
 mod target_file;
 mod unsupported;
+mod web_config;
 mod yaml;
 
 pub use convert::Job;
@@ -29,4 +30,5 @@ pub use references::Depth;
 pub use rule_file::{LoadedRules, Rule, RuleFile, RuleFileOptions, RuleGroup, load_rules};
 pub use sections::*;
 pub use unsupported::Unsupported;
+pub use web_config::check_web_config;
 pub use yaml::{Place, Span};

@@ -8,7 +8,7 @@ use crate::decode::{Issues, Stop, decode_section};
 use crate::error::{ConfigError, Problem};
 use crate::glob::glob;
 use crate::sections::{Document, Retention, ScrapeConfig, ScrapeFile, Step, complete_jobs, place};
-use crate::yaml::{Node, Out, emit, parse};
+use crate::yaml::{Node, Out, Place, emit, parse};
 
 /// What a configuration depends on besides its text.
 pub struct LoadOptions<'a> {
@@ -234,6 +234,16 @@ impl Config {
     pub fn query_log_file(&self) -> Option<&std::path::Path> {
         let file = &self.document.global.query_log_file;
         (!file.is_unset()).then(|| std::path::Path::new(&file.0))
+    }
+
+    /// Where the relabelling rules of a job of this file stand.
+    #[must_use]
+    pub fn relabel_places(&self, job: &str) -> Vec<Place> {
+        let jobs = self.root.as_ref().and_then(|root| root.get("scrape_configs"));
+        let index = self.document.scrape_configs.iter().flatten().position(|own| own.job_name == job);
+        let rules = index.and_then(|index| jobs?.index(index)).and_then(|job| job.get("relabel_configs"));
+        let rules = (0..).map_while(|i| rules.and_then(|rules| rules.index(i)));
+        rules.map(|rule| rule.span.start).collect()
     }
 
     /// The configuration with everything filled in and secrets hidden, as `/api/v1/status/config` shows it.

@@ -14,6 +14,7 @@ mod error;
 mod exchange;
 mod gzip;
 mod http2;
+mod key_pair;
 mod no_proxy;
 mod oauth2;
 mod options;
@@ -36,6 +37,7 @@ pub use exchange::IDLE_TIMEOUT;
 pub use gzip::gunzip;
 pub use http::Method;
 pub use http::header::{HeaderMap, HeaderName, HeaderValue};
+pub use key_pair::check_key_pair;
 pub use options::{
     Assertion, Authorization, BasicAuth, ClientOptions, ExtraHeader, Grant, Limits, OAuth2, ProxyOptions,
     SignatureAlgorithm, Source, TlsOptions, TlsVersion,

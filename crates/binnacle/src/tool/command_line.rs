@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::check::CheckCommand;
+use super::explain::ExplainCommand;
 
 /// `binnacle tool …`
 #[derive(Debug, Args)]
@@ -26,6 +27,9 @@ pub(crate) enum ToolCommand {
     /// Checks files before a server reads them: configurations, rules, what discovery finds
     #[command(subcommand, arg_required_else_help = false)]
     Check(CheckCommand),
+    /// Shows why something came out as it did: which relabelling rule did what to a target
+    #[command(subcommand, arg_required_else_help = false)]
+    Explain(ExplainCommand),
     /// Looks into data directories of Prometheus and binnacle, checks them, makes blocks
     #[command(subcommand, arg_required_else_help = false, after_help = TSDB_NOTES)]
     Tsdb(TsdbCommand),
@@ -252,7 +256,7 @@ pub(crate) struct DumpSelection {
 }
 
 /// `name=value` or `name:value`
-fn label(text: &str) -> Result<(String, String), String> {
+pub(super) fn label(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(['=', ':']).ok_or(format!("expected KEY=VALUE got '{text}'"))?;
     Ok((name.to_owned(), value.to_owned()))
 }

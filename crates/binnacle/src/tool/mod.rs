@@ -3,6 +3,7 @@
 mod argument_errors;
 mod check;
 mod command_line;
+mod explain;
 mod failure;
 mod features;
 mod tsdb;
@@ -21,6 +22,7 @@ const READER_GONE: u8 = 141;
 pub(crate) fn run(args: &ToolArgs) -> ExitCode {
     let outcome = match &args.command {
         ToolCommand::Check(command) => check::run(command, &args.enable_feature),
+        ToolCommand::Explain(command) => explain::run(command),
         ToolCommand::Tsdb(command) => tsdb::run(command),
     };
     match outcome {

@@ -25,6 +25,19 @@ pub(crate) enum CheckCommand {
     /// Prints the targets that a job finds, before and after relabelling, as JSON
     #[command(name = "service-discovery")]
     ServiceDiscovery(ServiceDiscoveryArgs),
+    /// Checks files for --web.config.file: TLS, headers, users
+    #[command(name = "web-config")]
+    WebConfig(WebConfigArgs),
+}
+
+/// Flags of `check web-config`.
+#[derive(Debug, Args)]
+pub(crate) struct WebConfigArgs {
+    /// Files to check
+    #[arg(value_name = "web-config-files", required = true, value_parser = existing_file)]
+    pub(crate) files: Vec<String>,
+    #[command(flatten)]
+    shared: SharedFlags,
 }
 
 /// Flags of `check config`.

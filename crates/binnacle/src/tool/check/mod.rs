@@ -9,9 +9,11 @@ mod targets_json;
 use std::process::ExitCode;
 
 use super::Failure;
+use super::failure::tell;
 use crate::logging;
 
 pub(crate) use arguments::CheckCommand;
+pub(super) use service_discovery::{discover, find_job, previews, refuse_idle};
 
 /// promtool's code for "something is wrong".
 const FAILED: u8 = 1;
@@ -48,5 +50,20 @@ pub(super) fn run(command: &CheckCommand, features: &[String]) -> Result<ExitCod
         CheckCommand::Config(args) => config_file::run(args, features),
         CheckCommand::Rules(args) => rules::run(args, features),
         CheckCommand::ServiceDiscovery(args) => service_discovery::run(args),
+        CheckCommand::WebConfig(args) => Ok(check_web_configs(&args.files)),
     }
+}
+
+fn check_web_configs(files: &[String]) -> ExitCode {
+    let mut outcome = Outcome::default();
+    for file in files {
+        match config::check_web_config(file) {
+            Ok(()) => tell(&format!("{file} SUCCESS")),
+            Err(why) => {
+                outcome.error();
+                tell(&format!("{file} FAILED: {why}"));
+            }
+        }
+    }
+    outcome.code(false)
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Job, ScrapeConfig};
+use config::{Config, Job, ScrapeConfig};
 use discovery::{ProviderOptions, TargetGroup};
 use exposition::registry::Registry;
 use scrape::Preview;
@@ -19,15 +19,17 @@ use crate::tool::failure::print;
 const QUIET: Duration = Duration::from_millis(300);
 
 pub(super) fn run(args: &ServiceDiscoveryArgs) -> Result<ExitCode, Failure> {
-    let job = find_job(&args.file, &args.job)?.to_job().map_err(Failure::Told)?;
+    let (_, job) = find_job(&args.file, &args.job)?;
+    refuse_idle(&job)?;
+    let job = job.to_job().map_err(Failure::Told)?;
     let timeout = Duration::from_nanos(u64::try_from(args.timeout).unwrap_or(0));
     let groups = discover(job.clone(), timeout)?;
     print(&targets_json::render(&previews(&job, &groups)))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The job of that name, if all of it can be run.
-pub(in crate::tool) fn find_job(file: &str, name: &str) -> Result<ScrapeConfig, Failure> {
+/// The job of that name, and the configuration that has it.
+pub(in crate::tool) fn find_job(file: &str, name: &str) -> Result<(Config, ScrapeConfig), Failure> {
     let config = load(file).map_err(|(line, _)| Failure::Told(format!("Cannot load config {line}")))?;
     let jobs =
         config.scrape_configs().map_err(|err| Failure::Told(format!("Cannot load scrape configs {err}")))?;
@@ -35,9 +37,15 @@ pub(in crate::tool) fn find_job(file: &str, name: &str) -> Result<ScrapeConfig, 
         let names: String = jobs.iter().map(|job| format!("\n\t{}", job.job_name)).collect();
         return Err(Failure::Told(format!("Job {name} not found. Select one of:{names}")));
     };
+    let job = job.clone();
+    Ok((config, job))
+}
+
+/// Refuses a job of which some part would not run.
+pub(in crate::tool) fn refuse_idle(job: &ScrapeConfig) -> Result<(), Failure> {
     match job.unsupported() {
         Some(unsupported) => Err(Failure::Told(unsupported.to_string())),
-        None => Ok(job.clone()),
+        None => Ok(()),
     }
 }
 
