@@ -245,7 +245,8 @@ impl ServerTls {
             | "RequireAndVerifyClientCert" => true,
             other => return Err(format!("invalid ClientAuth: {other}")),
         };
-        if !asks_clients && !(self.client_ca.is_empty() && self.client_ca_file.is_unset()) {
+        let knows_clients = !self.client_ca.is_empty() || !self.client_ca_file.is_unset();
+        if knows_clients && !asks_clients {
             return Err("client CA's have been configured without a Client Auth Policy".into());
         }
         Ok(())

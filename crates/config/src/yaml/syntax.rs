@@ -70,7 +70,22 @@ pub(super) fn explain(err: &ScanError, text: &str, within: Option<Place>) -> Syn
             ("found unexpected end of stream", Scanner, if text.contains('\n') { end } else { 0 })
         }
         ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => {
-            ("could not find expected ':'", Scanner, here + usize::from(here + 1 == end))
+            // Go notices at the next token, which may stand some lines below.
+            let next = next_content(text, marker.line());
+            ("could not find expected ':'", Scanner, next.unwrap_or(here + usize::from(here + 1 == end)))
+        }
+        ErrorKind::TabInPlainScalar => {
+            let tab = (here..end).find(|&i| begins_with_tab(text, i));
+            ("found a tab character that violates indentation", Scanner, tab.unwrap_or(here))
+        }
+        ErrorKind::MismatchedFlowCollectionEnd { open, .. } => {
+            let before: String = text.lines().nth(here).unwrap_or("").chars().take(marker.col()).collect();
+            let message = match open {
+                _ if before.trim_end().ends_with(['[', '{', ',']) => NO_CONTENT,
+                '[' => "did not find expected ',' or ']'",
+                _ => "did not find expected ',' or '}'",
+            };
+            (message, Grammar, here)
         }
         ErrorKind::InvalidQuotedScalarHexEscape => ("did not find expected hexdecimal number", Scanner, here),
         ErrorKind::UnknownAnchor => return unknown_anchor(text, place),
@@ -89,6 +104,17 @@ pub(super) fn explain(err: &ScanError, text: &str, within: Option<Place>) -> Syn
     SyntaxError { message, place }
 }
 
+/// The next line from `from` on, counted from 0, that is neither blank nor a comment.
+fn next_content(text: &str, from: usize) -> Option<usize> {
+    let mut lines = text.lines().enumerate().skip(from);
+    lines.find(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#')).map(|(i, _)| i)
+}
+
+fn begins_with_tab(text: &str, line: usize) -> bool {
+    let line = text.lines().nth(line).unwrap_or("");
+    line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t')
+}
+
 /// Refuses what Go's reader refuses before it looks at the structure, and a tab before the first token, which our
 /// parser lets pass.
 pub(super) fn check_characters(text: &str) -> Result<(), SyntaxError> {
@@ -100,9 +126,8 @@ pub(super) fn check_characters(text: &str) -> Result<(), SyntaxError> {
             return refused(i, column, "yaml: control characters are not allowed".into());
         }
     }
-    let mut lines = text.lines().enumerate();
-    let first = lines.find(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
-    if let Some((i, line)) = first
+    if let Some(i) = next_content(text, 0)
+        && let Some(line) = text.lines().nth(i)
         && let Some(column) = line.chars().take_while(|c| c.is_whitespace()).position(|c| c == '\t')
     {
         let place = if i == 0 { String::new() } else { format!("line {}: ", i + 1) };
