@@ -4,6 +4,7 @@
 //! changed), and each service with its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use exposition::registry::{Counter, Registry, Summary};
@@ -133,7 +134,11 @@ struct Indexed {
 
 impl Catalog {
     fn new(options: &ConsulOptions, lists: NameLists) -> Result<Self, String> {
-        let mut api = Rest::new(&options.client, WAIT + GRACE)?;
+        let mut api = match options.server.strip_prefix("unix://") {
+            // What is said about HTTP does not hold for sockets.
+            Some(path) => Rest::behind_socket(Path::new(path), WAIT + GRACE)?,
+            None => Rest::new(&options.client, WAIT + GRACE)?,
+        };
         if let Some(token) = &options.token {
             api = api.header("x-consul-token", token.reveal())?;
         }
@@ -224,6 +229,7 @@ fn base(options: &ConsulOptions) -> Result<Url, String> {
                 None => (scheme, rest, options.path_prefix.clone()),
             }
         }
+        Some(("unix", _)) => ("http", "localhost", options.path_prefix.clone()),
         Some((scheme, _)) => return Err(format!("Unknown protocol scheme: {scheme}")),
         None => (options.scheme.as_str(), options.server.as_str(), options.path_prefix.clone()),
     };

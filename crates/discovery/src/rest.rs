@@ -1,5 +1,6 @@
 //! HTTP APIs that are asked for what there is.
 
+use std::path::Path;
 use std::time::Duration;
 
 use httpclient::{
@@ -22,6 +23,13 @@ impl Rest {
         let mut headers = HeaderMap::new();
         headers.insert("user-agent", HeaderValue::from_static(httpclient::USER_AGENT));
         Ok(Rest { client: Client::new(options).map_err(|err| err.to_string())?, headers, timeout })
+    }
+
+    /// An API behind the socket at `path`; hosts of URLs are names alone.
+    pub(crate) fn behind_socket(path: &Path, timeout: Duration) -> Result<Self, String> {
+        let mut api = Self::new(&ClientOptions::default(), timeout)?;
+        api.client = api.client.with_unix_socket(path);
+        Ok(api)
     }
 
     /// Sends this header too.

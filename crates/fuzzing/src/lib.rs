@@ -17,6 +17,7 @@ mod logs;
 mod pages;
 mod pieces;
 mod seeds;
+mod services;
 
 pub use pieces::{Kind, Piece, join};
 pub use seeds::seeds;
@@ -39,6 +40,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("log_segment", logs::segment),
     ("page", pages::page),
     ("protobuf_page", pages::protobuf),
+    ("services", services::answer),
     ("snapshot_record", logs::snapshot_record),
 ];
 

@@ -19,6 +19,30 @@ const POD_EVENT: &str = r#"{"type":"ADDED","object":{"metadata":{"name":"web-1",
 const NODE_LIST: &str = r#"{"metadata":{"resourceVersion":"5","continue":"t"},"items":[{"metadata":{"name":"n1"},"spec":{"providerID":"p"},"status":{"addresses":[{"type":"InternalIP","address":"10.0.0.2"}],"conditions":[{"type":"Ready","status":"True"}],"daemonEndpoints":{"kubeletEndpoint":{"Port":10250}}}},{"metadata":{"name":"s","namespace":"x"},"spec":{"type":"LoadBalancer","clusterIP":"10.9.0.1","ports":[{"port":80}],"rules":[{"host":"h","http":{"paths":[{"path":"/"}]}}],"tls":[{"hosts":["*.h"]}]},"status":{"loadBalancer":{"ingress":[{"ip":"1.2.3.4"}]}}}]}"#;
 const SLICE: &str = r#"{"metadata":{"name":"web-a","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4","endpoints":[{"addresses":["10.0.0.1"],"conditions":{"ready":true,"serving":null},"targetRef":{"kind":"Pod","namespace":"shop","name":"web-1"},"nodeName":"n1","deprecatedTopology":{"k":"v"}}],"ports":[{"name":"http","port":80,"protocol":"TCP"}],"subsets":[{"addresses":[{"ip":"10.0.0.1"}],"ports":[{"port":80}]}]}"#;
 
+/// What stubs of services answer in the tests of discovery.
+const SERVICES: [&str; 13] = [
+    include_str!("../../config/testdata/discovery/consul_catalog.json"),
+    include_str!("../../config/testdata/discovery/docker.json"),
+    include_str!("../../config/testdata/discovery/dockerswarm_nodes.json"),
+    include_str!("../../config/testdata/discovery/dockerswarm_services.json"),
+    include_str!("../../config/testdata/discovery/dockerswarm_tasks.json"),
+    include_str!("../../config/testdata/discovery/eureka.json"),
+    include_str!("../../config/testdata/discovery/kuma.json"),
+    include_str!("../../config/testdata/discovery/marathon.json"),
+    include_str!("../../config/testdata/discovery/nomad.json"),
+    include_str!("../../config/testdata/discovery/puppetdb.json"),
+    include_str!("../../config/testdata/discovery/triton_cn.json"),
+    include_str!("../../config/testdata/discovery/triton_container.json"),
+    include_str!("../../config/testdata/discovery/uyuni.json"),
+];
+
+/// An answer of a DNS server with an address and a service.
+const DNS: &[u8] = b"\x12\x34\x81\x80\0\x01\0\x02\0\0\0\0\x01a\x02bc\0\0\x01\0\x01\xc0\x0c\0\x01\0\x01\0\0\0\x1e\0\x04\x0a\0\0\x01\xc0\x0c\0\x21\0\x01\0\0\0\x1e\0\x0a\0\0\0\x05\0\x50\x01h\xc0\x0c";
+
+/// A change of a node of ZooKeeper.
+const EVENT: &[u8] = b"\xff\xff\xff\xff\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x03\0\0\0\x03\0\0\0\x04/svc";
+const MEMBER: &[u8] = br#"{"serviceEndpoint":{"host":"h","port":80},"additionalEndpoints":{"x":{"host":"h","port":81}},"status":"ALIVE","shard":3,"name":"n"}"#;
+
 const START: i64 = 1_700_000_000_000;
 const PAGE: &str = "# HELP up Says \\n it.\n# TYPE up gauge\nup{job=\"a\\\"b\"} 1 1700000000000\n\
                     # TYPE h histogram\n# UNIT h seconds\nh_bucket{le=\"+Inf\"} 4.5e-3 # {trace=\"1\"} 0.5 1.5\n\
@@ -34,7 +58,11 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("kubernetes", POD_EVENT.as_bytes().to_vec()),
         ("kubernetes", NODE_LIST.as_bytes().to_vec()),
         ("kubernetes", SLICE.as_bytes().to_vec()),
+        ("services", DNS.to_vec()),
+        ("services", EVENT.to_vec()),
+        ("services", MEMBER.to_vec()),
     ];
+    found.extend(SERVICES.into_iter().flat_map(answers).map(|answer| ("services", answer)));
     for (encoding, start_times) in
         [(FloatEncoding::Xor, false), (FloatEncoding::Xor2, false), (FloatEncoding::Xor2, true)]
     {
@@ -50,6 +78,16 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         }
     }
     found
+}
+
+/// The bodies of a stub's answers.
+fn answers(case: &str) -> Vec<Vec<u8>> {
+    let case: serde_json::Value = serde_json::from_str(case).unwrap();
+    let bodies = case["routes"].as_array().unwrap().iter().map(|route| match &route["body"] {
+        serde_json::Value::String(text) => text.as_bytes().to_vec(),
+        other => other.to_string().into_bytes(),
+    });
+    bodies.collect()
 }
 
 fn options(float_encoding: FloatEncoding, start_times: bool) -> DbOptions {

@@ -1,6 +1,7 @@
 //! The API of a Docker engine.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use httpclient::{ClientOptions, Method, Url};
@@ -45,18 +46,14 @@ impl Api {
         let (scheme, rest) =
             host.split_once("://").ok_or_else(|| format!("unable to parse docker host `{host}`"))?;
         // What is said about HTTP is for URLs of HTTP alone.
-        let plain = ClientOptions::default();
-        let (base, client) = match scheme {
-            "http" | "https" => (host.to_owned(), client),
-            "tcp" => (format!("http://{rest}"), &plain),
+        let (rest, base) = match scheme {
+            "http" | "https" => (Rest::new(client, timeout)?, host.to_owned()),
+            "tcp" => (Rest::new(&ClientOptions::default(), timeout)?, format!("http://{rest}")),
+            "unix" => (Rest::behind_socket(Path::new(rest), timeout)?, "http://localhost".to_owned()),
             other => return Err(format!("hosts of scheme {other} are not supported")),
         };
-        Ok(Api {
-            rest: Rest::new(client, timeout)?,
-            base: Url::parse(&base).map_err(|err| err.to_string())?,
-            filters: spell(filters),
-            version: None,
-        })
+        let base = Url::parse(&base).map_err(|err| err.to_string())?;
+        Ok(Api { rest, base, filters: spell(filters), version: None })
     }
 
     fn url(&self, path: &str, filters: Option<&str>) -> Url {
