@@ -8,8 +8,8 @@ use tokio::time::{Interval, MissedTickBehavior};
 use crate::group::TargetGroup;
 use crate::provider::Context;
 
-/// An interval of nothing would be no interval.
-const SHORTEST: Duration = Duration::from_millis(1);
+/// What holds where an interval of nothing is configured.
+const INSTEAD_OF_NOTHING: Duration = Duration::from_secs(1);
 
 /// What is asked.
 pub(crate) trait Source: Send {
@@ -22,7 +22,8 @@ pub(crate) trait Source: Send {
 
 /// A tick now and then one in each `interval`, the next one not before the last one was worked off.
 pub(crate) fn ticks(interval: Duration) -> Interval {
-    let mut ticks = tokio::time::interval(interval.max(SHORTEST));
+    let interval = if interval.is_zero() { INSTEAD_OF_NOTHING } else { interval };
+    let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }
