@@ -246,6 +246,7 @@ fn build_api(
         },
         delayed_name_removal: features.delayed_name_removal,
         use_start_timestamps: features.use_start_timestamps,
+        type_and_unit_labels: features.type_and_unit_labels,
         per_step_stats: features.per_step_stats,
         ..Default::default()
     }));

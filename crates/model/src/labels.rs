@@ -6,6 +6,16 @@ use std::sync::Arc;
 
 /// The label that holds a metric's name.
 pub const METRIC_NAME: &str = "__name__";
+/// The label that holds a metric's type, where that is a label.
+pub const METRIC_TYPE: &str = "__type__";
+/// The label that holds a metric's unit, where that is a label.
+pub const METRIC_UNIT: &str = "__unit__";
+
+/// Whether the label says what a metric is, rather than which of its series: such go where values get another meaning.
+#[must_use]
+pub fn describes_metric(name: &str) -> bool {
+    matches!(name, METRIC_NAME | METRIC_TYPE | METRIC_UNIT)
+}
 
 /// A sorted set of label name and value pairs.
 ///

@@ -18,7 +18,8 @@ pub mod timestamp;
 
 pub use histogram::FloatHistogram;
 pub use labels::{
-    Labels, LabelsBuilder, METRIC_NAME, SortedLabels, is_legacy_label_name, is_legacy_metric_name,
+    Labels, LabelsBuilder, METRIC_NAME, METRIC_TYPE, METRIC_UNIT, SortedLabels, describes_metric,
+    is_legacy_label_name, is_legacy_metric_name,
 };
 pub use matcher::{MatchOp, Matcher};
 pub use names::ValidationScheme;

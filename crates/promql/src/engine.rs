@@ -32,6 +32,8 @@ pub struct EngineOptions {
     pub delayed_name_removal: bool,
     /// Functions of counters look at when the counting of samples began.
     pub use_start_timestamps: bool,
+    /// Whether a metric is a counter is known by its label `__type__`, not guessed from its name.
+    pub type_and_unit_labels: bool,
     /// Callers who ask what a query cost may be told step by step.
     pub per_step_stats: bool,
 }
@@ -48,6 +50,7 @@ impl Default for EngineOptions {
             parse: ParseOptions::default(),
             delayed_name_removal: false,
             use_start_timestamps: false,
+            type_and_unit_labels: false,
             per_step_stats: false,
         }
     }

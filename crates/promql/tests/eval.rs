@@ -248,3 +248,34 @@ fn labels_without_an_order_are_sorted_somehow() {
         }
     }
 }
+
+#[test]
+fn what_is_no_counter_is_known_by_its_type_where_that_is_a_label() {
+    let store = MemoryStore::new();
+    for (name, kind) in [("a", "counter"), ("b_total", "gauge"), ("c", "histogram"), ("d_total", "")] {
+        let labels = Labels::from_pairs([("__name__", name), ("__type__", kind), ("x", name)]);
+        store.insert(&labels, (0..20).map(|k| Sample { t: k * STEP, v: k as f64 })).unwrap();
+    }
+    let infos = |type_and_unit_labels, query: &str| {
+        let engine = Engine::new(EngineOptions { type_and_unit_labels, ..EngineOptions::default() });
+        let ctx = QueryContext::unlimited();
+        engine.instant(&store, &ctx, query, 20 * STEP, &Overrides::default()).unwrap().infos
+    };
+    let by_label = |metric: &str, kind: &str, place: &str| {
+        format!(
+            "PromQL info: metric might not be a counter, __type__ label is not set to \"counter\" or \
+             \"histogram\", got \"{kind}\": \"{metric}\" ({place})"
+        )
+    };
+    for (query, place) in [
+        ("rate(b_total[5m])", "1:6"),
+        ("sum(increase(b_total[5m]))", "1:14"),
+        ("sum without (__type__) (rate(b_total[5m:]))", "1:1"),
+    ] {
+        assert_eq!(infos(true, query), [by_label("b_total", "gauge", place)], "{query}");
+        assert!(infos(false, query).is_empty(), "{query}");
+    }
+    let all = infos(true, r#"rate({x=~".+"}[5m])"#);
+    assert_eq!(all, [by_label("d_total", "", "1:6"), by_label("b_total", "gauge", "1:6")]);
+    assert_eq!(infos(false, r#"rate({x=~".+"}[5m])"#).len(), 2);
+}

@@ -1,14 +1,10 @@
 //! The label part of a series line.
 
-use model::{Labels, METRIC_NAME, is_legacy_label_name};
+use model::{Labels, METRIC_NAME, METRIC_TYPE, METRIC_UNIT, is_legacy_label_name};
 
 use super::cursor::{Cursor, ParseError, Span, Token, quote_bytes};
 use super::format::PageFormat;
 use crate::family::MetricKind;
-
-/// Labels of what is told about a metric, where they are wanted.
-const TYPE_LABEL: &str = "__type__";
-const UNIT_LABEL: &str = "__unit__";
 
 /// Which label block is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -210,7 +206,7 @@ impl LabelsBuf {
     /// Writes what is known of type and unit into the labels `__type__` and `__unit__`, over what the line says there.
     pub fn set_type_and_unit(&mut self, kind: MetricKind, unit: &str) {
         let kind = if kind == MetricKind::Untyped { "" } else { kind.as_str() };
-        for (name, value) in [(TYPE_LABEL, kind), (UNIT_LABEL, unit)] {
+        for (name, value) in [(METRIC_TYPE, kind), (METRIC_UNIT, unit)] {
             if value.is_empty() {
                 continue;
             }

@@ -1,8 +1,8 @@
 //! Aggregations that accumulate: `sum`, `avg`, `count`, `min`, `max`, `group`, `stddev`, `stdvar`; and `quantile`
 //! and `count_values`.
 
-use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{Labels, LabelsBuilder, METRIC_NAME, number};
@@ -301,82 +301,112 @@ fn takes_histograms(op: AggregateOp) -> bool {
 /// Sums or means of histograms, for each step.
 struct HistogramAccumulator {
     means: Vec<Option<HistogramMean>>,
-    /// Steps at which schemas did not fit: there is no result.
-    misfit: Bitmap,
+    /// Steps at which there is no result, and nothing more is looked at.
+    spoilt: Bitmap,
     /// Those of them that had no float until then; floats behind a misfit are not looked at.
     misfit_first: Bitmap,
-    /// The metrics of those that did not fit.
-    misfits: BTreeSet<String>,
+    /// Steps at which schemas did not fit, and the metric that did not.
+    misfits: BTreeMap<usize, Arc<str>>,
+    /// The metric that came first.
+    first: Arc<str>,
 }
 
 impl HistogramAccumulator {
-    fn new(len: usize) -> Self {
+    fn new(len: usize, first: &str) -> Self {
         HistogramAccumulator {
             means: vec![None; len],
-            misfit: Bitmap::new(len),
+            spoilt: Bitmap::new(len),
             misfit_first: Bitmap::new(len),
-            misfits: BTreeSet::new(),
+            misfits: BTreeMap::new(),
+            first: first.into(),
         }
+    }
+
+    /// Notes that the metric's histogram does not fit those before it.
+    fn misfit(&mut self, i: usize, name: &Arc<str>, floats: Option<&Bitmap>) {
+        self.spoilt.set(i);
+        if floats.is_none_or(|floats| !floats.get(i)) {
+            self.misfit_first.set(i);
+        }
+        self.misfits.insert(i, Arc::clone(name));
     }
 
     /// Takes in the histograms of a series. Behind a float they only spoil the group: that they do not fit each
     /// other either is not said then.
     fn add(&mut self, average: bool, column: &Column, name: &str, floats: Option<&Bitmap>) {
+        let mut shared = None;
         for (i, h) in column.histograms() {
             let Some(slot) = self.means.get_mut(i) else { continue };
             match slot {
-                _ if self.misfit.get(i) => {}
+                _ if self.spoilt.get(i) => {}
                 None => {
                     *slot = Some(HistogramMean::new(h));
                     if floats.is_some_and(|floats| floats.get(i)) {
-                        self.misfit.set(i);
+                        self.spoilt.set(i);
                     }
                 }
                 Some(mean) => {
                     let added = if average { mean.add(h) } else { mean.add_to_sum(h) };
                     if added.is_err() {
-                        self.misfit.set(i);
-                        if floats.is_none_or(|floats| !floats.get(i)) {
-                            self.misfit_first.set(i);
-                        }
-                        self.misfits.insert(name.to_owned());
+                        let name = shared.get_or_insert_with(|| Arc::from(name));
+                        self.misfit(i, name, floats);
                     }
                 }
             }
         }
     }
 
-    fn merge(&mut self, average: bool, other: &HistogramAccumulator) {
-        self.misfit.union(&other.misfit);
-        self.misfit_first.union(&other.misfit_first);
-        self.misfits.extend(other.misfits.iter().cloned());
-        for (i, (mine, theirs)) in self.means.iter_mut().zip(&other.means).enumerate() {
-            match (mine, theirs) {
-                (mine @ None, theirs) => mine.clone_from(theirs),
-                (Some(mine), Some(theirs)) => {
-                    if mine.merge(theirs, average).is_err() {
-                        self.misfit.set(i);
+    /// Takes in what another one has of the series behind; `floats` are those of the series before.
+    fn merge(&mut self, average: bool, other: &HistogramAccumulator, floats: Option<&Bitmap>) {
+        for (i, theirs) in other.means.iter().enumerate() {
+            let (Some(theirs), Some(slot)) = (theirs, self.means.get_mut(i)) else { continue };
+            if self.spoilt.get(i) {
+                continue;
+            }
+            match slot {
+                None => {
+                    *slot = Some(theirs.clone());
+                    if floats.is_some_and(|floats| floats.get(i)) {
+                        self.spoilt.set(i);
+                        continue;
                     }
                 }
-                (Some(_), None) => {}
+                Some(mine) => {
+                    if mine.merge(theirs, average).is_err() {
+                        self.misfit(i, &other.first, floats);
+                        continue;
+                    }
+                }
+            }
+            match other.misfits.get(&i) {
+                Some(name) if other.misfit_first.get(i) => self.misfit(i, name, floats),
+                Some(name) => {
+                    self.spoilt.set(i);
+                    self.misfits.insert(i, Arc::clone(name));
+                }
+                None if other.spoilt.get(i) => self.spoilt.set(i),
+                None => {}
             }
         }
     }
 
     /// Sets the results in a column that has those of the floats.
     fn finish(self, average: bool, span: Span, notes: &Mutex<Annotations>, out: &mut Column) {
-        for name in &self.misfits {
+        let names: BTreeSet<&Arc<str>> = self.misfits.values().collect();
+        for name in names {
             notes.lock().mixed_schemas(name, span);
         }
         for (i, mean) in self.means.into_iter().enumerate() {
             let Some(mean) = mean else { continue };
+            let remarks = Remarks { notes, name: "", span };
+            mean.remark_bounds(remarks);
             if out.present.get(i) {
                 if !self.misfit_first.get(i) {
                     notes.lock().mixed_floats_histograms_in_aggregation(span);
                 }
                 out.unset(i);
-            } else if !self.misfit.get(i) {
-                mean.remark(Remarks { notes, name: "", span });
+            } else if !self.spoilt.get(i) {
+                mean.remark(remarks);
                 let mut value = if average { mean.mean() } else { mean.sum() };
                 value.compact();
                 out.set_histogram(i, Arc::new(value));
@@ -449,7 +479,8 @@ impl Groups {
         group.drop_name |= drop_name;
         group.floats.add(column);
         if may_have_histograms && matches!(op, AggregateOp::Sum | AggregateOp::Avg) {
-            let histograms = group.histograms.get_or_insert_with(|| Box::new(HistogramAccumulator::new(len)));
+            let new = || Box::new(HistogramAccumulator::new(len, name));
+            let histograms = group.histograms.get_or_insert_with(new);
             histograms.add(op == AggregateOp::Avg, column, name, group.floats.floats());
         }
         is_new
@@ -461,16 +492,15 @@ impl Groups {
             return;
         }
         self.ignored |= other.ignored;
-        let average = self.op == AggregateOp::Avg;
+        let (average, len) = (self.op == AggregateOp::Avg, self.len);
         for theirs in other.groups {
             if let Some((mine, _)) = self.group(theirs.labels) {
                 mine.drop_name |= theirs.drop_name;
-                mine.floats.merge(&theirs.floats);
-                match (&mut mine.histograms, theirs.histograms) {
-                    (Some(mine), Some(theirs)) => mine.merge(average, &theirs),
-                    (mine @ None, theirs) => *mine = theirs,
-                    (Some(_), None) => {}
+                if let Some(theirs) = theirs.histograms {
+                    let new = || Box::new(HistogramAccumulator::new(len, &theirs.first));
+                    mine.histograms.get_or_insert_with(new).merge(average, &theirs, mine.floats.floats());
                 }
+                mine.floats.merge(&theirs.floats);
             }
         }
     }

@@ -84,6 +84,15 @@ impl Annotations {
         self.info(text, span);
     }
 
+    pub(crate) fn not_counter_by_label(&mut self, name: &str, metric_type: &str, span: Span) {
+        let text = format!(
+            "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {}: {}",
+            number::quote(metric_type),
+            number::quote(name)
+        );
+        self.info(text, span);
+    }
+
     pub(crate) fn start_times_overlap(&mut self, name: &str, span: Span, windows: u64) {
         let text = format!(
             "sample has start time that overlaps with previous sample timestamp for metric {}",

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use model::{Labels, LabelsBuilder, METRIC_NAME};
+use model::{Labels, LabelsBuilder, METRIC_NAME, describes_metric};
 
 use super::column::{Bitmap, Column, Grid, Point, Series};
 use super::native::{self, Made, Misfit};
@@ -169,7 +169,7 @@ impl Join<'_> {
         let matching = &self.b.matching;
         let mut labels = LabelsBuilder::new(many);
         if math::changes_metric(self.b.op) || (self.b.return_bool && !self.delayed_names) {
-            labels.retain(|name, _| !matches!(name, "__name__" | "__type__" | "__unit__"));
+            labels.retain(|name, _| !describes_metric(name));
         }
         if matching.card == Cardinality::OneToOne {
             labels.retain(|name, _| matching.labels.iter().any(|l| l == name) == matching.on);

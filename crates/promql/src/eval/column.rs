@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use model::{FloatHistogram, Labels};
+use model::{FloatHistogram, Labels, describes_metric};
 
 /// The steps at which an expression is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -498,11 +498,10 @@ impl Scalars {
     }
 }
 
-/// `labels` without the name and the other reserved labels of the metric's schema.
+/// `labels` without the name, type and unit of the metric.
 pub(crate) fn drop_reserved(labels: &Labels) -> Labels {
-    let reserved = |name: &str| matches!(name, "__name__" | "__type__" | "__unit__");
-    if labels.iter().any(|(name, _)| reserved(name)) {
-        labels.filter(|name| !reserved(name))
+    if labels.iter().any(|(name, _)| describes_metric(name)) {
+        labels.filter(|name| !describes_metric(name))
     } else {
         labels.clone()
     }

@@ -349,13 +349,18 @@ impl HistogramMean {
         Ok(())
     }
 
-    /// What there is to say about it.
+    /// What there is to say about it, if it is a result.
     pub(super) fn remark(&self, remarks: Remarks<'_>) {
         if self.reset_seen && self.no_reset_seen {
             remarks.notes.lock().reset_collision("aggregation", remarks.span);
         }
+        self.remark_bounds(remarks);
+    }
+
+    /// What there is to say about bounds, in a result or not.
+    pub(super) fn remark_bounds(&self, remarks: Remarks<'_>) {
         if self.reconciled {
-            remarks.notes.lock().bounds_reconciled("aggregation", remarks.span);
+            remarks.bounds_reconciled("aggregation");
         }
     }
 

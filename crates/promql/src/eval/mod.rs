@@ -82,6 +82,8 @@ pub(crate) struct Evaluator<'q> {
     delayed_names: bool,
     /// Whether functions of counters look at start times.
     start_times: bool,
+    /// Whether a metric's type is a label.
+    type_labels: bool,
     max_samples: u64,
     max_bytes: u64,
     workers: Workers<'q>,
@@ -131,6 +133,7 @@ impl<'q> Evaluator<'q> {
             lookback,
             delayed_names: options.delayed_name_removal,
             start_times: options.use_start_timestamps,
+            type_labels: options.type_and_unit_labels,
             max_samples: options.max_samples,
             max_bytes: options.max_bytes,
             workers,

@@ -37,11 +37,15 @@ impl Remarks<'_> {
         self.notes.lock().histogram_not_gauge(self.name, self.span);
     }
 
+    pub(super) fn bounds_reconciled(&self, operation: &str) {
+        self.notes.lock().bounds_reconciled(operation, self.span);
+    }
+
     /// Adds and remarks; resets that contradict each other are expected here. `None` where schemas do not fit.
     pub(super) fn add(&self, to: &mut FloatHistogram, other: &FloatHistogram) -> Option<()> {
         let combined = to.add(other).map_err(|e| self.mixed_schemas(e)).ok()?;
         if combined.reconciled {
-            self.notes.lock().bounds_reconciled("addition", self.span);
+            self.bounds_reconciled("addition");
         }
         Some(())
     }
@@ -50,7 +54,7 @@ impl Remarks<'_> {
     pub(super) fn subtract(&self, from: &mut FloatHistogram, other: &FloatHistogram) -> Option<()> {
         let combined = from.subtract(other).map_err(|e| self.mixed_schemas(e)).ok()?;
         if combined.reconciled {
-            self.notes.lock().bounds_reconciled("subtraction", self.span);
+            self.bounds_reconciled("subtraction");
         }
         Some(())
     }
@@ -153,9 +157,7 @@ fn difference(
 ) -> Option<FloatHistogram> {
     let (first, last) = (&*samples.first()?.histogram, &*samples.last()?.histogram);
     let is_gauge = |h: &FloatHistogram| h.reset == CounterReset::Gauge;
-    if is_counter && (is_gauge(first) || is_gauge(last)) {
-        remarks.not_counter();
-    }
+    let mut has_gauge = is_gauge(first) || is_gauge(last);
     let falls = |i: usize, before: &FloatHistogram, h: &FloatHistogram| {
         is_counter && (is_reset(i) || h.is_reset_from(before))
     };
@@ -175,16 +177,18 @@ fn difference(
     };
     let custom = base.has_custom_buckets();
     if last.has_custom_buckets() != custom {
+        if is_counter && has_gauge {
+            remarks.not_counter();
+        }
         remarks.mixed_schemas(IncompatibleSchemas);
         return None;
     }
+    // From here on, where schemas do not fit that alone is said.
     let mut schema = last.schema.min(base.schema);
     if is_counter {
         let between = samples.get(1..samples.len() - 1).unwrap_or_default();
         for h in between.iter().map(|s| &*s.histogram) {
-            if is_gauge(h) {
-                remarks.not_counter();
-            }
+            has_gauge |= is_gauge(h);
             schema = schema.min(h.schema);
             if h.has_custom_buckets() != custom {
                 remarks.mixed_schemas(IncompatibleSchemas);
@@ -194,19 +198,30 @@ fn difference(
     }
     let mut result = last.clone();
     result.reduce_schema(schema);
-    remarks.subtract(&mut result, &base)?;
+    let mixed = |e| remarks.mixed_schemas(e);
+    let subtracted_reconciled = result.subtract(&base).map_err(mixed).ok()?.reconciled;
+    let mut added_reconciled = false;
     if is_counter {
         if from_zero && reset_at_once {
-            remarks.add(&mut result, first)?;
+            added_reconciled |= result.add(first).map_err(mixed).ok()?.reconciled;
         }
         for (i, pair) in samples.windows(2).enumerate() {
             let [before, h] = pair else { continue };
             if i > 0 && falls(i + 1, &before.histogram, &h.histogram) {
-                remarks.add(&mut result, &before.histogram)?;
+                added_reconciled |= result.add(&before.histogram).map_err(mixed).ok()?.reconciled;
             }
+        }
+        if has_gauge {
+            remarks.not_counter();
         }
     } else if !is_gauge(first) || !is_gauge(last) {
         remarks.not_gauge();
+    }
+    if subtracted_reconciled {
+        remarks.bounds_reconciled("subtraction");
+    }
+    if added_reconciled {
+        remarks.bounds_reconciled("addition");
     }
     result.reset = CounterReset::Gauge;
     result.compact();

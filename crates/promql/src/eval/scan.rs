@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use chunk::Columns;
 use model::histogram::HistogramSample;
-use model::{Labels, METRIC_NAME, is_stale};
+use model::{Labels, METRIC_NAME, METRIC_TYPE, is_stale};
 use storage::{Newest, Projection, Request, SeriesPart};
 
 use super::column::{Column, Grid, Scalars, Series, drop_reserved};
@@ -57,7 +57,8 @@ struct Worker<'w> {
     column: Column,
     scratch: WindowScratch,
     kept: Columns,
-    noted: String,
+    /// Name and type of the last metric of which was asked whether it is a counter.
+    noted: (String, String),
     counts_only: bool,
     resets_known: Vec<HistogramSample>,
     /// One a step, if they are counted.
@@ -210,7 +211,7 @@ impl Worker<'_> {
                     0 => {}
                     windows => remarks.start_times_overlap(windows),
                 }
-                evaluator.note_window(name, self.args, &self.column, call);
+                evaluator.note_window((name, labels.value(METRIC_TYPE)), self.args, &self.column, call);
             }
         }
         Ok(())
@@ -255,9 +256,10 @@ impl Worker<'_> {
                 }
                 if call.function.wants_counter() && !self.column.is_absent() {
                     let name = self.name.unwrap_or_else(|| labels.value(METRIC_NAME));
-                    if self.noted != name {
-                        name.clone_into(&mut self.noted);
-                        evaluator.note_if_no_counter(name, call);
+                    let metric_type = labels.value(METRIC_TYPE);
+                    if self.noted.0 != name || self.noted.1 != metric_type {
+                        self.noted = (name.to_owned(), metric_type.to_owned());
+                        evaluator.note_if_no_counter(name, metric_type, call);
                     }
                 }
             }
@@ -302,9 +304,16 @@ fn smoothed(windows: &Windows<'_>, times: &[i64], values: &[f64], out: &mut Colu
 }
 
 impl Evaluator<'_> {
-    fn note_if_no_counter(&self, name: &str, call: &WindowCall) {
+    fn note_if_no_counter(&self, name: &str, metric_type: &str, call: &WindowCall) {
         const SUFFIXES: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
-        if !name.is_empty() && !SUFFIXES.iter().any(|s| name.ends_with(s)) {
+        if name.is_empty() {
+            return;
+        }
+        if self.type_labels {
+            if !matches!(metric_type, "counter" | "histogram") {
+                self.notes.lock().not_counter_by_label(name, metric_type, call.span);
+            }
+        } else if !SUFFIXES.iter().any(|s| name.ends_with(s)) {
             self.notes.lock().maybe_not_counter(name, call.span);
         }
     }
@@ -318,13 +327,19 @@ impl Evaluator<'_> {
         }
     }
 
-    /// What is to be remarked about a window function's result, for series in memory.
-    pub(super) fn note_window(&self, name: &str, args: &[Scalars], column: &Column, call: &WindowCall) {
+    /// What is to be remarked about a window function's result, of a metric of this name and type.
+    pub(super) fn note_window(
+        &self,
+        (name, metric_type): (&str, &str),
+        args: &[Scalars],
+        column: &Column,
+        call: &WindowCall,
+    ) {
         if call.function == WindowFn::Quantile {
             self.note_quantiles(args, column, call);
         }
         if call.function.wants_counter() && column.iter().next().is_some() {
-            self.note_if_no_counter(name, call);
+            self.note_if_no_counter(name, metric_type, call);
         }
     }
 
@@ -388,7 +403,7 @@ impl Evaluator<'_> {
             column: Column::absent(grid.len()),
             scratch: WindowScratch::default(),
             kept: Columns::default(),
-            noted: String::new(),
+            noted: Default::default(),
             counts_only: scan.counts_only,
             resets_known: Vec::new(),
             counts: self.uncounted(grid),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use chunk::Columns;
 use model::histogram::{CounterReset, HistogramSample};
-use model::{FloatHistogram, METRIC_NAME};
+use model::{FloatHistogram, METRIC_NAME, METRIC_TYPE};
 
 use super::column::{Column, Grid, Series, drop_reserved};
 use super::native_rate::Remarks;
@@ -84,7 +84,7 @@ impl Evaluator<'_> {
             if floats.is_absent() {
                 continue;
             }
-            self.note_window(name, &args, &floats, call);
+            self.note_window((name, series.labels.value(METRIC_TYPE)), &args, &floats, call);
             let drop_name = drops_name || series.drop_name;
             let labels = if drop_name && !self.delayed_names {
                 drop_reserved(&series.labels)

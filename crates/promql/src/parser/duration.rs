@@ -196,10 +196,12 @@ impl Parser<'_> {
                 let span = Span { start: sign.start, end: inner.span.end };
                 Ok(DurationExpr { kind: DurationKind::Unary(op, Box::new(inner)), wrapped: false, span })
             }
-            _ => {
-                let inner = self.duration_operand(OFFSET)?;
-                self.apply_sign(op, sign, inner)
+            Kind::Number | Kind::Duration => {
+                let token = self.next()?;
+                let literal = literal_expr(self.number_literal(token)?);
+                self.apply_sign(op, sign, literal)
             }
+            _ => Err(self.unexpected_in(OFFSET)),
         }
     }
 

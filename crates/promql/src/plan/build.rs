@@ -1,5 +1,6 @@
 //! From the syntax tree to the plan.
 
+use model::{METRIC_NAME, METRIC_TYPE};
 use storage::Newest;
 
 use super::durations::{self, millis};
@@ -240,17 +241,22 @@ impl<'a> Planner<'a> {
         grouping.dedup();
         if let Vector::Scan(scan) = &mut input {
             let stays_distinct = scan.name.is_some() || !scan.drops_name();
-            // Remarks on what a window holds name the metric; of its first or last sample there is nothing to remark.
+            // Remarks on what a window holds name the metric, as do those on histograms that do not fit; of a window's first or
+            // last sample there is nothing to remark.
             let remarks = match &scan.source {
                 Source::Smoothed(_) => true,
                 Source::Window(call) => !matches!(call.function, WindowFn::First | WindowFn::Last),
                 _ => false,
             };
-            if stays_distinct
-                && (scan.name.is_some() || !remarks)
-                && (e.op == AggregateOp::Quantile || !e.op.has_param())
-            {
-                self.want_labels_of(scan, &grouping, e.without);
+            if stays_distinct && (e.op == AggregateOp::Quantile || !e.op.has_param()) {
+                let mut remarked = Vec::new();
+                if scan.name.is_none() && (remarks || matches!(e.op, AggregateOp::Sum | AggregateOp::Avg)) {
+                    remarked.push(METRIC_NAME);
+                }
+                if self.options.type_and_unit_labels && remarks {
+                    remarked.push(METRIC_TYPE);
+                }
+                self.want_labels_of(scan, &grouping, e.without, &remarked);
             }
             // Variances are not put together from parts: where the mean is large, their last digits depend on the order
             // in which series are taken in.
@@ -271,12 +277,17 @@ impl<'a> Planner<'a> {
         }))
     }
 
-    /// Only the grouping's labels are needed of what is aggregated at once.
-    fn want_labels_of(&mut self, scan: &Scan, grouping: &[String], without: bool) {
-        if let Some(read) = self.reads.get_mut(scan.read) {
-            read.labels =
-                if without { Wanted::Without(grouping.to_vec()) } else { Wanted::Only(grouping.to_vec()) };
-        }
+    /// Only the grouping's labels are needed of what is aggregated at once, and those that remarks tell.
+    fn want_labels_of(&mut self, scan: &Scan, grouping: &[String], without: bool, remarked: &[&str]) {
+        let Some(read) = self.reads.get_mut(scan.read) else { return };
+        let others = grouping.iter().filter(|name| !remarked.contains(&name.as_str())).cloned();
+        read.labels = if without {
+            Wanted::Without(others.collect())
+        } else {
+            let mut names: Vec<String> = others.chain(remarked.iter().map(|&name| name.to_owned())).collect();
+            names.sort_unstable();
+            Wanted::Only(names)
+        };
     }
 
     fn binary(&mut self, e: &Binary, grid: Grid) -> Result<Vector, QueryError> {
