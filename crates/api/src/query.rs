@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::query_log::{Asker, Entry};
 use crate::reply::{Answer, ApiError, Body, Coding, Encoder, ErrorKind, Reply, SUCCESS, finish, success};
-use crate::request::{Request, parse_duration};
+use crate::request::{Request, evaluation_time, parse_duration};
 use crate::{Api, explain, json};
 
 /// Prometheus' bound on `(end - start) / step`.
@@ -66,7 +66,7 @@ pub(crate) async fn instant(api: Arc<Api>, request: Request) -> Answer {
     let limit = request.params.limit("limit")?;
     let at = request.params.time_or("time", api.now())?;
     let timeout = timeout(&api, &request)?;
-    let job = job(&api, &request, Range::Instant(at), limit)?;
+    let job = job(&api, &request, Range::Instant(evaluation_time(at)), limit)?;
     run(api, timeout, job).await
 }
 
@@ -82,7 +82,9 @@ pub(crate) async fn range(api: Arc<Api>, request: Request) -> Answer {
         let why = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(ApiError::invalid("step", why));
     }
-    if (i128::from(end) - i128::from(start)) * 1_000_000 / i128::from(step) > i128::from(MAX_STEPS) {
+    // Go's durations go no further than 64 bits of nanoseconds.
+    let length = end.saturating_sub(start).saturating_mul(1_000_000);
+    if length / step > MAX_STEPS {
         let why = "exceeded maximum resolution of 11,000 points per timeseries. \
                    Try decreasing the query resolution (?step=XX)";
         return Err(ApiError::bad_data(why));
@@ -90,7 +92,8 @@ pub(crate) async fn range(api: Arc<Api>, request: Request) -> Answer {
     let timeout = timeout(&api, &request)?;
     // Steps are whole milliseconds; a shorter one counts as one.
     let step = (step / 1_000_000).max(1);
-    let job = job(&api, &request, Range::Steps { start, end, step }, limit)?;
+    let range = Range::Steps { start: evaluation_time(start), end: evaluation_time(end), step };
+    let job = job(&api, &request, range, limit)?;
     run(api, timeout, job).await
 }
 

@@ -1,5 +1,7 @@
 //! A request as the handlers see it: method, path, headers, and the parameters of query string and form together.
 
+use std::num::IntErrorKind;
+
 use http::{HeaderMap, Method};
 
 use crate::reply::ApiError;
@@ -59,9 +61,13 @@ impl Params {
         match text.parse::<i64>() {
             Ok(n) if n < 0 => Err(ApiError::invalid(name, "limit must be non-negative")),
             Ok(n) => Ok(usize::try_from(n).unwrap_or(usize::MAX)),
-            Err(_) => {
+            Err(e) => {
+                let why = match e.kind() {
+                    IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+                    _ => "invalid syntax",
+                };
                 let quoted = model::number::quote(text);
-                Err(ApiError::invalid(name, &format!("strconv.Atoi: parsing {quoted}: invalid syntax")))
+                Err(ApiError::invalid(name, &format!("strconv.Atoi: parsing {quoted}: {why}")))
             }
         }
     }
@@ -85,6 +91,8 @@ impl Params {
 /// The earliest and latest times that Prometheus lets clients name, as RFC 3339 text.
 const MIN_TIME: &str = "-292273086-05-16T16:47:06Z";
 const MAX_TIME: &str = "292277025-08-18T07:12:54.999999999Z";
+/// By so many seconds they are nearer than what 64 bits of milliseconds hold: from the year 1 to 1970, and one.
+const YEARS_BEFORE_1970: i64 = 62_135_596_801;
 
 /// A float in seconds, or RFC 3339, as milliseconds since the Unix epoch.
 pub(crate) fn parse_time(text: &str) -> Result<i64, String> {
@@ -92,25 +100,32 @@ pub(crate) fn parse_time(text: &str) -> Result<i64, String> {
         return Ok(millis_of_seconds(seconds));
     }
     if text == MIN_TIME {
-        return Ok(i64::MIN / 1000);
+        return Ok((i64::MIN / 1000 + YEARS_BEFORE_1970) * 1000);
     }
     if text == MAX_TIME {
-        return Ok(i64::MAX / 1000);
+        return Ok((i64::MAX / 1000 - YEARS_BEFORE_1970) * 1000 + 999);
     }
     model::timestamp::parse_rfc3339(text)
         .ok_or_else(|| format!("cannot parse {} to a valid timestamp", model::number::quote(text)))
 }
 
-/// Go keeps such a time in nanoseconds of 64 bits before it becomes milliseconds: far-off times wrap round, and
-/// clients of Prometheus see the wrapped ones.
+/// What is no number of seconds is the earliest time, as Go's conversion has it.
 fn millis_of_seconds(seconds: f64) -> i64 {
     if !seconds.is_finite() || seconds.abs() > i64::MAX as f64 {
-        return i64::MIN / 1000;
+        return i64::MIN;
     }
     let whole = seconds.trunc();
     let fraction = ((seconds - whole) * 1000.0).round() / 1000.0;
-    let nanos = (whole as i64).wrapping_mul(1_000_000_000).wrapping_add((fraction * 1e9) as i64);
-    nanos / 1_000_000
+    (whole as i64).saturating_mul(1000).saturating_add((fraction * 1e9) as i64 / 1_000_000)
+}
+
+/// The time at which a query for this one is evaluated. Prometheus' engine takes it by way of nanoseconds of 64 bits:
+/// times before 1678 and after 2262 wrap round, and clients see the wrapped ones.
+pub(crate) fn evaluation_time(millis: i64) -> i64 {
+    if millis == i64::MIN {
+        return i64::MIN / 1_000_000;
+    }
+    millis.wrapping_mul(1_000_000) / 1_000_000
 }
 
 /// A float in seconds or a Prometheus duration, in nanoseconds.
@@ -137,7 +152,11 @@ mod tests {
         let cases = [
             ("1700002800", Ok(1_700_002_800_000)),
             ("1700002800.1234567", Ok(1_700_002_800_123)),
-            ("-62135596800", Ok(-6_795_364_578_871)),
+            ("-62135596800", Ok(-62_135_596_800_000)),
+            ("9999999999", Ok(9_999_999_999_000)),
+            ("9999-12-31T23:59:59Z", Ok(253_402_300_799_000)),
+            ("1e300", Ok(i64::MIN)),
+            ("-292273086-05-16T16:47:06Z", Ok(-9_223_309_901_257_974_000)),
             ("2023-11-14T23:00:00Z", Ok(1_700_002_800_000)),
             ("2023-11-14T23:00:00.123+02:00", Ok(1_699_995_600_123)),
             ("2023-11-14", Err("cannot parse \"2023-11-14\" to a valid timestamp".to_owned())),
@@ -145,6 +164,20 @@ mod tests {
         ];
         for (text, want) in cases {
             assert_eq!(parse_time(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn far_off_times_are_evaluated_at_others() {
+        for (time, want) in [
+            (1_700_002_800_123, 1_700_002_800_123),
+            (-1, -1),
+            (9_223_372_036_854, 9_223_372_036_854),
+            (-62_135_596_800_000, -6_795_364_578_871),
+            (253_402_300_799_000, -4_852_116_232_933),
+            (i64::MIN, -9_223_372_036_854),
+        ] {
+            assert_eq!(evaluation_time(time), want, "{time}");
         }
     }
 

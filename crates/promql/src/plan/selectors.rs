@@ -18,11 +18,14 @@ pub(super) struct Reach {
     pub(super) at: Option<i64>,
 }
 
+/// There are no samples as far off as this, and offsets and lookbacks do not reach the end of the numbers from here.
+const FURTHEST: i64 = i64::MAX / 4;
+
 impl Planner<'_> {
     /// Milliseconds of an `@`.
     pub(super) fn fixed_time(&self, at: Option<At>) -> Option<i64> {
         at.map(|at| match at {
-            At::Time(t) => t,
+            At::Time(t) => t.clamp(-FURTHEST, FURTHEST),
             At::Start => self.range.start,
             At::End => self.range.end,
         })
