@@ -297,7 +297,15 @@ impl RandomQueries {
             out += if range && self.one_in(2) { " anchored" } else { " smoothed" };
         }
         if self.one_in(8) {
-            out += self.pick(&[" offset 1m", " offset -2m", " offset 7s", " offset 1h", " offset -90s"]);
+            out += self.pick(&[
+                " offset 1m",
+                " offset -2m",
+                " offset 7s",
+                " offset 1h",
+                " offset -90s",
+                " offset 60",
+                " offset -1.5",
+            ]);
         }
         if self.one_in(10) {
             out +=
@@ -309,6 +317,8 @@ impl RandomQueries {
                 " offset step()",
                 " offset -(range() / 2)",
                 " offset max_of(1m, step())",
+                " offset -min_of(1m, step())",
+                " offset +step()",
             ]);
         }
         out
@@ -318,10 +328,13 @@ impl RandomQueries {
         if self.experimental && self.one_in(15) {
             let (a, b) = (self.pick(DURATIONS), self.pick(DURATIONS));
             let op = self.pick(&["+", "*", "/", "-", "%", "^"]);
-            return match self.below(4) {
+            return match self.below(7) {
                 0 => format!("{a} {op} 2"),
                 1 => format!("max_of({a}, {b})"),
                 2 => format!("{a} + step()"),
+                3 => format!("(step() + {a}) * 2"),
+                4 => format!("range() {op} {b}"),
+                5 => "90.5".to_owned(),
                 _ => format!("min_of({a}, range() + 1m) {op} 1"),
             };
         }
@@ -336,7 +349,10 @@ impl RandomQueries {
         let inner = self.vector(depth - 1, group);
         let inner = if inner.ends_with(['}', ')']) { inner } else { format!("({inner})") };
         let inner = if inner.starts_with('-') || inner.contains(' ') { format!("({inner})") } else { inner };
-        let step = self.pick(&["", "", "15s", "20s", "1m", "2m"]);
+        let mut step = self.pick(&["", "", "15s", "20s", "1m", "2m", "30", "7s"]);
+        if self.experimental && self.one_in(10) {
+            step = self.pick(&["step()", "1m * 2", "max_of(30s, step())", "range() / 4"]);
+        }
         let range = self.pick(DURATIONS);
         let modifiers = self.modifiers(false).replace(" smoothed", "");
         format!("{inner}[{range}:{step}]{modifiers}")
@@ -428,6 +444,8 @@ impl RandomQueries {
                 " fill_left (1)",
                 " fill_right (-2)",
                 " fill_left (3) fill_right (NaN)",
+                " fill_right (1m) fill_left (-Inf)",
+                " fill (-0)",
             ]);
         }
         format!("({left}) {op}{matching} ({right})")
@@ -472,13 +490,16 @@ impl RandomQueries {
             }
             13 => format!(
                 "count_values{grouping}(\"{}\", {vector})",
-                self.pick(&["v", "job", "instance", "a.b"])
+                self.pick(&["v", "job", "instance", "a.b", "__name__", "é"])
             ),
-            14 => format!("limitk{grouping}({}, {vector})", self.pick(&["1", "2", "5", "0"])),
-            _ => format!(
-                "limit_ratio{grouping}({}, {vector})",
-                self.pick(&["0.5", "-0.5", "1", "0.1", "2", "-1.5"])
-            ),
+            14 => {
+                let k = self.pick(&["1", "2", "5", "0", "1.9", "time() % 3", "step() / 60"]);
+                format!("limitk{grouping}({k}, {vector})")
+            }
+            _ => {
+                let ratio = self.pick(&["0.5", "-0.5", "1", "0.1", "2", "-1.5", "1e-9", "time() % 2 - 1"]);
+                format!("limit_ratio{grouping}({ratio}, {vector})")
+            }
         }
     }
 
@@ -505,16 +526,28 @@ impl RandomQueries {
             9 => {
                 let (a, b) = (self.pick(LABELS).trim_matches('"'), self.pick(LABELS).trim_matches('"'));
                 let to = self.pick(LABELS).trim_matches('"');
-                format!(r#"label_join({vector}, "{to}", "{}", "{a}", "{b}")"#, self.pick(&["", "-", "/"]))
+                let between = self.pick(&["", "-", "/"]);
+                match self.below(4) {
+                    0 => format!(r#"label_join({vector}, "{to}", "{between}")"#),
+                    1 => format!(r#"label_join({vector}, "{to}", "{between}", "{a}", "{b}", "{a}")"#),
+                    _ => format!(r#"label_join({vector}, "{to}", "{between}", "{a}", "{b}")"#),
+                }
             }
             10 => format!("vector({})", self.scalar(depth - 1, group)),
             11 => {
                 let function = self.pick(&["sort_by_label", "sort_by_label_desc"]);
-                format!("{function}({vector}, \"{}\")", self.pick(LABELS).trim_matches('"'))
+                let labels: Vec<_> = (0..=self.below(3))
+                    .map(|_| format!("\"{}\"", self.pick(LABELS).trim_matches('"')))
+                    .collect();
+                format!("{function}({vector}, {})", labels.join(", "))
             }
-            12 => match self.below(3) {
+            12 => match self.below(7) {
                 0 => format!("info({vector})"),
                 1 => format!(r#"info({vector}, {{version=~".+"}})"#),
+                2 => format!(r#"info({vector}, {{env!="prod"}})"#),
+                3 => format!(r#"info({vector}, {{__name__="build_info"}})"#),
+                4 => format!(r#"info({vector}, {{__name__!="target_info",nosuch=""}})"#),
+                5 => format!(r#"info({vector}, {{__name__=~"build_info|target_info",version=~".*"}})"#),
                 _ => format!(r#"info({vector}, {{__name__=~".*_info",env="prod"}})"#),
             },
             13 => format!(

@@ -310,8 +310,11 @@ fn random_queries_are_answered_as_prometheus_does() {
         let sides = Sides { peer, engine: Engine::new(options), store: &store };
         for _ in 0..count * share / 10 {
             let row = row(&mut queries);
-            // Builds of Prometheus 3.14 disagree on whether `info` keeps a name that is to be dropped later.
-            if place == 1 && row["query"].as_str().unwrap().contains("info(") {
+            // Builds of Prometheus 3.14 disagree on whether `info` keeps a name that is to be dropped later, and whether it
+            // looks for info series at the time of its argument.
+            let query = row["query"].as_str().unwrap();
+            let moved = query.contains('@') || query.contains("offset");
+            if query.contains("info(") && (place == 1 || moved) {
                 continue;
             }
             compared += 1;

@@ -78,6 +78,9 @@ pub(super) fn check_result(eval: &Eval, result: &QueryResult) -> Result<(), Stri
         (Value::Scalar { v, .. }, _, Some(want)) if equal(*v, want) => return Ok(()),
         (Value::Scalar { v, .. }, _, want) => return Err(format!("{v}, expected {want:?}")),
         (_, Some(want), _) => return Err(format!("no string, expected {want:?}")),
+        (Value::Matrix(series), ..) if !series.is_sorted_by(|a, b| a.labels < b.labels) => {
+            return Err("series not in the order of their labels".to_owned());
+        }
         _ => {}
     }
     compare(&expected(eval), &points(&result.value), eval.ordered)

@@ -279,6 +279,12 @@ fn eval(line: &str, number: usize, block: &[&str]) -> Result<Eval, String> {
             eval.series.push((labels, positions(&items)?));
         }
     }
+    if (eval.no_warn && !eval.warn.is_empty()) || (eval.no_info && !eval.info.is_empty()) {
+        return Err("annotations are expected and refused".to_owned());
+    }
+    if eval.ordered && matches!(eval.time, EvalTime::Range(..)) {
+        return Err("a range query has no other order than that of labels".to_owned());
+    }
     Ok(eval)
 }
 
