@@ -279,3 +279,24 @@ fn what_is_no_counter_is_known_by_its_type_where_that_is_a_label() {
     assert_eq!(all, [by_label("d_total", "", "1:6"), by_label("b_total", "gauge", "1:6")]);
     assert_eq!(infos(false, r#"rate({x=~".+"}[5m])"#).len(), 2);
 }
+
+#[test]
+fn a_matching_that_forgets_labels_fails_at_once() {
+    let store = MemoryStore::new();
+    for i in 0..20_000 {
+        let labels = Labels::from_pairs([("__name__", "m"), ("i", &format!("{i:05}"))]);
+        store.insert(&labels, [Sample { t: 0, v: 1.0 }, Sample { t: STEP, v: 1.0 }]).unwrap();
+    }
+    let engine = Engine::new(EngineOptions::default());
+    for query in ["vector(1) + on () m", "m + on () m", "m + on () group_left () m"] {
+        let ctx = QueryContext::new(Some(Instant::now() + Duration::from_secs(20)), 0);
+        let error = engine.range(&store, &ctx, query, 0, STEP, STEP, &Overrides::default()).unwrap_err();
+        assert!(
+            error.to_string().starts_with(
+                "found duplicate series for the match group {} on the right hand-side of the operation: \
+                 [{__name__=\"m\", i=\"00000\"}, {__name__=\"m\", i=\"00001\"}];"
+            ),
+            "{query}: {error}"
+        );
+    }
+}

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use model::{Labels, LabelsBuilder, METRIC_NAME, describes_metric};
+use storage::QueryContext;
 
 use super::column::{Bitmap, Column, Grid, Point, Series};
 use super::native::{self, Made, Misfit};
@@ -61,6 +62,7 @@ fn note(first: &mut Option<Failure>, rank: (usize, usize, usize), text: impl FnO
 /// An operation between the series of one signature. `many` is the side whose labels the result has; without a
 /// `group_` modifier that is the left one.
 struct Join<'a> {
+    ctx: &'a QueryContext,
     b: &'a VectorBinary,
     delayed_names: bool,
     /// Series of the `many` side, of all signatures.
@@ -105,8 +107,21 @@ impl Join<'_> {
         if self.b.return_bool { (f64::from(u8::from(keep)), true) } else { (value, keep) }
     }
 
-    /// The same where one of both is a histogram; `None` where the operator makes nothing of them.
-    fn compute_mixed(&self, i: usize, rank: usize, many: Point<'_>, one: Point<'_>) -> Option<(Made, bool)> {
+    /// Whether the operator makes nothing of two floats.
+    fn trims(&self) -> bool {
+        matches!(self.b.op, BinaryOp::TrimLower | BinaryOp::TrimUpper)
+    }
+
+    /// The same of samples of any kind; `None` where the operator makes nothing of them.
+    fn compute_points(&self, i: usize, rank: usize, many: Point<'_>, one: Point<'_>) -> Option<(Made, bool)> {
+        if let (Point::Float(many), Point::Float(one)) = (many, one) {
+            if self.trims() {
+                self.remark(i, rank, What::Misfit(Misfit::Types("float", "float")));
+                return None;
+            }
+            let (value, keep) = self.compute(many, one);
+            return Some((Made::Float(value), keep));
+        }
         let (left, right) = if self.swapped { (one, many) } else { (many, one) };
         match native::samples(self.b.op, left, right) {
             Ok((made, keep, reconciled)) => {
@@ -187,133 +202,132 @@ impl Join<'_> {
         one: &[(usize, Series)],
         failure: &mut Option<Failure>,
         out: &mut Vec<Series>,
-    ) {
+    ) -> Result<(), QueryError> {
         let matching = &self.b.matching;
         self.check_one_side(one, failure);
-        let mut joined: Vec<Joined> = Vec::new();
-        let mut met = Bitmap::new(self.len);
-        let one_to_one = matching.card == Cardinality::OneToOne;
-        let trims = matches!(self.b.op, BinaryOp::TrimLower | BinaryOp::TrimUpper);
-        let mut add = |rank,
-                       labels,
-                       columns: Option<(&Column, &Column)>,
-                       pairs: &mut dyn Iterator<Item = (usize, f64, f64)>,
-                       mixed: &mut dyn Iterator<Item = (usize, Point<'_>, Point<'_>)>,
-                       met: &mut Bitmap| {
-            if let Some((a, b)) = columns {
-                let new = self.floats(rank, labels, a, b);
-                if one_to_one && let Some(i) = met.first_common(&new.met) {
-                    note(failure, (i, 1, rank), || TWO_MATCHES.to_owned());
-                }
-                met.union(&new.met);
-                joined.push(new);
-                return;
-            }
-            let mut new =
-                Joined { labels, floats: Column::absent(self.len), met: Bitmap::new(self.len), rank };
-            let mut meet = |i, new: &mut Joined| {
-                if one_to_one && met.get(i) {
-                    note(failure, (i, 1, rank), || TWO_MATCHES.to_owned());
-                }
-                met.set(i);
-                new.met.set(i);
-            };
-            for (i, a, b) in pairs {
-                if trims {
-                    self.remark(i, rank, What::Misfit(Misfit::Types("float", "float")));
-                    continue;
-                }
-                meet(i, &mut new);
-                let (value, keep) = self.compute(a, b);
-                if keep {
-                    new.floats.set(i, value);
-                }
-            }
-            for (i, a, b) in mixed {
-                let Some((made, keep)) = self.compute_mixed(i, rank, a, b) else { continue };
-                meet(i, &mut new);
-                match made {
-                    _ if !keep => {}
-                    Made::Float(v) => new.floats.set(i, v),
-                    Made::Histogram(h) => new.floats.set_histogram(i, h),
-                }
-            }
-            joined.push(new);
-        };
+        if failure.as_ref().is_some_and(|f| Some(f.rank.0) == self.active.ones().next()) {
+            // Nothing fails before that, and there is no result.
+            return Ok(());
+        }
+        let mut pairs = Pairs { join: self, met: Bitmap::new(self.len), joined: Vec::new(), failure };
         let mut any_one = Bitmap::new(self.len);
         for (_, s) in one {
             any_one.union(&s.floats.present);
         }
         for &(m, ref a) in many {
-            for (_, b) in one {
-                if !a.floats.present.intersects(&b.floats.present) {
-                    continue;
-                }
-                let any = a.floats.may_have_histograms() || b.floats.may_have_histograms();
-                let columns = (!any && !trims).then_some((&a.floats, &b.floats));
-                let mut pairs = a.floats.iter().filter_map(|(i, v)| Some((i, v, b.floats.get(i)?)));
-                let both = any.then(|| a.floats.points()).into_iter().flatten();
-                let mut mixed = both
-                    .filter_map(|(i, p)| Some((i, p, b.floats.point(i)?)))
-                    .filter(|(_, a, b)| !matches!((a, b), (Point::Float(_), Point::Float(_))));
-                add(m, self.labels(&a.labels, &b.labels), columns, &mut pairs, &mut mixed, &mut met);
+            self.ctx.check()?;
+            for (_, b) in one.iter().filter(|(_, b)| a.floats.present.intersects(&b.floats.present)) {
+                pairs.join(m, self.labels(&a.labels, &b.labels), &a.floats, &b.floats);
             }
             if let Some(fill) = matching.fill_right {
-                let mut pairs = a.floats.iter().filter(|&(i, _)| !any_one.get(i)).map(|(i, v)| (i, v, fill));
-                let lonely = a.floats.histograms().filter(|&(i, _)| !any_one.get(i));
-                let mut mixed = lonely.map(|(i, h)| (i, Point::Histogram(h), Point::Float(fill)));
+                let lonely = a.floats.points().filter(|&(i, _)| !any_one.get(i));
                 let labels = self.labels(&a.labels, &matched(&a.labels, matching));
-                add(m, labels, None, &mut pairs, &mut mixed, &mut met);
+                pairs.join_points(m, labels, lonely.map(|(i, p)| (i, p, Point::Float(fill))));
             }
         }
         if let Some(fill) = matching.fill_left {
             for (o, b) in one {
-                let before = met.clone();
-                let mut pairs = b.floats.iter().filter(|&(i, _)| !before.get(i)).map(|(i, v)| (i, fill, v));
-                let rank = self.many_len + o;
-                let lonely = b.floats.histograms().filter(|&(i, _)| !before.get(i));
-                let mut mixed = lonely.map(|(i, h)| (i, Point::Float(fill), Point::Histogram(h)));
+                let before = pairs.met.clone();
+                let lonely = b.floats.points().filter(|&(i, _)| !before.get(i));
                 let labels = self.labels(&matched(&b.labels, matching), &b.labels);
-                add(rank, labels, None, &mut pairs, &mut mixed, &mut met);
+                pairs.join_points(self.many_len + o, labels, lonely.map(|(i, p)| (i, Point::Float(fill), p)));
             }
         }
-        if !one_to_one {
+        let joined = pairs.joined;
+        if !self.is_one_to_one() {
             check_distinct(&joined, failure);
         }
         for j in joined.into_iter().filter(|j| !j.floats.is_absent()) {
             out.push(Series { labels: j.labels, drop_name: self.b.return_bool, floats: j.floats });
         }
+        Ok(())
     }
 
-    /// On the "one" side a signature may have one sample a step.
+    fn is_one_to_one(&self) -> bool {
+        self.b.matching.card == Cardinality::OneToOne
+    }
+
+    /// On the "one" side a signature may have one sample a step. There may be very many series where it should have
+    /// been told apart by more labels: each is looked at once.
     fn check_one_side(&self, one: &[(usize, Series)], failure: &mut Option<Failure>) {
-        let matching = &self.b.matching;
+        let mut seen = Bitmap::new(self.len);
         for (at, &(o, ref new)) in one.iter().enumerate() {
-            for (_, old) in one.iter().take(at) {
-                let mut both = new.floats.present.clone();
-                both.intersect(self.active);
-                if let Some(i) = both.first_common(&old.floats.present) {
-                    let (first, second) = if old.labels < new.labels { (old, new) } else { (new, old) };
-                    let side = if self.swapped { "left" } else { "right" };
-                    note(failure, (i, 0, o), || {
-                        format!(
-                            "found duplicate series for the match group {} on the {side} hand-side of the \
-                             operation: [{}, {}];many-to-many matching not allowed: matching labels must be \
-                             unique on one side",
-                            match_labels(&new.labels, matching),
-                            first.labels,
-                            second.labels
-                        )
-                    });
-                }
+            if let Some(i) = seen.first_common(&new.floats.present) {
+                note(failure, (i, 0, o), || {
+                    let old = one.iter().take(at).map(|(_, old)| old).find(|old| old.floats.present.get(i));
+                    self.duplicates(old.unwrap_or(new), new)
+                });
             }
+            seen.union(&new.floats.present);
+            seen.intersect(self.active);
         }
+    }
+
+    /// Says that two series have a sample at the same step on the "one" side.
+    fn duplicates(&self, old: &Series, new: &Series) -> String {
+        let (first, second) = if old.labels < new.labels { (old, new) } else { (new, old) };
+        let side = if self.swapped { "left" } else { "right" };
+        format!(
+            "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];\
+             many-to-many matching not allowed: matching labels must be unique on one side",
+            matched(&new.labels, &self.b.matching),
+            first.labels,
+            second.labels
+        )
     }
 }
 
-/// As Prometheus prints a match group.
-fn match_labels(labels: &Labels, matching: &VectorMatching) -> Labels {
-    matched(labels, matching)
+/// The results of one signature as they come up.
+struct Pairs<'p> {
+    join: &'p Join<'p>,
+    /// Steps at which any two samples met.
+    met: Bitmap,
+    joined: Vec<Joined>,
+    failure: &'p mut Option<Failure>,
+}
+
+impl Pairs<'_> {
+    /// Joins two series where both have a sample.
+    fn join(&mut self, rank: usize, labels: Labels, many: &Column, one: &Column) {
+        let any_histogram = many.may_have_histograms() || one.may_have_histograms();
+        if any_histogram || self.join.trims() {
+            let both = many.points().filter_map(|(i, a)| Some((i, a, one.point(i)?)));
+            return self.join_points(rank, labels, both);
+        }
+        let new = self.join.floats(rank, labels, many, one);
+        if self.join.is_one_to_one()
+            && let Some(i) = self.met.first_common(&new.met)
+        {
+            note(self.failure, (i, 1, rank), || TWO_MATCHES.to_owned());
+        }
+        self.met.union(&new.met);
+        self.joined.push(new);
+    }
+
+    /// Joins two samples at each of some steps.
+    fn join_points<'s>(
+        &mut self,
+        rank: usize,
+        labels: Labels,
+        points: impl Iterator<Item = (usize, Point<'s>, Point<'s>)>,
+    ) {
+        let join = self.join;
+        let mut new = Joined { labels, floats: Column::absent(join.len), met: Bitmap::new(join.len), rank };
+        for (i, many, one) in points {
+            let Some((made, keep)) = join.compute_points(i, rank, many, one) else { continue };
+            if join.is_one_to_one() && self.met.get(i) {
+                note(self.failure, (i, 1, rank), || TWO_MATCHES.to_owned());
+            }
+            self.met.set(i);
+            new.met.set(i);
+            match made {
+                _ if !keep => {}
+                Made::Float(v) => new.floats.set(i, v),
+                Made::Histogram(h) => new.floats.set_histogram(i, h),
+            }
+        }
+        self.joined.push(new);
+    }
 }
 
 /// Takes series out, each with its place.
@@ -404,7 +418,8 @@ impl Evaluator<'_> {
         let remarks = RefCell::default();
         let delayed_names = self.delayed_names;
         let many_len = many.len();
-        let join = Join { b, delayed_names, many_len, swapped, active: &active, remarks: &remarks, len };
+        let (ctx, active, remarks) = (self.ctx, &active, &remarks);
+        let join = Join { ctx, b, delayed_names, many_len, swapped, active, remarks, len };
         let mut failure = None;
         let mut out = Vec::with_capacity(many_len);
         for signature in order {
@@ -412,10 +427,10 @@ impl Evaluator<'_> {
             if let Some((of_many, of_one)) = members.get(signature) {
                 // Taken out, so that what has been gone through makes room for the result.
                 let (of_many, of_one) = (take(many, of_many), take(one, of_one));
-                join.signature(&of_many, &of_one, &mut failure, &mut out);
+                join.signature(&of_many, &of_one, &mut failure, &mut out)?;
             }
         }
-        self.note_remarks(b, &remarks.into_inner());
+        self.note_remarks(b, &remarks.borrow());
         if let Some(failure) = failure {
             return Err(QueryError::Execution(failure.text));
         }
