@@ -104,11 +104,11 @@ impl Proxies {
             for value in values {
                 let value = value.read()?;
                 HeaderValue::from_str(&value).map_err(|_| format!("invalid value of header {name}"))?;
-                let _ = write!(request, "{name}: {value}\r\n");
+                let _ = write!(request, "{}: {value}\r\n", title_case(name));
             }
         }
         if let Some(credentials) = proxy.credentials() {
-            let _ = write!(request, "{PROXY_AUTHORIZATION}: {credentials}\r\n");
+            let _ = write!(request, "{}: {credentials}\r\n", title_case(&PROXY_AUTHORIZATION));
         }
         request.push_str("\r\n");
         let failed = |err: std::io::Error| io_text(&err);
@@ -132,6 +132,17 @@ impl Proxies {
             Err(status.split_once(' ').map_or("unknown status code", |(_, reason)| reason).to_owned())
         }
     }
+}
+
+/// `X-Why`, as all other headers are written.
+fn title_case(name: &HeaderName) -> String {
+    let mut begins = true;
+    let cased = name.as_str().chars().map(|c| {
+        let cased = if begins { c.to_ascii_uppercase() } else { c };
+        begins = c == '-';
+        cased
+    });
+    cased.collect()
 }
 
 impl Proxy {

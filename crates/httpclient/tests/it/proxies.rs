@@ -100,7 +100,7 @@ async fn requests_for_a_tunnel_carry_the_headers_for_it() {
     assert_eq!(
         seen.await.unwrap(),
         format!(
-            "CONNECT [fd00::1]:443 HTTP/1.1\r\nHost: [fd00::1]:443\r\nUser-Agent: {agent}\r\nx-why: a\r\nx-why: b\r\n\r\n"
+            "CONNECT [fd00::1]:443 HTTP/1.1\r\nHost: [fd00::1]:443\r\nUser-Agent: {agent}\r\nX-Why: a\r\nX-Why: b\r\n\r\n"
         )
     );
 }
