@@ -83,7 +83,17 @@ export const madeUpApi: ApiHandler = (path, params, response) => {
         droppedTargetCounts: { node: 0, web: 3 },
       });
     case 'targets/relabel_steps':
-      return send(response, { steps: [{ rule: { action: 'keep', regex: 'db' }, output: {}, keep: false }] });
+      return send(response, {
+        steps: [
+          {
+            rule: { action: 'replace', source_labels: ['job'], regex: '(.*)', target_label: 'team', replacement: '$1' },
+            output: { __address__: 'host:9', job: 'web', team: 'web' },
+            keep: true,
+          },
+          { rule: { action: 'keep', source_labels: ['team'], regex: 'db' }, output: {}, keep: false },
+          { rule: { action: 'labeldrop', regex: 'x' }, output: {}, keep: false },
+        ],
+      });
     case 'status/config':
       return send(response, { yaml: 'global:\n  scrape_interval: 15s\nscrape_configs:\n- job_name: node\n' });
     case 'status/flags':

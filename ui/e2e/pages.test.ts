@@ -53,6 +53,23 @@ test('service discovery says why a target was dropped', async () => {
   await page.getByRole('button', { name: 'Why it was dropped' }).click();
   await page.getByText('dropped here').waitFor();
   await page.getByText('2 more were dropped').waitFor();
+  await page.getByText('if [team] matches /db/').waitFor();
+  await page.getByText('"web" does not match').waitFor();
+  await page.getByText('One more rule is not looked at.').waitFor();
+  expect(await page.locator('.label-change.added').textContent()).toContain('team="web"');
+  await page.context().close();
+});
+
+test('the steps of a target have an address, and targets lead to it', async () => {
+  const page = await open('service-discovery?show=dropped');
+  await page.getByRole('button', { name: 'Why it was dropped' }).click();
+  await page.getByText('dropped here').waitFor();
+  await page.reload();
+  await page.getByText('dropped here').waitFor();
+  await page.goto(`${server.url}targets`);
+  await page.getByRole('link', { name: 'how it was relabelled' }).first().click();
+  await page.waitForURL(/service-discovery\?filter=.*&open=/);
+  await page.locator('.relabel-steps .step').first().waitFor();
   await page.context().close();
 });
 

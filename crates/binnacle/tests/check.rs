@@ -148,20 +148,83 @@ fn every_kind_of_mistake_is_told_in_promtools_words() {
     compare(&json_lines(&path).iter().map(case).collect::<Vec<_>>());
 }
 
-#[test]
-fn recorded_rule_files_are_judged_as_promtool_does() {
+/// The recordings of Prometheus, where they are there.
+fn recording(name: &str) -> Option<Vec<Value>> {
     let fallback = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
     let shared = PathBuf::from(std::env::var("BINNACLE_SHARED").unwrap_or(fallback.to_owned()));
-    let path = shared.join("golden/rules/check-rules.jsonl");
+    let path = shared.join("golden").join(name);
     if !path.is_file() {
         println!("skipped: no recordings at {}", path.display());
-        return;
+        return None;
     }
-    let cases = json_lines(&path);
+    Some(json_lines(&path))
+}
+
+#[test]
+fn recorded_web_configurations_are_judged_as_promtool_does() {
+    let Some(rows) = recording("promtool/commands.jsonl") else { return };
+    let mut all = BTreeMap::new();
+    let mut cases = Vec::new();
+    // Files of earlier rows are there still.
+    for row in &rows {
+        all.extend(files(&row["files"]));
+        let args = texts(&row["args"]);
+        if args.first().is_some_and(|arg| arg == "check")
+            && args.get(1).is_some_and(|arg| arg == "web-config")
+        {
+            cases.push(Case { args, files: all.clone(), stdin: String::new(), want: wanted(row) });
+        }
+    }
+    assert!(cases.len() > 5, "the recordings were not read");
+    compare(&cases);
+}
+
+#[test]
+fn recorded_rule_files_are_judged_as_promtool_does() {
+    let Some(cases) = recording("rules/check-rules.jsonl") else { return };
     // Templates come with rules.
     let cases =
         cases.iter().filter(|case| !text(case, "name").contains("template") && case["content"].is_string());
     let cases: Vec<Case> = cases.map(|case| of_one_file(case, "rules", "r.yml")).collect();
     assert!(cases.len() > 50, "the recordings were not read");
     compare(&cases);
+}
+
+#[test]
+fn targets_of_a_job_are_printed_before_and_after_relabelling() {
+    let config = "\
+scrape_configs:
+- job_name: other
+- job_name: j
+  scrape_interval: 30s
+  params: {x: [y]}
+  static_configs: [{targets: ['a<&>:1', c, 'a<&>:1'], labels: {e: \"\\t\"}}]
+  file_sd_configs: [{files: [t.json]}]
+  relabel_configs: [{source_labels: [__address__], regex: c, action: drop}]
+";
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("p.yml"), config).unwrap();
+    fs::write(dir.path().join("t.json"), r#"[{"targets": ["d/e"]}]"#).unwrap();
+    let run = |job: &str| {
+        let args = ["tool", "check", "service-discovery", "p.yml", job];
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_binnacle")).args(args).current_dir(dir.path()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, stdout, _) = run("j");
+    assert_eq!(code, Some(0));
+    let targets: Value = serde_json::from_str(&stdout).unwrap();
+    let address = |target: &Value| text(&target["discoveredLabels"], "__address__");
+    let of =
+        |wanted: &str| targets.as_array().unwrap().iter().find(|target| address(target) == wanted).unwrap();
+    assert_eq!(targets.as_array().unwrap().len(), 3, "equal targets of a group are one");
+    assert!(stdout.contains(r#""__address__": "a\u003c\u0026\u003e:1""#), "{stdout}");
+    assert_eq!(text(&of("a<&>:1")["labels"], "instance"), "a<&>:1");
+    assert_eq!(text(&of("a<&>:1")["discoveredLabels"], "__param_x"), "y");
+    assert_eq!(of("c")["labels"], serde_json::json!({}));
+    assert_eq!(of("d/e")["error"], serde_json::json!({}));
+    assert_eq!(run("other"), (Some(0), "[]".to_owned(), String::new()));
+    let told = "Job nix not found. Select one of:\n\tother\n\tj\n";
+    assert_eq!(run("nix"), (Some(1), String::new(), told.to_owned()));
 }

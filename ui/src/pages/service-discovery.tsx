@@ -1,9 +1,11 @@
 import { useMemo, useState } from 'preact/hooks';
-import type { Labels, RelabelStep, TargetsAnswer } from '../api/answers';
+import type { Labels, TargetsAnswer } from '../api/answers';
 import { seriesSelector } from '../format/labels';
 import { formatCount } from '../format/number';
+import { targetKey } from '../format/relabel';
 import { LabelSet } from '../parts/labels';
 import { Failure, FilterBox, matchesWords, Page, Segmented } from '../parts/page';
+import { RelabelSteps } from '../parts/relabel-steps';
 import { useApi } from '../parts/use-api';
 import { useParam } from '../parts/use-param';
 import '../style/targets.css';
@@ -32,70 +34,31 @@ function foundIn(data: TargetsAnswer): Found[] {
   return [...kept, ...dropped];
 }
 
-function ruleText(rule: Record<string, unknown>): string {
-  return Object.entries(rule)
-    .map(([name, value]) => `${name}: ${Array.isArray(value) ? `[${value.join(', ')}]` : String(value)}`)
-    .join('   ');
-}
-
-/** The labels that a step added or changed, and those it removed. */
-function changeOf(before: Labels, after: Labels): { set: Labels; removed: string[] } {
-  return {
-    set: Object.fromEntries(Object.entries(after).filter(([name, value]) => before[name] !== value)),
-    removed: Object.keys(before).filter((name) => !(name in after)),
-  };
-}
-
-/** Rule by rule, what relabelling made of a discovered target. */
-function RelabelSteps({ found }: { found: Found }) {
-  const { data, error, loading } = useApi<{ steps: RelabelStep[] | null }>('targets/relabel_steps', {
-    scrapePool: found.pool,
-    labels: JSON.stringify(found.discovered),
-  });
-  if (loading && !data) return <p class="muted">Loading the steps…</p>;
-  if (error) return <Failure error={error} what="Relabelling steps" />;
-  const steps = data?.steps ?? [];
-  if (steps.length === 0) return <p class="muted">This pool has no relabelling rules.</p>;
-  return (
-    <ol class="relabel-steps">
-      {steps.map((step, i) => {
-        const { set, removed } = changeOf(steps[i - 1]?.output ?? found.discovered, step.output ?? {});
-        return (
-          <li key={i}>
-            <code>{ruleText(step.rule)}</code>
-            <div>
-              {!step.keep && <span class="state down">dropped here</span>}
-              {step.keep && Object.keys(set).length === 0 && removed.length === 0 && (
-                <span class="muted">changed nothing</span>
-              )}
-              {step.keep && Object.keys(set).length > 0 && (
-                <>
-                  <span class="muted">set </span>
-                  <LabelSet labels={set} />
-                </>
-              )}
-              {step.keep && removed.length > 0 && <span class="muted"> removed {removed.join(', ')}</span>}
-            </div>
-          </li>
-        );
-      })}
-    </ol>
-  );
-}
-
+/** The target whose steps are shown is part of the address, so that they can be shown to somebody else. */
 function FoundRow({ found }: { found: Found }) {
-  const [open, setOpen] = useState(false);
+  const key = targetKey(found.pool, found.discovered);
+  const [opened, setOpened] = useParam('open');
+  const open = opened === key;
+  const setOpen = (next: boolean) => setOpened(next ? key : '');
   return (
-    <tr class={found.labels ? '' : 'dropped'}>
-      <td>
-        <LabelSet labels={found.discovered} />
-        <button type="button" class="quiet link" aria-expanded={open} onClick={() => setOpen(!open)}>
-          {open ? 'Hide the steps' : found.labels ? 'How it was relabelled' : 'Why it was dropped'}
-        </button>
-        {open && <RelabelSteps found={found} />}
-      </td>
-      <td>{found.labels ? <LabelSet labels={found.labels} /> : <span class="state unknown">dropped</span>}</td>
-    </tr>
+    <>
+      <tr class={found.labels ? '' : 'dropped'}>
+        <td>
+          <LabelSet labels={found.discovered} />
+          <button type="button" class="quiet link" aria-expanded={open} onClick={() => setOpen(!open)}>
+            {open ? 'Hide the steps' : found.labels ? 'How it was relabelled' : 'Why it was dropped'}
+          </button>
+        </td>
+        <td>{found.labels ? <LabelSet labels={found.labels} /> : <span class="state unknown">dropped</span>}</td>
+      </tr>
+      {open && (
+        <tr class="steps">
+          <td colSpan={2}>
+            <RelabelSteps pool={found.pool} discovered={found.discovered} />
+          </td>
+        </tr>
+      )}
+    </>
   );
 }
 

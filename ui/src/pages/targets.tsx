@@ -4,6 +4,7 @@ import { pageUrl } from '../base';
 import { parseDuration, spokenDuration } from '../format/duration';
 import { seriesSelector } from '../format/labels';
 import { formatCount, formatValue } from '../format/number';
+import { targetKey } from '../format/relabel';
 import { bothTimes } from '../format/time';
 import { LabelSet } from '../parts/labels';
 import { Failure, FilterBox, matchesWords, Page, Segmented } from '../parts/page';
@@ -25,6 +26,15 @@ function textOf(target: Target): string {
 function upQuery(labels: Target['labels']): string {
   const params = new URLSearchParams({ 'g0.expr': seriesSelector({ __name__: 'up', ...labels }), 'g0.tab': 'graph' });
   return `${pageUrl('query')}?${params}`;
+}
+
+/** The page that shows rule by rule how a target came about. */
+function stepsOf({ scrapePool, discoveredLabels }: Target): string {
+  const params = new URLSearchParams({
+    filter: discoveredLabels.__address__ ?? '',
+    open: targetKey(scrapePool, discoveredLabels),
+  });
+  return `${pageUrl('service-discovery')}?${params}`;
 }
 
 function ScrapeTimes({ target, now }: { target: Target; now: number }) {
@@ -64,7 +74,7 @@ function TargetRow({ target, now }: { target: Target; now: number }) {
       </div>
       <div class="target-labels">
         <LabelSet labels={target.labels} />
-        <a href={upQuery(target.labels)}>graph of up</a>
+        <a href={upQuery(target.labels)}>graph of up</a> <a href={stepsOf(target)}>how it was relabelled</a>
       </div>
       {target.lastError && <pre class="target-error">{target.lastError}</pre>}
     </li>
