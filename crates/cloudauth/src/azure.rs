@@ -220,19 +220,22 @@ impl Azure {
     async fn ask_machine(&self, client_id: &str) -> Result<Vec<u8>, Error> {
         // What is asked for is a resource here, not a scope.
         let resource = self.scope.strip_suffix("/.default").unwrap_or(&self.scope);
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("resource", resource);
-        if !client_id.is_empty() {
-            query.append_pair("client_id", client_id);
-        }
+        let query = |version: &str| {
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            query.append_pair("resource", resource);
+            if !client_id.is_empty() {
+                query.append_pair("client_id", client_id);
+            }
+            query.append_pair("api-version", version).finish()
+        };
         let of_service = (self.environment.get("IDENTITY_ENDPOINT"), self.environment.get("IDENTITY_HEADER"));
         if let (Some(endpoint), Some(header)) = of_service {
-            let url = format!("{endpoint}?{}", query.append_pair("api-version", "2019-08-01").finish());
+            let url = format!("{endpoint}?{}", query("2019-08-01"));
             return Ask::get(&url).header("x-identity-header", header)?.send(&self.client).await;
         }
         let host = self.environment.get("AZURE_POD_IDENTITY_AUTHORITY_HOST").unwrap_or(METADATA);
-        let query = query.append_pair("api-version", "2018-02-01").finish();
-        let url = format!("{}/metadata/identity/oauth2/token?{query}", host.trim_end_matches('/'));
+        let url =
+            format!("{}/metadata/identity/oauth2/token?{}", host.trim_end_matches('/'), query("2018-02-01"));
         Ask::get(&url).header("metadata", "true")?.timeout(METADATA_TIMEOUT).send(&self.client).await
     }
 }

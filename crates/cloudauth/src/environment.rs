@@ -5,8 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Environment variables, taken once. Cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment(Arc<BTreeMap<String, String>>);
+
+/// Variables hold secrets: their values are not shown.
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Environment {
     /// Those of this process.

@@ -4,14 +4,18 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
+use aws_lc_rs::signature::{
+    KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RsaKeyPair, UnparsedPublicKey,
+};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use cloudauth::{
-    Account, AccountOptions, Azure, AzureCloud, AzureIdentity, Environment, Google, GoogleSource,
+    Account, AccountOptions, Azure, AzureCloud, AzureIdentity, Environment, Google, GoogleSource, OciKey,
+    Stackit, TextOrFile,
 };
 use httpclient::{Client, ClientOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -308,6 +312,45 @@ async fn google_accepts_a_signed_assertion_and_the_metadata_server_needs_none() 
     assert_eq!(parts[1]["scope"], "https://s");
     assert_eq!(parts[1]["aud"], stub.url("/token"));
     assert_eq!(parts[1]["exp"].as_u64().unwrap() - parts[1]["iat"].as_u64().unwrap(), 3600);
+}
+
+#[test]
+fn requests_to_oracle_cloud_are_signed_with_their_date_target_and_host() {
+    let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let oci = OciKey::new("t", "u", "aa:bb", pem(&key).as_bytes()).unwrap();
+    let url = httpclient::Url::parse("https://iaas.r.oraclecloud.com/20160918/instances?limit=100").unwrap();
+    let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let (date, authorization) = oci.sign("GET", &url, now).unwrap();
+    assert_eq!(date, "Tue, 14 Nov 2023 22:13:20 GMT");
+    let want = "Signature version=\"1\",headers=\"date (request-target) host\",keyId=\"t/u/aa:bb\",algorithm=\"rsa-sha256\",signature=\"";
+    let signature = authorization.strip_prefix(want).unwrap().strip_suffix('"').unwrap();
+    let signed = format!(
+        "date: {date}\n(request-target): get /20160918/instances?limit=100\nhost: iaas.r.oraclecloud.com"
+    );
+    let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public_key());
+    public.verify(signed.as_bytes(), &STANDARD.decode(signature).unwrap()).unwrap();
+}
+
+#[tokio::test]
+async fn stackit_accepts_a_signed_assertion() {
+    let token = r#"{"access_token":"by-key","expires_in":3599,"token_type":"Bearer"}"#;
+    let stub = Stub::start(vec![("POST /token", 200, token.to_owned())]).await;
+    let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let account = serde_json::json!({"credentials": {
+        "aud": "a", "iss": "i@sa.stackit.cloud", "kid": "k1", "sub": "s", "privateKey": pem(&key),
+        "tokenEndpoint": stub.url("/token"),
+    }});
+    let account = TextOrFile::Text(account.to_string().into());
+    let mut stackit = Stackit::new(account, None, Environment::default(), client());
+    assert_eq!(stackit.token().await.unwrap().reveal(), "by-key");
+    let pairs = form(&stub.asked()[0].content);
+    let (signed, signature) = pairs[1].1.rsplit_once('.').unwrap();
+    let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA512, key.public_key());
+    public.verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(signed.split('.').nth(1).unwrap()).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!((claims["iss"].as_str(), claims["sub"].as_str()), (Some("i@sa.stackit.cloud"), Some("s")));
+    assert_eq!(claims["jti"].as_str().unwrap().len(), 36);
 }
 
 #[tokio::test]

@@ -121,6 +121,12 @@ impl Field for Bytes {
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(pub(crate) String);
 
+impl Secret {
+    pub(crate) fn is_unset(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("<secret>")

@@ -2,6 +2,7 @@
 //! out the groups of each job over a watch channel.
 
 mod answers;
+mod cloud;
 mod consul;
 mod dns;
 mod eureka;
@@ -28,6 +29,13 @@ mod xml;
 mod zookeeper;
 
 pub use answers::answers_read;
+pub use cloud::{
+    AwsFilter, AwsOptions, AzureOptions, DigitalOceanOptions, DigitalOceanRole, Ec2Options, EcsOptions,
+    ElastiCacheOptions, GceOptions, HetznerOptions, HetznerRole, IonosOptions, LightsailOptions,
+    LinodeOptions, MskOptions, OciOptions, OpenStackIdentity, OpenStackOptions, OpenStackRole,
+    OutscaleOptions, OvhCloudOptions, OvhCloudService, RdsOptions, ScalewayOptions, ScalewayRole,
+    SecretOrFile, StackitOptions, VultrOptions,
+};
 pub use consul::ConsulOptions;
 pub use dns::{DnsOptions, DnsRecordType};
 pub use eureka::EurekaOptions;

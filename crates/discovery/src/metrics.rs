@@ -10,6 +10,8 @@ use exposition::{Family, Metric, MetricKind, MetricValue};
 use model::Labels;
 use parking_lot::Mutex;
 
+use crate::cloud::{AzureMetrics, LinodeMetrics};
+
 /// Buckets of the duration histogram: Prometheus'.
 const REFRESH_BUCKETS: [f64; 4] = [0.01, 0.1, 1.0, 10.0];
 const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
@@ -36,6 +38,8 @@ pub struct Metrics {
     pub(crate) kuma: crate::kuma::Metrics,
     pub(crate) nomad: crate::nomad::Metrics,
     pub(crate) zookeeper: crate::zookeeper::Metrics,
+    pub(crate) azure: AzureMetrics,
+    pub(crate) linode: LinodeMetrics,
     pub(crate) kubernetes: crate::kubernetes::Metrics,
 }
 
@@ -151,6 +155,8 @@ impl Metrics {
             kuma: crate::kuma::Metrics::register(registry),
             nomad: crate::nomad::Metrics::register(registry),
             zookeeper: crate::zookeeper::Metrics::register(registry),
+            azure: AzureMetrics::register(registry),
+            linode: LinodeMetrics::register(registry),
             kubernetes: crate::kubernetes::Metrics::register(registry),
         }
     }

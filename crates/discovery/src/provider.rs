@@ -4,6 +4,7 @@ use std::future::Future;
 
 use tokio::sync::mpsc;
 
+use crate::cloud;
 use crate::consul::ConsulOptions;
 use crate::dns::DnsOptions;
 use crate::eureka::EurekaOptions;
@@ -104,6 +105,44 @@ mechanisms! {
     DockerSwarm(Box<DockerSwarmOptions>) = "dockerswarm",
     /// `eureka_sd_configs`.
     Eureka(Box<EurekaOptions>) = "eureka",
+    /// `ionos_sd_configs`.
+    Ionos(Box<cloud::IonosOptions>) = "ionos",
+    /// `openstack_sd_configs`.
+    OpenStack(Box<cloud::OpenStackOptions>) = "openstack",
+    /// `outscale_sd_configs`.
+    Outscale(Box<cloud::OutscaleOptions>) = "outscale",
+    /// `ovhcloud_sd_configs`.
+    OvhCloud(Box<cloud::OvhCloudOptions>) = "ovhcloud",
+    /// `scaleway_sd_configs`.
+    Scaleway(Box<cloud::ScalewayOptions>) = "scaleway",
+    /// `stackit_sd_configs`.
+    Stackit(Box<cloud::StackitOptions>) = "stackit",
+    /// `oci_sd_configs`.
+    Oci(Box<cloud::OciOptions>) = "oci",
+    /// `vultr_sd_configs`.
+    Vultr(Box<cloud::VultrOptions>) = "vultr",
+    /// `linode_sd_configs`.
+    Linode(Box<cloud::LinodeOptions>) = "linode",
+    /// `hetzner_sd_configs`.
+    Hetzner(Box<cloud::HetznerOptions>) = "hetzner",
+    /// `gce_sd_configs`.
+    Gce(Box<cloud::GceOptions>) = "gce",
+    /// `digitalocean_sd_configs`.
+    DigitalOcean(Box<cloud::DigitalOceanOptions>) = "digitalocean",
+    /// `azure_sd_configs`.
+    Azure(Box<cloud::AzureOptions>) = "azure",
+    /// `ecs_sd_configs`.
+    Ecs(Box<cloud::EcsOptions>) = "ecs",
+    /// `elasticache_sd_configs`.
+    ElastiCache(Box<cloud::ElastiCacheOptions>) = "elasticache",
+    /// `lightsail_sd_configs`.
+    Lightsail(Box<cloud::LightsailOptions>) = "lightsail",
+    /// `msk_sd_configs`.
+    Msk(Box<cloud::MskOptions>) = "msk",
+    /// `rds_sd_configs`.
+    Rds(Box<cloud::RdsOptions>) = "rds",
+    /// `ec2_sd_configs`.
+    Ec2(Box<cloud::Ec2Options>) = "ec2",
     /// `file_sd_configs`.
     File(FileOptions) = "file",
     /// `http_sd_configs`.

@@ -1,41 +1,69 @@
 //! Service discovery: `static_configs` and `*_sd_configs`, a module for each kind.
 
+mod aws;
+mod azure;
 mod consul;
+mod digitalocean;
 mod dns;
 mod docker;
 mod eureka;
 mod file;
+mod gce;
+mod hetzner;
 mod http;
+mod ionos;
 mod kubernetes;
 mod kuma;
+mod linode;
 mod marathon;
 mod nomad;
+mod oci;
+mod openstack;
+mod outscale;
+mod ovhcloud;
 mod puppetdb;
+mod scaleway;
+mod stackit;
 mod static_config;
 mod triton;
 mod uyuni;
+mod vultr;
 mod zookeeper;
 
+pub use aws::{AwsRole, AwsSd, Ec2Sd, EcsSd, ElastiCacheSd, Filter, LightsailSd, MskSd, RdsSd};
+pub use azure::AzureSd;
 pub use consul::ConsulSd;
+pub use digitalocean::{DigitalOceanRole, DigitalOceanSd};
 pub use dns::DnsSd;
 pub use docker::{DockerSd, DockerSwarmSd, Filter as DockerFilter};
 pub use eureka::EurekaSd;
 pub use file::FileSd;
+pub use gce::GceSd;
+pub use hetzner::{HetznerRole, HetznerSd};
 pub use http::HttpSd;
+pub use ionos::IonosSd;
 pub use kubernetes::{AttachMetadata, KubernetesSd, Namespaces, Role, Selector};
 pub use kuma::KumaSd;
+pub use linode::LinodeSd;
 pub use marathon::MarathonSd;
 pub use nomad::NomadSd;
+pub use oci::OciSd;
+pub use openstack::{OpenStackRole, OpenStackSd};
+pub use outscale::OutscaleSd;
+pub use ovhcloud::OvhCloudSd;
 pub use puppetdb::PuppetDbSd;
+pub use scaleway::{ScalewayRole, ScalewaySd};
+pub use stackit::StackitSd;
 pub use static_config::StaticConfig;
 pub use triton::TritonSd;
 pub use uyuni::UyuniSd;
+pub use vultr::VultrSd;
 pub use zookeeper::{NerveSd, ServersetSd};
 
 use discovery::ProviderOptions;
 use model::number::quote;
 
-use super::http_client::HttpClient;
+use super::http_client::{HttpClient, Proxy};
 use crate::decode::{Invalid, Section, invalid_at, section};
 use crate::kinds::{Anything, check_url};
 
@@ -59,6 +87,12 @@ fn scheme_and_host(url: &str) -> (String, &str) {
     };
     let host = rest.strip_prefix("//").map_or("", |rest| rest.split(['/', '?']).next().unwrap_or_default());
     (scheme, host)
+}
+
+/// A client that the file says nothing about: its proxies are those of the environment.
+fn of_environment() -> HttpClient {
+    let proxy = Proxy { proxy_from_environment: true, ..Proxy::default() };
+    HttpClient { proxy, ..HttpClient::defaults() }
 }
 
 /// One entry under the key of a kind of discovery.
@@ -114,13 +148,13 @@ fn push_entries<'a, T: Entry>(
 
 kinds! {
     /// AWS.
-    aws: Anything = "aws_sd_configs",
+    aws: AwsSd = "aws_sd_configs",
     /// Azure.
-    azure: Anything = "azure_sd_configs",
+    azure: AzureSd = "azure_sd_configs",
     /// Consul's catalogue.
     consul: ConsulSd = "consul_sd_configs",
     /// DigitalOcean.
-    digitalocean: Anything = "digitalocean_sd_configs",
+    digitalocean: DigitalOceanSd = "digitalocean_sd_configs",
     /// Names in DNS.
     dns: DnsSd = "dns_sd_configs",
     /// Docker containers.
@@ -128,57 +162,57 @@ kinds! {
     /// Docker Swarm.
     dockerswarm: DockerSwarmSd = "dockerswarm_sd_configs",
     /// AWS EC2.
-    ec2: Anything = "ec2_sd_configs",
+    ec2: Ec2Sd = "ec2_sd_configs",
     /// AWS ECS.
-    ecs: Anything = "ecs_sd_configs",
+    ecs: EcsSd = "ecs_sd_configs",
     /// AWS ElastiCache.
-    elasticache: Anything = "elasticache_sd_configs",
+    elasticache: ElastiCacheSd = "elasticache_sd_configs",
     /// Eureka.
     eureka: EurekaSd = "eureka_sd_configs",
     /// Lists in files.
     file: FileSd = "file_sd_configs",
     /// Google Compute Engine.
-    gce: Anything = "gce_sd_configs",
+    gce: GceSd = "gce_sd_configs",
     /// Hetzner.
-    hetzner: Anything = "hetzner_sd_configs",
+    hetzner: HetznerSd = "hetzner_sd_configs",
     /// Lists behind a URL.
     http: HttpSd = "http_sd_configs",
     /// IONOS.
-    ionos: Anything = "ionos_sd_configs",
+    ionos: IonosSd = "ionos_sd_configs",
     /// Objects of a Kubernetes cluster.
     kubernetes: KubernetesSd = "kubernetes_sd_configs",
     /// Kuma.
     kuma: KumaSd = "kuma_sd_configs",
     /// AWS Lightsail.
-    lightsail: Anything = "lightsail_sd_configs",
+    lightsail: LightsailSd = "lightsail_sd_configs",
     /// Linode.
-    linode: Anything = "linode_sd_configs",
+    linode: LinodeSd = "linode_sd_configs",
     /// Marathon.
     marathon: MarathonSd = "marathon_sd_configs",
     /// AWS MSK.
-    msk: Anything = "msk_sd_configs",
+    msk: MskSd = "msk_sd_configs",
     /// AirBnB's Nerve.
     nerve: NerveSd = "nerve_sd_configs",
     /// Nomad.
     nomad: NomadSd = "nomad_sd_configs",
     /// Oracle Cloud.
-    oci: Anything = "oci_sd_configs",
+    oci: OciSd = "oci_sd_configs",
     /// OpenStack.
-    openstack: Anything = "openstack_sd_configs",
+    openstack: OpenStackSd = "openstack_sd_configs",
     /// Outscale.
-    outscale: Anything = "outscale_sd_configs",
+    outscale: OutscaleSd = "outscale_sd_configs",
     /// OVHcloud.
-    ovhcloud: Anything = "ovhcloud_sd_configs",
+    ovhcloud: OvhCloudSd = "ovhcloud_sd_configs",
     /// PuppetDB.
     puppetdb: PuppetDbSd = "puppetdb_sd_configs",
     /// AWS RDS.
-    rds: Anything = "rds_sd_configs",
+    rds: RdsSd = "rds_sd_configs",
     /// Scaleway.
-    scaleway: Anything = "scaleway_sd_configs",
+    scaleway: ScalewaySd = "scaleway_sd_configs",
     /// Serversets in ZooKeeper.
     serverset: ServersetSd = "serverset_sd_configs",
     /// STACKIT.
-    stackit: Anything = "stackit_sd_configs",
+    stackit: StackitSd = "stackit_sd_configs",
     /// Targets written here.
     static_configs: StaticConfig = "static_configs",
     /// Triton.
@@ -186,7 +220,7 @@ kinds! {
     /// Uyuni.
     uyuni: UyuniSd = "uyuni_sd_configs",
     /// Vultr.
-    vultr: Anything = "vultr_sd_configs",
+    vultr: VultrSd = "vultr_sd_configs",
 }
 
 impl Section for Discovery {}
