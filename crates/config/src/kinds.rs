@@ -213,7 +213,12 @@ fn clean(path: &str) -> String {
 
 /// A URL as Go's `net/url` takes it; empty when not set.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Url(pub String);
+pub struct Url(
+    /// As it is written.
+    pub String,
+    /// Whether it is written: an empty one is shown, too.
+    bool,
+);
 
 impl Url {
     pub(crate) fn is_unset(&self) -> bool {
@@ -229,11 +234,11 @@ impl Field for Url {
     fn decode(node: &Node, issues: &mut Issues) -> Result<Option<Self>, Stop> {
         let Some(text) = text(node, issues) else { return Ok(None) };
         check_url(text).map_err(|reason| Stop::at(node.span, format!("parse {}: {reason}", quote(text))))?;
-        Ok(Some(Url(text.to_owned())))
+        Ok(Some(Url(text.to_owned(), true)))
     }
 
     fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        !self.1
     }
 
     fn encode(&self) -> Out {
@@ -263,7 +268,7 @@ fn redacted(url: &str) -> String {
     };
     let mut out = scheme;
     for c in authority.chars().chain(path.chars()) {
-        if c.is_ascii() && c != ' ' {
+        if c.is_ascii() && !" \"<>\\^`{|}".contains(c) {
             out.push(c);
         } else {
             out.extend(c.encode_utf8(&mut [0; 4]).bytes().map(|b| format!("%{b:02X}")));
@@ -639,6 +644,6 @@ mod tests {
         for (url, want) in cases {
             assert_eq!(check_url(url), Err(want.into()), "{url}");
         }
-        assert_eq!(Url("http://u:p@h/x".into()).encode(), Out::Text("http://u:xxxxx@h/x".into()));
+        assert_eq!(Url("http://u:p@h/x".into(), true).encode(), Out::Text("http://u:xxxxx@h/x".into()));
     }
 }

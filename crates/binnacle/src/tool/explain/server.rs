@@ -22,6 +22,10 @@ pub(super) fn ask(url: &str, job: &str, labels: Option<Labels>) -> Result<Job, F
             Some(labels) => vec![(labels, Outcome::Unknown)],
             None => api.targets(job).await?,
         };
+        if found.is_empty() {
+            // The server tells whether there is such a job at all.
+            api.steps(job, &Labels::empty()).await?;
+        }
         let mut targets = Vec::new();
         for (discovered, outcome) in found {
             let steps = api.steps(job, &discovered).await?;
@@ -49,7 +53,7 @@ impl Api {
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
         url.query_pairs_mut().extend_pairs(parameters);
         let asked = self.client.get(&url, &HeaderMap::new(), Limits::default(), TIMEOUT).await;
-        let (head, body) = asked.map_err(|err| Failure::during(url.as_str(), err))?;
+        let (head, body) = asked.map_err(|err| Failure::Told(err.to_string()))?;
         let answer: Value = serde_json::from_slice(&body).map_err(|_| {
             Failure::Told(format!("{url}: {}, not the API of a Prometheus", head.status_text()))
         })?;
