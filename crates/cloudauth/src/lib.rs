@@ -12,6 +12,7 @@ mod google;
 mod jwt;
 mod oci;
 mod ovh;
+mod signers;
 mod stackit;
 mod token;
 
@@ -23,4 +24,5 @@ pub use google::{Google, GoogleSource};
 pub use jwt::{Algorithm, SigningKey};
 pub use oci::OciKey;
 pub use ovh::OvhKeys;
+pub use signers::{AwsSigner, TokenSigner};
 pub use stackit::{Stackit, TextOrFile};

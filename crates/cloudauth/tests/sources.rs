@@ -14,8 +14,8 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use cloudauth::{
-    Account, AccountOptions, Azure, AzureCloud, AzureIdentity, Environment, Google, GoogleSource, OciKey,
-    Stackit, TextOrFile,
+    Account, AccountOptions, AwsSigner, Azure, AzureCloud, AzureIdentity, Environment, Google, GoogleSource,
+    OciKey, Stackit, TextOrFile, TokenSigner,
 };
 use httpclient::{Client, ClientOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -312,6 +312,42 @@ async fn google_accepts_a_signed_assertion_and_the_metadata_server_needs_none() 
     assert_eq!(parts[1]["scope"], "https://s");
     assert_eq!(parts[1]["aud"], stub.url("/token"));
     assert_eq!(parts[1]["exp"].as_u64().unwrap() - parts[1]["iat"].as_u64().unwrap(), 3600);
+}
+
+#[tokio::test]
+async fn requests_carry_signatures_and_tokens() {
+    let token = r#"{"access_token":"tok","expires_in":3599}"#;
+    let stub =
+        Stub::start(vec![("GET /computeMetadata", 200, token.to_owned()), ("POST /", 200, "ok".to_owned())])
+            .await;
+    let keys = AccountOptions {
+        region: "r-1".into(),
+        access_key: "AKIA1".into(),
+        secret_key: "s".into(),
+        ..AccountOptions::default()
+    };
+    let aws = AwsSigner::new(Account::new(keys, Environment::default(), client()), "aps");
+    let host = [("GCE_METADATA_HOST", stub.address.to_string())];
+    let google = Google::new(GoogleSource::Default, "https://s", host.into_iter().collect(), client());
+    let url = httpclient::Url::parse(&stub.url("/api/v1/write")).unwrap();
+    let headers = httpclient::HeaderMap::new();
+    let request = httpclient::Request {
+        method: httpclient::Method::POST,
+        content: httpclient::Bytes::from_static(b"samples"),
+        ..httpclient::Request::get(&url, &headers)
+    };
+    let signers: [Arc<dyn httpclient::Signer>; 2] = [Arc::new(aws), Arc::new(TokenSigner::from(google))];
+    let wants = ["authorization: aws4-hmac-sha256 credential=akia1/", "authorization: bearer tok\r\n"];
+    for (signer, want) in signers.into_iter().zip(wants) {
+        let client = client().with_signer(signer);
+        let timeout = Duration::from_secs(10);
+        client.send(&request, httpclient::Limits::default(), timeout).await.unwrap();
+        let asked = stub.asked().pop().unwrap();
+        assert!(asked.head.contains(want), "{asked:?}");
+        assert_eq!(asked.content, "samples");
+    }
+    let signed = &stub.asked()[0].head;
+    assert!(signed.contains("/r-1/aps/aws4_request, signedheaders=host;x-amz-date, signature="), "{signed}");
 }
 
 #[test]

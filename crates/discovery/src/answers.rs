@@ -6,6 +6,7 @@ use crate::label_set::NameLists;
 type Reader = fn(&[u8], &NameLists) -> usize;
 
 const READERS: &[Reader] = &[
+    crate::cloud::read_any,
     crate::consul::read_any,
     crate::dns::read_any,
     crate::eureka::read_any,

@@ -19,6 +19,13 @@ const POD_EVENT: &str = r#"{"type":"ADDED","object":{"metadata":{"name":"web-1",
 const NODE_LIST: &str = r#"{"metadata":{"resourceVersion":"5","continue":"t"},"items":[{"metadata":{"name":"n1"},"spec":{"providerID":"p"},"status":{"addresses":[{"type":"InternalIP","address":"10.0.0.2"}],"conditions":[{"type":"Ready","status":"True"}],"daemonEndpoints":{"kubeletEndpoint":{"Port":10250}}}},{"metadata":{"name":"s","namespace":"x"},"spec":{"type":"LoadBalancer","clusterIP":"10.9.0.1","ports":[{"port":80}],"rules":[{"host":"h","http":{"paths":[{"path":"/"}]}}],"tls":[{"hosts":["*.h"]}]},"status":{"loadBalancer":{"ingress":[{"ip":"1.2.3.4"}]}}}]}"#;
 const SLICE: &str = r#"{"metadata":{"name":"web-a","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4","endpoints":[{"addresses":["10.0.0.1"],"conditions":{"ready":true,"serving":null},"targetRef":{"kind":"Pod","namespace":"shop","name":"web-1"},"nodeName":"n1","deprecatedTopology":{"k":"v"}}],"ports":[{"name":"http","port":80,"protocol":"TCP"}],"subsets":[{"addresses":[{"ip":"10.0.0.1"}],"ports":[{"port":80}]}]}"#;
 
+/// What stubs of clouds answer there, of those that send XML.
+const CLOUDS: [&str; 3] = [
+    include_str!("../../config/testdata/cloud/ec2.json"),
+    include_str!("../../config/testdata/cloud/elasticache.json"),
+    include_str!("../../config/testdata/cloud/rds.json"),
+];
+
 /// What stubs of services answer in the tests of discovery.
 const SERVICES: [&str; 13] = [
     include_str!("../../config/testdata/discovery/consul_catalog.json"),
@@ -62,7 +69,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("services", EVENT.to_vec()),
         ("services", MEMBER.to_vec()),
     ];
-    found.extend(SERVICES.into_iter().flat_map(answers).map(|answer| ("services", answer)));
+    found.extend(SERVICES.into_iter().chain(CLOUDS).flat_map(answers).map(|answer| ("services", answer)));
     for (encoding, start_times) in
         [(FloatEncoding::Xor, false), (FloatEncoding::Xor2, false), (FloatEncoding::Xor2, true)]
     {
@@ -83,7 +90,8 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
 /// The bodies of a stub's answers.
 fn answers(case: &str) -> Vec<Vec<u8>> {
     let case: serde_json::Value = serde_json::from_str(case).unwrap();
-    let bodies = case["routes"].as_array().unwrap().iter().map(|route| match &route["body"] {
+    let routes = ["routes", "exchanges"].iter().find_map(|key| case[key].as_array()).unwrap();
+    let bodies = routes.iter().map(|route| match &route["body"] {
         serde_json::Value::String(text) => text.as_bytes().to_vec(),
         other => other.to_string().into_bytes(),
     });

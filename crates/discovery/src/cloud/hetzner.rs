@@ -194,7 +194,7 @@ impl Hetzner {
 }
 
 /// `2001:db8::1/64` without the bits of the host.
-fn network_of(text: &str) -> Option<String> {
+pub(super) fn network_of(text: &str) -> Option<String> {
     let (ip, bits) = text.split_once('/')?;
     let (ip, bits): (Ipv6Addr, u32) = (ip.parse().ok()?, bits.parse().ok()?);
     let mask = u128::MAX.checked_shl(128u32.checked_sub(bits)?).unwrap_or(0);

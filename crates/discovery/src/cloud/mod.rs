@@ -40,8 +40,19 @@ pub use scaleway::{ScalewayOptions, ScalewayRole, SecretOrFile};
 pub use stackit::StackitOptions;
 pub use vultr::VultrOptions;
 
+use crate::label_set::NameLists;
+
 /// Pages of a list that are asked for before we believe that the list has no end.
 const MAX_PAGES: usize = 10_000;
+
+/// Reads `body` as answers of those clouds whose answers are taken apart by hand.
+pub(crate) fn read_any(body: &[u8], lists: &NameLists) -> usize {
+    let text = String::from_utf8_lossy(body);
+    aws::read_any(body, lists)
+        + usize::from(azure::is_resource(&text))
+        + usize::from(hetzner::network_of(&text).is_some())
+        + ovhcloud::addresses(&text)
+}
 
 fn endless(what: &str) -> String {
     format!("the list of {what} has more than {MAX_PAGES} pages")

@@ -198,6 +198,13 @@ impl Addresses {
     }
 }
 
+/// How many kinds of addresses are in a list with one on each line.
+pub(super) fn addresses(text: &str) -> usize {
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let found = Addresses::parse(&lines).unwrap_or_default();
+    [&found.ipv4, &found.ipv6].iter().filter(|ip| !ip.is_empty()).count()
+}
+
 fn add_vps(targets: &mut Targets, server: &Vps, ips: &Addresses) {
     targets.plain(ADDRESS, ips.default_one());
     targets.plain("instance", &server.name);

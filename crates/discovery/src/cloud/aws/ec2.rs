@@ -65,7 +65,8 @@ impl Source for Ec2 {
                 self.page(&token).await.map_err(|err| format!("could not describe instances: {err}"))?;
             for reservation in &page.reservations.items {
                 for instance in &reservation.instances.items {
-                    self.add(&mut targets, &region, reservation, instance);
+                    let place = Place { region: &region, zones: self.zones.as_ref(), port: self.port };
+                    add(&mut targets, place, reservation, instance);
                 }
             }
             match page.next_token {
@@ -97,58 +98,77 @@ impl Ec2 {
         }
         self.client.query(&form).await
     }
+}
 
-    fn add(&self, targets: &mut Targets, region: &str, reservation: &Reservation, instance: &Instance) {
-        let ipv6 = Ipv6::of(instance);
-        let Some(address) = instance.private_ip.as_deref().or(ipv6.default) else { return };
-        targets.address(address, self.port);
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let zone = text(&instance.placement.zone);
-        let zone_id = self.zones.as_ref().and_then(|zones| zones.get(&zone));
-        let labels = [
-            ("instance_id", &instance.id),
-            ("owner_id", &reservation.owner_id),
-            ("private_ip", &instance.private_ip),
-            ("private_dns_name", &instance.private_dns_name),
-            ("platform", &instance.platform),
-            ("ami", &instance.image_id),
-            ("availability_zone", &instance.placement.zone),
-            ("instance_state", &instance.state.name),
-            ("instance_type", &instance.instance_type),
-            ("instance_lifecycle", &instance.lifecycle),
-            ("architecture", &instance.architecture),
-        ];
-        for (name, value) in labels {
-            targets.label(name, value.as_deref().unwrap_or_default());
-        }
-        targets.label("region", region);
-        targets.label("availability_zone_id", zone_id.map_or("", String::as_str));
-        targets.label("default_ipv6_address", ipv6.default.unwrap_or_default());
-        if instance.public_ip.is_some() {
-            targets.label("public_ip", &text(&instance.public_ip));
-            targets.label("public_dns_name", &text(&instance.public_dns_name));
-        }
-        targets.list("primary_ipv6_addresses", &ipv6.primary, ",");
-        targets.list("ipv6_addresses", &ipv6.all, ",");
-        if instance.vpc_id.is_some() {
-            targets.label("vpc_id", &text(&instance.vpc_id));
-            targets.label("primary_subnet_id", &text(&instance.subnet_id));
-            let mut subnets: Vec<&str> = Vec::new();
-            for subnet in instance.interfaces.items.iter().filter_map(|i| i.subnet_id.as_deref()) {
-                if !subnets.contains(&subnet) {
-                    subnets.push(subnet);
-                }
-            }
-            // Also without any subnets, unlike other lists.
-            targets.label("subnet_id", &format!(",{},", subnets.join(",")));
-        }
-        for tag in &instance.tags.items {
-            if let (Some(key), Some(value)) = (&tag.key, &tag.value) {
-                targets.labelled("tag_", key, value);
-            }
-        }
-        targets.end_target();
+/// What all instances have in common.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    region: &'a str,
+    zones: Option<&'a BTreeMap<String, String>>,
+    port: i64,
+}
+
+fn add(targets: &mut Targets, place: Place<'_>, reservation: &Reservation, instance: &Instance) {
+    let ipv6 = Ipv6::of(instance);
+    let Some(address) = instance.private_ip.as_deref().or(ipv6.default) else { return };
+    targets.address(address, place.port);
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let zone = text(&instance.placement.zone);
+    let zone_id = place.zones.and_then(|zones| zones.get(&zone));
+    let labels = [
+        ("instance_id", &instance.id),
+        ("owner_id", &reservation.owner_id),
+        ("private_ip", &instance.private_ip),
+        ("private_dns_name", &instance.private_dns_name),
+        ("platform", &instance.platform),
+        ("ami", &instance.image_id),
+        ("availability_zone", &instance.placement.zone),
+        ("instance_state", &instance.state.name),
+        ("instance_type", &instance.instance_type),
+        ("instance_lifecycle", &instance.lifecycle),
+        ("architecture", &instance.architecture),
+    ];
+    for (name, value) in labels {
+        targets.label(name, value.as_deref().unwrap_or_default());
     }
+    targets.label("region", place.region);
+    targets.label("availability_zone_id", zone_id.map_or("", String::as_str));
+    targets.label("default_ipv6_address", ipv6.default.unwrap_or_default());
+    if instance.public_ip.is_some() {
+        targets.label("public_ip", &text(&instance.public_ip));
+        targets.label("public_dns_name", &text(&instance.public_dns_name));
+    }
+    targets.list("primary_ipv6_addresses", &ipv6.primary, ",");
+    targets.list("ipv6_addresses", &ipv6.all, ",");
+    if instance.vpc_id.is_some() {
+        targets.label("vpc_id", &text(&instance.vpc_id));
+        targets.label("primary_subnet_id", &text(&instance.subnet_id));
+        let mut subnets: Vec<&str> = Vec::new();
+        for subnet in instance.interfaces.items.iter().filter_map(|i| i.subnet_id.as_deref()) {
+            if !subnets.contains(&subnet) {
+                subnets.push(subnet);
+            }
+        }
+        // Also without any subnets, unlike other lists.
+        targets.label("subnet_id", &format!(",{},", subnets.join(",")));
+    }
+    for tag in &instance.tags.items {
+        if let (Some(key), Some(value)) = (&tag.key, &tag.value) {
+            targets.labelled("tag_", key, value);
+        }
+    }
+    targets.end_target();
+}
+
+/// Reads `body` as an answer; how many instances are in it.
+pub(super) fn read_any(body: &[u8], lists: &NameLists) -> usize {
+    let Ok(page) = super::from_xml::<InstancesAnswer>(body) else { return 0 };
+    let mut targets = Targets::new(PREFIX, lists);
+    let place = Place { region: "", zones: None, port: 80 };
+    for reservation in &page.reservations.items {
+        reservation.instances.items.iter().for_each(|i| add(&mut targets, place, reservation, i));
+    }
+    targets.into_groups("").iter().map(|group| group.targets.len()).sum()
 }
 
 /// The IPv6 addresses of an instance in a VPC.

@@ -286,3 +286,13 @@ fn add_cluster(targets: &mut Targets, cluster: &Element, tags: Option<&Element>)
         targets.end_with(&shared);
     }
 }
+
+/// Reads `body` as an answer; how many nodes and caches are in it.
+pub(super) fn read_any(body: &[u8], lists: &NameLists) -> usize {
+    let Ok(result) = Element::parse(body).and_then(Element::into_result) else { return 0 };
+    let mut targets = Targets::new(PREFIX, lists);
+    let tags = Some(&result);
+    result.list("ServerlessCaches").iter().for_each(|cache| add_serverless(&mut targets, cache, tags));
+    result.list("CacheClusters").iter().for_each(|cluster| add_cluster(&mut targets, cluster, tags));
+    targets.into_groups("").iter().map(|group| group.targets.len()).sum()
+}

@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 
 use super::api::client;
 use super::targets::Targets;
+use crate::label_set::NameLists;
 use document::Element;
 
 /// What every service of AWS is told.
@@ -140,6 +141,11 @@ impl Client {
         let body = self.send(Method::GET, &path, HeaderMap::new(), String::new()).await?;
         serde_json::from_slice(&body).map_err(|err| err.to_string())
     }
+}
+
+/// Reads `body` as answers in XML; how many instances and databases are in it.
+pub(super) fn read_any(body: &[u8], lists: &NameLists) -> usize {
+    ec2::read_any(body, lists) + rds::read_any(body, lists) + elasticache::read_any(body, lists)
 }
 
 /// The parameters of an action of the query protocol.

@@ -210,7 +210,7 @@ impl Source for Rds {
             let instances = self.instances(&cluster.text("DBClusterArn")).await;
             let instances = instances.map_err(|err| format!("error describing DB instances: {err}"))?;
             for instance in instances.iter().flat_map(|page| page.list("DBInstances")) {
-                self.add(&mut targets, cluster, instance);
+                Rds::add(self.options.aws.port, &mut targets, cluster, instance);
             }
         }
         Ok(targets.into_groups(region))
@@ -268,7 +268,7 @@ impl Rds {
         Err(endless("databases"))
     }
 
-    fn add(&self, targets: &mut Targets, cluster: &Element, instance: &Element) {
+    fn add(port: i64, targets: &mut Targets, cluster: &Element, instance: &Element) {
         for (name, path) in OF_CLUSTERS {
             targets.label(&format!("cluster_{name}"), &cluster.text(path));
         }
@@ -284,8 +284,17 @@ impl Rds {
         instance.add_tags("TagList", targets, "instance_tag_");
         let address = instance.text("Endpoint/Address");
         if !address.is_empty() && !instance.text("Endpoint/Port").is_empty() {
-            targets.address(&address, self.options.aws.port);
+            targets.address(&address, port);
         }
         targets.end_target();
     }
+}
+
+/// Reads `body` as an answer; how many databases are in it.
+pub(super) fn read_any(body: &[u8], lists: &NameLists) -> usize {
+    let Ok(result) = Element::parse(body).and_then(Element::into_result) else { return 0 };
+    let mut targets = Targets::new(PREFIX, lists);
+    let databases = result.list("DBInstances").iter().chain(result.list("DBClusters"));
+    databases.for_each(|database| Rds::add(80, &mut targets, database, database));
+    targets.into_groups("").iter().map(|group| group.targets.len()).sum()
 }

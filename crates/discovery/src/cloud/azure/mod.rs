@@ -110,6 +110,11 @@ impl Source for Subscription {
     }
 }
 
+/// Whether `text` is the id of a resource.
+pub(super) fn is_resource(text: &str) -> bool {
+    resource::parse(text).is_ok()
+}
+
 /// The clouds by the names that they have had.
 fn cloud(name: &str) -> Result<AzureCloud, String> {
     let upper = name.to_uppercase();
