@@ -352,6 +352,7 @@ proptest::proptest! {
         if let Ok(config) = load_in(Path::new("."), &text) {
             assert!(config.effective_yaml().starts_with("global:\n"));
         }
+        config::load_rules(&text, &config::RuleFileOptions::default());
     }
 }
 
