@@ -132,6 +132,7 @@ async fn serve(
             exemplars: options.features.exemplar_storage,
             start_times: options.features.scraped_start_times(),
             type_and_unit_labels: options.features.type_and_unit_labels,
+            metadata_records: options.features.metadata_wal_records,
             memory: options.memory.clone(),
             runtime: Some(scraping.clone()),
             ..Default::default()

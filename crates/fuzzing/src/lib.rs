@@ -16,6 +16,7 @@ mod kubernetes;
 mod logs;
 mod pages;
 mod pieces;
+mod scraped;
 mod seeds;
 mod services;
 
@@ -40,6 +41,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("log_segment", logs::segment),
     ("page", pages::page),
     ("protobuf_page", pages::protobuf),
+    ("scraped_compressed", scraped::compressed),
+    ("scraped_pages", scraped::pages),
     ("services", services::answer),
     ("snapshot_record", logs::snapshot_record),
 ];

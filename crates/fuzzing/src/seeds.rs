@@ -1,6 +1,7 @@
 //! Inputs to begin with: files as this program writes them.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -70,6 +71,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("services", MEMBER.to_vec()),
     ];
     found.extend(SERVICES.into_iter().chain(CLOUDS).flat_map(answers).map(|answer| ("services", answer)));
+    found.extend(scraped_seeds());
     for (encoding, start_times) in
         [(FloatEncoding::Xor, false), (FloatEncoding::Xor2, false), (FloatEncoding::Xor2, true)]
     {
@@ -96,6 +98,24 @@ fn answers(case: &str) -> Vec<Vec<u8>> {
         other => other.to_string().into_bytes(),
     });
     bodies.collect()
+}
+
+/// Pages of one target that change from one to the next, in each format and with several options.
+fn scraped_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    const FIRST: &[u8] = b"# TYPE a counter\na 1\nb{x=\"1\"} 2\nb{x=\"2\"} 3 1700000000000\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n";
+    const SECOND: &[u8] = b"# TYPE a gauge\na 1\nb{x=\"2\"} 3\nb{x=\"1\"} 2\nb{x=\"1\"} 4\nnew 1\n";
+    const OPEN: &[u8] = b"# TYPE a_seconds counter\n# UNIT a_seconds seconds\na_seconds_total 1 # {t=\"1\"} 1 2\na_seconds_created 1\n# EOF\n";
+    let mut found = Vec::new();
+    for options in [[0, 0], [0x38, 0x7c], [0xff, 0xff], [1, 0x64]] {
+        let text = crate::scraped::join(options, &[(0, FIRST), (0, SECOND), (1, OPEN), (0, FIRST)]);
+        let protobuf = crate::scraped::join(options, &[(2, PROTOBUF_PAGE), (0, FIRST), (2, PROTOBUF_PAGE)]);
+        let other = crate::scraped::join(options, &[(3, FIRST), (12, b"text/plain;a=\"b\"\n")]);
+        found.extend([text, protobuf, other].map(|input| ("scraped_pages", input)));
+    }
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(FIRST).unwrap();
+    found.push(("scraped_compressed", encoder.finish().unwrap()));
+    found
 }
 
 fn options(float_encoding: FloatEncoding, start_times: bool) -> DbOptions {

@@ -30,8 +30,20 @@ impl PageIntake {
     /// # Errors
     /// When the options make no target.
     pub fn new(store: Arc<dyn Append>) -> Result<Self, String> {
-        let manager = Manager::new(ManagerOptions::default(), store, &Registry::new());
-        let job = Arc::new(Job::new(JobOptions::new("bench"))?);
+        Self::with_options(store, JobOptions::new("bench"), ManagerOptions::default())
+    }
+
+    /// A target of such a job, which writes into `store`.
+    ///
+    /// # Errors
+    /// When the options make no target.
+    pub fn with_options(
+        store: Arc<dyn Append>,
+        job: JobOptions,
+        options: ManagerOptions,
+    ) -> Result<Self, String> {
+        let manager = Manager::new(options, store, &Registry::new());
+        let job = Arc::new(Job::new(job)?);
         let group = TargetGroup {
             source: String::new(),
             targets: [Labels::from_pairs([(ADDRESS, "bench:80")]).into()].into(),

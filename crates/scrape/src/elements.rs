@@ -13,9 +13,9 @@ use model::Labels;
 use model::histogram::{CUSTOM_BUCKETS, HistogramValue};
 use storage::{BatchHistogram, BatchSample, SeriesRef};
 
-use crate::layout::{DROPPED, FIRST_MARK, Keys, TYPE_LINE, UNRESOLVED, with_stamp};
+use crate::layout::{Keys, TYPE_LINE};
 use crate::options::StartTimes;
-use crate::walk::{Owner, PageError, Place, Walk};
+use crate::walk::{Entry, Owner, PageError, Walk};
 
 /// One entry of a page.
 pub(crate) enum Element {
@@ -40,6 +40,8 @@ pub(crate) struct ElementSample {
 pub(crate) trait Elements {
     fn next(&mut self) -> Result<Element, ParseError>;
     fn labels(&mut self, out: &mut LabelsBuf) -> Result<(), LabelsError>;
+    /// The family that the page told about last before it.
+    fn family(&self) -> &str;
     /// Type and unit of its metric, as the page tells them.
     fn type_and_unit(&self) -> (MetricKind, &str);
     /// Asked for once at most.
@@ -106,50 +108,16 @@ impl Walk<'_> {
     }
 
     fn element(&mut self, elements: &mut dyn Elements, mut sample: ElementSample) -> Result<(), PageError> {
-        self.counts.scraped += 1;
         if !self.options.page.rules.job.honor_timestamps {
             sample.timestamp = None;
         }
-        let timestamp = sample.timestamp;
         if self.options.type_and_unit_labels {
             let (kind, unit) = elements.type_and_unit();
             sample.key ^= self.options.keys.salt(kind, unit);
         }
-        let (key, series, place) = self.placed(with_stamp(sample.key, timestamp.is_some()));
-        if let Place::Repeated(series, line) = place {
-            self.counts.added += 1;
-            let mut result = Ok(());
-            self.repeated(key, series, line, timestamp, |walk, series| {
-                walk.push_element(elements, series, sample).unwrap_or_else(|err| {
-                    result = Err(err);
-                    None
-                })
-            });
-            return result;
-        }
-        if series < FIRST_MARK || series == DROPPED {
-            if self.known(key, series, place, timestamp) {
-                self.push_element(elements, series, sample)?;
-            }
-            return Ok(());
-        }
-        self.counts.parsed += 1;
-        let read = elements.labels(&mut self.memory.exposed);
-        read.map_err(|err| self.options.page.rules.refuse(err))?;
-        if self.options.type_and_unit_labels {
-            let (kind, unit) = elements.type_and_unit();
-            self.memory.exposed.set_type_and_unit(kind, unit);
-        }
-        let Some(labels) = self.options.page.rules.apply(&self.memory.exposed)? else {
-            self.enter(place, key, DROPPED);
-            return Ok(());
-        };
-        self.counts.added += 1;
-        let line = self.enter(place, key, UNRESOLVED);
-        if let Some(owner) = self.push_element(elements, UNRESOLVED, sample)?
-            && !self.over_limit()
-        {
-            self.unknown(owner, line, labels);
+        let mut entry = ElementEntry { elements, sample };
+        if let Some(new) = self.entry(sample.key, sample.timestamp, &mut entry)? {
+            self.look_up(new);
         }
         Ok(())
     }
@@ -211,20 +179,40 @@ impl Walk<'_> {
     }
 }
 
+struct ElementEntry<'e> {
+    elements: &'e mut dyn Elements,
+    sample: ElementSample,
+}
+
+impl<'a> Entry<'a> for ElementEntry<'_> {
+    fn read(&mut self, walk: &mut Walk<'a>) -> Result<(), LabelsError> {
+        self.elements.labels(&mut walk.memory.exposed)?;
+        if walk.options.type_and_unit_labels {
+            let (kind, unit) = self.elements.type_and_unit();
+            walk.memory.exposed.set_type_and_unit(kind, unit);
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, walk: &mut Walk<'a>, series: u64) -> Result<Option<Owner>, PageError> {
+        walk.push_element(self.elements, series, self.sample)
+    }
+}
+
 /// A protobuf page.
 pub(crate) struct ProtobufElements<'a> {
     parser: ProtobufParser<'a>,
     keys: &'a Keys,
     /// Number of the metric and the hash of its name and labels.
     metric: (u64, u64),
-    /// Of the family read last.
-    told: (MetricKind, &'a str),
+    /// Of the family read last: its name, type and unit.
+    told: (&'a str, MetricKind, &'a str),
 }
 
 impl<'a> ProtobufElements<'a> {
     pub(crate) fn new(page: &'a [u8], options: ProtobufOptions, keys: &'a Keys) -> Self {
         let parser = ProtobufParser::new(page, options);
-        ProtobufElements { parser, keys, metric: (0, 0), told: (MetricKind::Untyped, "") }
+        ProtobufElements { parser, keys, metric: (0, 0), told: ("", MetricKind::Untyped, "") }
     }
 
     fn key(&mut self) -> u64 {
@@ -261,7 +249,7 @@ impl Elements for ProtobufElements<'_> {
         let value = match self.parser.next()? {
             ProtobufEntry::Eof => return Ok(Element::End),
             ProtobufEntry::Family(family) => {
-                self.told = (family.kind, family.unit);
+                self.told = (family.name, family.kind, family.unit);
                 let key = self.keys.key(|hasher| {
                     for text in [family.name, family.help, family.unit] {
                         hasher.write_usize(text.len());
@@ -281,8 +269,12 @@ impl Elements for ProtobufElements<'_> {
         self.parser.read_labels(out)
     }
 
+    fn family(&self) -> &str {
+        self.told.0
+    }
+
     fn type_and_unit(&self) -> (MetricKind, &str) {
-        self.told
+        (self.told.1, self.told.2)
     }
 
     fn histogram(&mut self) -> HistogramValue {

@@ -36,6 +36,12 @@ pub(crate) const UNRESOLVED: u64 = u64::MAX - 3;
 /// Values below this are handles of series.
 pub(crate) const FIRST_MARK: u64 = UNRESOLVED;
 
+/// Whether what stands instead of a series is the mark of a `#` line.
+#[inline]
+pub(crate) fn is_comment(series: u64) -> bool {
+    series == TYPE_LINE || series == COMMENT_LINE
+}
+
 /// Makes keys; one for the whole process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Keys(foldhash::fast::RandomState);
@@ -124,6 +130,11 @@ impl Layout {
             **series < FIRST_MARK && (track_timestamps || !is_stamped(**key))
         })
         .map(|(i, (_, series))| (i, SeriesRef(*series)))
+    }
+
+    /// The lines that are no `#` lines: series' handles and marks.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = u64> {
+        self.series.iter().copied().filter(|series| !is_comment(*series))
     }
 
     /// Takes new lines over, in memory of just their size.

@@ -15,6 +15,7 @@ mod line_elements;
 mod lines;
 mod manager;
 mod metadata;
+mod metadata_records;
 mod metrics;
 mod options;
 mod pool;

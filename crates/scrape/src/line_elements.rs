@@ -60,6 +60,8 @@ pub(crate) struct LineElements<'a> {
     keys: &'a Keys,
     /// Name in the last `# TYPE` line.
     family: String,
+    /// Name in the last `#` line that tells something.
+    told: String,
     /// The unit last told.
     unit: Rc<str>,
     collected: Option<Collected<'a>>,
@@ -89,6 +91,7 @@ impl<'a> LineElements<'a> {
             options,
             keys,
             family: String::new(),
+            told: String::new(),
             unit: "".into(),
             collected: None,
             classic: ClassicHistogram::default(),
@@ -310,6 +313,12 @@ impl Elements for LineElements<'_> {
                 }
                 Entry::Eof => Held::End,
                 other => {
+                    if let Entry::Type { name, .. } | Entry::Help { name, .. } | Entry::Unit { name, .. } =
+                        &other
+                    {
+                        self.told.clear();
+                        self.told.push_str(name);
+                    }
                     match other {
                         Entry::Type { name, .. } => {
                             self.family.clear();
@@ -339,6 +348,13 @@ impl Elements for LineElements<'_> {
                 Ok(())
             }
             None => Ok(()),
+        }
+    }
+
+    fn family(&self) -> &str {
+        match &self.current {
+            Some(Current::Histogram(collected, _)) => &collected.name,
+            Some(Current::Line(_)) | None => &self.told,
         }
     }
 

@@ -49,6 +49,8 @@ pub struct ManagerOptions {
     pub start_times: StartTimes,
     /// Series get the labels `__type__` and `__unit__`.
     pub type_and_unit_labels: bool,
+    /// What pages say about metrics goes to the store with their series.
+    pub metadata_records: bool,
 }
 
 impl Default for ManagerOptions {
@@ -63,6 +65,7 @@ impl Default for ManagerOptions {
             exemplars: false,
             start_times: StartTimes::default(),
             type_and_unit_labels: false,
+            metadata_records: false,
         }
     }
 }
@@ -127,6 +130,7 @@ impl Manager {
                 exemplars: options.exemplars,
                 start_times: options.start_times,
                 type_and_unit_labels: options.type_and_unit_labels,
+                metadata_records: options.metadata_records,
             },
             state,
         }

@@ -38,6 +38,7 @@ pub(crate) struct Environment {
     pub(crate) exemplars: bool,
     pub(crate) start_times: StartTimes,
     pub(crate) type_and_unit_labels: bool,
+    pub(crate) metadata_records: bool,
 }
 
 /// What a loop is asked to do.

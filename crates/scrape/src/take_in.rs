@@ -11,12 +11,13 @@ use tokio::time::Instant;
 
 use crate::clock::AlignedTime;
 use crate::content_type::{BodyFormat, format_of};
-use crate::elements::{HistogramLimits, ProtobufElements};
+use crate::elements::{Elements, HistogramLimits, ProtobufElements};
 use crate::job::Job;
 use crate::layout::{FIRST_MARK, Layout};
 use crate::line_elements::{LineElements, LineOptions};
 use crate::lines::{self, PageFormat};
-use crate::options::{DEFAULT_MAX_BODY, StartTimes};
+use crate::metadata_records;
+use crate::options::{DEFAULT_MAX_BODY, HistogramOptions, StartTimes};
 use crate::report::{ReportSeries, ReportValues};
 use crate::sample_labels::{LabelError, LabelRules};
 use crate::scrape_loop::{Environment, max_body};
@@ -208,8 +209,13 @@ impl TakeIn {
             report.added =
                 report.counts.new_series.saturating_sub(std::mem::replace(&mut self.state.told, told));
         }
+        if let (Some(page), true) = (&page, report.counts.comments_changed) {
+            self.take_metadata(page, &report);
+        }
         if report.error.is_some() {
             self.end_all(scratch);
+        } else if let Some(page) = &page {
+            self.push_metadata(page, &report, scratch);
         }
         let duration = self.start.elapsed();
         if let Some(refused) = self.append(&page, &report, duration.as_secs_f64(), scratch) {
@@ -217,9 +223,6 @@ impl TakeIn {
         }
         let size = page.as_ref().map(|page| page.body.len());
         if let Some(page) = page {
-            if report.counts.comments_changed {
-                self.take_metadata(&page, &report);
-            }
             self.environment.workers.give_back(page.body);
         }
         self.environment.pages.sub(page_bytes);
@@ -246,6 +249,26 @@ impl TakeIn {
             metadata.add_others_of(&known);
         }
         *known = self.job.metadata.share(metadata);
+    }
+
+    /// Hands what the page says about new series, and about all if it says something else than before, to the store.
+    fn push_metadata(&self, page: &Page, report: &Report, scratch: &mut Scratch) {
+        let news = report.counts.new_series > 0 || report.counts.comments_changed;
+        if !news || !self.environment.metadata_records {
+            return;
+        }
+        let histograms = self.target.histograms(&self.job.options);
+        let as_lines = |format| -> Box<dyn Elements + '_> {
+            let options = LineOptions::default();
+            Box::new(LineElements::new(format, &page.body, options, &self.environment.keys))
+        };
+        let mut elements = match (elements(page, &histograms, &self.environment), page.format) {
+            (Some(elements), _) => elements,
+            (None, BodyFormat::Lines(format)) => as_lines(format),
+            (None, BodyFormat::Protobuf) => return,
+        };
+        let told = self.target.metadata.lock().clone();
+        metadata_records::push(&mut *elements, &self.state.layout, &told, &mut scratch.batch.metadata);
     }
 
     fn t(&self) -> i64 {
@@ -378,29 +401,10 @@ impl TakeIn {
                 max_schema: histograms.max_schema(),
             },
         };
-        let line_options = LineOptions {
-            convert: histograms.convert,
-            keep_classic: histograms.classic_too,
-            start_times: self.environment.start_times != StartTimes::Ignored
-                && page.format == BodyFormat::Lines(PageFormat::OpenMetrics),
-        };
-        let keys = &self.environment.keys;
         let mut walk = Walk::new(options, &mut self.state.layout, &mut scratch.walk, &mut scratch.batch);
-        let outcome = match page.format {
-            BodyFormat::Protobuf => {
-                let options = ProtobufOptions {
-                    native: histograms.native,
-                    classic_too: histograms.classic_too,
-                    convert: histograms.convert,
-                };
-                let mut elements = ProtobufElements::new(&page.body, options, keys);
-                walk.run_elements(&mut elements, &mut scratch.gone)
-            }
-            BodyFormat::Lines(format) if line_options.convert || line_options.start_times => {
-                let mut elements = LineElements::new(format, &page.body, line_options, keys);
-                walk.run_elements(&mut elements, &mut scratch.gone)
-            }
-            BodyFormat::Lines(_) => walk.run(&mut scratch.gone),
+        let outcome = match elements(page, &histograms, &self.environment) {
+            Some(mut elements) => walk.run_elements(&mut *elements, &mut scratch.gone),
+            None => walk.run(&mut scratch.gone),
         };
         let counts = walk.counts;
         metrics.lines_parsed.add(counts.parsed as f64);
@@ -604,6 +608,28 @@ impl TakeIn {
         counter.add(count as f64);
         let (scrape_pool, target) = (&self.job.options.name, &self.target.url);
         tracing::warn!(component = "scrape manager", scrape_pool, %target, num_dropped = count, "{why}");
+    }
+}
+
+/// The page as elements; none if it is to be read line by line.
+fn elements<'a>(
+    page: &'a Page,
+    histograms: &HistogramOptions,
+    environment: &'a Environment,
+) -> Option<Box<dyn Elements + 'a>> {
+    let HistogramOptions { native, classic_too, convert, .. } = *histograms;
+    let start_times = environment.start_times != StartTimes::Ignored
+        && page.format == BodyFormat::Lines(PageFormat::OpenMetrics);
+    match page.format {
+        BodyFormat::Protobuf => {
+            let options = ProtobufOptions { native, classic_too, convert };
+            Some(Box::new(ProtobufElements::new(&page.body, options, &environment.keys)))
+        }
+        BodyFormat::Lines(format) if convert || start_times => {
+            let options = LineOptions { convert, keep_classic: classic_too, start_times };
+            Some(Box::new(LineElements::new(format, &page.body, options, &environment.keys)))
+        }
+        BodyFormat::Lines(_) => None,
     }
 }
 

@@ -8,15 +8,15 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use exposition::{LabelsBuf, MetricKind, RawExemplar};
+use exposition::{LabelsBuf, LabelsError, MetricKind, RawExemplar};
 use model::Labels;
 use model::histogram::InvalidHistogram;
 use storage::{Batch, BatchExemplar, BatchSample, SeriesRef};
 
 use crate::elements::HistogramLimits;
 use crate::layout::{
-    COMMENT_LINE, DROPPED, FIRST_MARK, Keys, LONG, Layout, TYPE_LINE, UNRESOLVED, as_duplicate, is_duplicate,
-    is_stamped, length, same_line, with_stamp,
+    COMMENT_LINE, DROPPED, FIRST_MARK, Keys, LONG, Layout, TYPE_LINE, UNRESOLVED, as_duplicate, is_comment,
+    is_duplicate, is_stamped, length, same_line, with_stamp,
 };
 use crate::lines::{self, Line, PageFormat};
 use crate::options::StartTimes;
@@ -212,11 +212,6 @@ pub(crate) struct WalkCounts {
     pub(crate) read: usize,
 }
 
-#[inline]
-fn is_comment(series: u64) -> bool {
-    series == TYPE_LINE || series == COMMENT_LINE
-}
-
 /// Why a page was given up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PageError {
@@ -255,9 +250,47 @@ pub(crate) struct Walk<'a> {
     pub(crate) counts: WalkCounts,
 }
 
+/// A line or element of a page.
+pub(crate) trait Entry<'a> {
+    /// Reads its labels into the walk's memory.
+    fn read(&mut self, walk: &mut Walk<'a>) -> Result<(), LabelsError>;
+    /// Adds its sample to the batch; none if it is not taken. Called once at most.
+    fn push(&mut self, walk: &mut Walk<'a>, series: u64) -> Result<Option<Owner>, PageError>;
+}
+
+/// A sample of a series that is to be looked up.
+pub(crate) struct NewSeries {
+    sample: Owner,
+    /// Its place in the layout.
+    line: usize,
+    labels: Labels,
+}
+
+struct LineEntry<'t, 'e> {
+    text: &'t [u8],
+    v: f64,
+    timestamp: Option<i64>,
+    exemplar: Option<RawExemplar<'e>>,
+}
+
+impl<'a> Entry<'a> for LineEntry<'_, '_> {
+    fn read(&mut self, walk: &mut Walk<'a>) -> Result<(), LabelsError> {
+        let kind = walk.kind();
+        walk.memory.exposed.read(walk.options.page.format, self.text, kind)?;
+        if walk.options.type_and_unit_labels {
+            walk.memory.exposed.set_type_and_unit(kind, &walk.unit);
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, walk: &mut Walk<'a>, series: u64) -> Result<Option<Owner>, PageError> {
+        Ok(walk.push(series, self.v, self.timestamp, self.exemplar.take()))
+    }
+}
+
 /// Where a line stood in the old layout.
 #[derive(Clone, Copy)]
-pub(crate) enum Place {
+enum Place {
     Old(usize),
     /// It is a repetition of a line of this page: of which series, and which line of the new layout if that is known.
     Repeated(u64, Option<usize>),
@@ -431,57 +464,62 @@ impl<'a> Walk<'a> {
         timestamp: Option<i64>,
         exemplar: Option<RawExemplar<'_>>,
     ) -> Result<(), PageError> {
-        self.counts.scraped += 1;
-        let key = with_stamp(self.options.keys.of(text) ^ self.salt, timestamp.is_some());
-        let (key, series, place) = self.placed(key);
-        if let Place::Repeated(series, line) = place {
-            self.counts.added += 1;
-            self.repeated(key, series, line, timestamp, |walk, series| {
-                walk.push(series, v, timestamp, exemplar)
-            });
-            return Ok(());
-        }
-        if series < FIRST_MARK || series == DROPPED {
-            if self.known(key, series, place, timestamp) {
-                self.push(series, v, timestamp, exemplar);
-            }
-            return Ok(());
-        }
-        self.counts.parsed += 1;
-        let kind = self.kind();
-        let read = self.memory.exposed.read(self.options.page.format, text, kind);
-        read.map_err(|err| self.options.page.rules.refuse(err))?;
-        if self.options.type_and_unit_labels {
-            self.memory.exposed.set_type_and_unit(kind, &self.unit);
-        }
-        let Some(labels) = self.options.page.rules.apply(&self.memory.exposed)? else {
-            self.enter(place, key, DROPPED);
-            return Ok(());
-        };
-        self.counts.added += 1;
-        let line = self.enter(place, key, UNRESOLVED);
-        if let Some(sample) = self.push(UNRESOLVED, v, timestamp, exemplar)
-            && !self.over_limit()
-        {
-            self.counts.new_series += 1;
+        let key = self.options.keys.of(text) ^ self.salt;
+        let mut line = LineEntry { text, v, timestamp, exemplar };
+        if let Some(new) = self.entry(key, timestamp, &mut line)? {
             let start = text.as_ptr().addr() - self.options.page.bytes.as_ptr().addr();
             let kept = self.memory.pending.len() < KEPT_LABELS || self.options.type_and_unit_labels;
-            let labels = kept.then(|| Box::new(labels));
+            let kind = self.kind();
             // A page is shorter than 2 GiB.
             self.memory.pending.push(Pending {
-                sample,
-                line: line as u32,
+                sample: new.sample,
+                line: new.line as u32,
                 start: start as u32,
                 end: (start + text.len()) as u32,
                 kind,
-                labels,
+                labels: kept.then(|| Box::new(new.labels)),
             });
         }
         Ok(())
     }
 
+    /// Takes a line or element into the layout and its sample into the batch. Answers what is to be looked up, if its series is not
+    /// known.
+    pub(crate) fn entry(
+        &mut self,
+        key: u64,
+        timestamp: Option<i64>,
+        entry: &mut impl Entry<'a>,
+    ) -> Result<Option<NewSeries>, PageError> {
+        self.counts.scraped += 1;
+        let (key, series, place) = self.placed(with_stamp(key, timestamp.is_some()));
+        if let Place::Repeated(series, line) = place {
+            self.counts.added += 1;
+            self.repeated(key, series, line, timestamp, entry)?;
+            return Ok(None);
+        }
+        if series < FIRST_MARK || series == DROPPED {
+            if self.known(key, series, place, timestamp) {
+                entry.push(self, series)?;
+            }
+            return Ok(None);
+        }
+        self.counts.parsed += 1;
+        entry.read(self).map_err(|err| self.options.page.rules.refuse(err))?;
+        let Some(labels) = self.options.page.rules.apply(&self.memory.exposed)? else {
+            self.enter(place, key, DROPPED);
+            return Ok(None);
+        };
+        self.counts.added += 1;
+        let line = self.enter(place, key, UNRESOLVED);
+        let sample = entry.push(self, UNRESOLVED)?.filter(|_| !self.over_limit());
+        let Some(sample) = sample else { return Ok(None) };
+        self.counts.new_series += usize::from(!self.counts.over_buckets);
+        Ok(Some(NewSeries { sample, line, labels }))
+    }
+
     /// A line's key with the flags that it had, its series and its place.
-    pub(crate) fn placed(&mut self, key: u64) -> (u64, u64, Place) {
+    fn placed(&mut self, key: u64) -> (u64, u64, Place) {
         match self.place(key) {
             Place::Old(line) => {
                 let known = self.layout.keys[line];
@@ -498,7 +536,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Enters a line whose series is known (or dropped); says whether its sample is to be stored.
-    pub(crate) fn known(&mut self, key: u64, series: u64, place: Place, timestamp: Option<i64>) -> bool {
+    fn known(&mut self, key: u64, series: u64, place: Place, timestamp: Option<i64>) -> bool {
         self.enter(place, key, series);
         if series == DROPPED {
             return false;
@@ -511,44 +549,44 @@ impl<'a> Walk<'a> {
         !self.options.unresolved_only
     }
 
-    /// Enters a line whose series has to be looked up under `labels`, after its sample was pushed.
-    pub(crate) fn unknown(&mut self, sample: Owner, line: usize, labels: Labels) {
-        self.counts.new_series += usize::from(!self.counts.over_buckets);
+    /// Has the series of an element looked up, whose labels cannot be read again.
+    pub(crate) fn look_up(&mut self, new: NewSeries) {
         self.memory.pending.push(Pending {
-            sample,
-            line: line as u32,
+            sample: new.sample,
+            line: new.line as u32,
             start: 0,
             end: 0,
             kind: MetricKind::Untyped,
-            labels: Some(Box::new(labels)),
+            labels: Some(Box::new(new.labels)),
         });
     }
 
     /// A line that the page has already: Prometheus refuses its sample unless it has a timestamp of its own.
-    pub(crate) fn repeated(
+    fn repeated(
         &mut self,
         key: u64,
         series: u64,
         first: Option<usize>,
         timestamp: Option<i64>,
-        push: impl FnOnce(&mut Self, u64) -> Option<Owner>,
-    ) {
+        entry: &mut impl Entry<'a>,
+    ) -> Result<(), PageError> {
         let line = self.add_line(as_duplicate(key), series);
         if timestamp.is_none() {
             self.counts.duplicates += 1;
         } else if series < FIRST_MARK {
             if !self.options.unresolved_only {
-                push(self, series);
+                entry.push(self, series)?;
             }
         } else if let Some(first) = first
             && let Ok(place) =
                 self.memory.pending.binary_search_by_key(&first, |pending| pending.line as usize)
         {
             let same = self.memory.pending[place].clone();
-            if let Some(sample) = push(self, UNRESOLVED) {
+            if let Some(sample) = entry.push(self, UNRESOLVED)? {
                 self.memory.pending.push(Pending { sample, line: line as u32, ..same });
             }
         }
+        Ok(())
     }
 
     /// Adds the exemplar of the sample pushed last.
@@ -590,7 +628,7 @@ impl<'a> Walk<'a> {
         self.kind.1
     }
 
-    pub(crate) fn over_limit(&self) -> bool {
+    fn over_limit(&self) -> bool {
         let limit = self.options.page.rules.job.limits.samples;
         limit > 0 && self.counts.limited > limit
     }
@@ -623,7 +661,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Enters a line into the new layout (or leaves it where it is); answers its place there.
-    pub(crate) fn enter(&mut self, place: Place, key: u64, series: u64) -> usize {
+    fn enter(&mut self, place: Place, key: u64, series: u64) -> usize {
         match place {
             Place::Old(line) => {
                 self.carry_over(line, key, series);

@@ -375,3 +375,33 @@ scrape_configs:
     assert!(seen.iter().any(|request| request.headers["accept"].starts_with(first)));
     assert!(seen.iter().any(|request| !request.headers["accept"].contains("protobuf")));
 }
+
+#[test]
+fn what_pages_say_about_metrics_is_in_the_log_when_told() {
+    let stub = Stub::start();
+    let set = |help: &str| {
+        let page = format!(
+            "# HELP x_total {help}\n# TYPE x_total counter\nx_total{{a=\"1\"}} 1\nx_total{{a=\"2\"}} 1\nother 1\n"
+        );
+        stub.set("/metrics", Answer::page(page));
+    };
+    set("Counts the first.");
+    let site = Site::server(&format!(
+        "global: {{scrape_interval: 200ms}}\nscrape_configs: [{{job_name: j, static_configs: [{{targets: ['{}']}}]}}]\n",
+        stub.address
+    ))
+    .flag("--enable-feature=metadata-wal-records")
+    .flag("--no-storage.tsdb.wal-compression");
+    let program = site.start();
+    let records_of = |text: &str| {
+        let log = std::fs::read(site.path("data/wal/00000000")).unwrap_or_default();
+        log.windows(text.len()).filter(|window| *window == text.as_bytes()).count()
+    };
+    program.wait_for("both series' help", |_| (records_of("Counts the first.") == 2).then_some(()));
+    let scrapes = stub.seen("/metrics").len();
+    program.wait_for("more scrapes", |_| (stub.seen("/metrics").len() > scrapes + 2).then_some(()));
+    set("Counts the second.");
+    program.wait_for("the new help", |_| (records_of("Counts the second.") == 2).then_some(()));
+    // Once for each series, not once for each scrape.
+    assert_eq!((records_of("Counts the first."), records_of("counter")), (2, 4));
+}
