@@ -21,8 +21,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// Keeps timestamps on the grid of the first one: a scrape that starts within `tolerance` after its time is stamped
-/// with that time, so that intervals are exact and timestamps compress.
+/// Keeps timestamps on the grid of a target's times: a scrape that starts within `tolerance` after its time is stamped with that
+/// time, so that intervals are exact, over reloads and restarts too, and timestamps compress.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AlignedTime {
     aligned: i64,
@@ -31,13 +31,9 @@ pub(crate) struct AlignedTime {
 }
 
 impl AlignedTime {
-    pub(crate) fn start(now: i64, interval: i64, tolerance: i64) -> Self {
-        AlignedTime { aligned: now, interval: interval.max(1), tolerance: tolerance.min(interval / 100) }
-    }
-
-    /// Whether the times of the grid are so far apart.
-    pub(crate) fn has_interval(&self, interval: i64) -> bool {
-        self.interval == interval.max(1)
+    /// `first` is one of the times.
+    pub(crate) fn start(first: i64, interval: i64, tolerance: i64) -> Self {
+        AlignedTime { aligned: first, interval: interval.max(1), tolerance: tolerance.min(interval / 100) }
     }
 
     /// The timestamp, in nanoseconds, of a scrape that starts at `now`.

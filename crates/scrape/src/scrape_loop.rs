@@ -123,9 +123,10 @@ impl ScrapeLoop {
 
     async fn run(mut self) -> TargetState {
         let interval = self.target.interval;
-        let mut ticks = interval_at(self.first_time(), interval);
+        let (first, grid) = self.first_time();
+        let mut ticks = interval_at(first, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut time = self.state.time.take().filter(|time| time.has_interval(nanos(interval)));
+        let mut time = AlignedTime::start(grid, nanos(interval), nanos(self.environment.timestamp_tolerance));
         let last_command = loop {
             tokio::select! {
                 biased;
@@ -133,35 +134,32 @@ impl ScrapeLoop {
                 _ = ticks.tick() => {}
             }
             let now = self.environment.clock.now_nanos();
-            let time = time.get_or_insert_with(|| {
-                let tolerance = nanos(self.environment.timestamp_tolerance);
-                AlignedTime::start(now, nanos(interval), tolerance)
-            });
             let stamp = time.stamp(now);
             self.scrape(stamp).await;
             self.state.last_start = Some(now);
         };
-        self.state.time = time;
         if last_command == Command::Retire && !self.state.is_empty() {
             self.retire(&mut ticks).await;
         }
         self.state
     }
 
-    /// When the target's place in its interval comes round. That is in the past if the loop before this one was to scrape then, and
-    /// did not come to it.
-    fn first_time(&self) -> Instant {
+    /// When the target's place in its interval comes round, and what the clock shows then. That is in the past if the loop before
+    /// this one was to scrape then, and did not come to it.
+    fn first_time(&self) -> (Instant, i64) {
         let interval = u64::try_from(self.target.interval.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let now = self.environment.clock.now_nanos();
+        let (start, now) = (Instant::now(), self.environment.clock.now_nanos());
         let into_interval = u64::try_from(now).unwrap_or(0) % interval;
         let offset = self.target.offset(self.environment.offset_seed);
         let delay = (interval - into_interval + offset) % interval;
         let late = interval - delay;
         let since_last = self.state.last_start.and_then(|last| u64::try_from(now - last).ok());
-        let start = Instant::now();
+        let signed = |nanos: u64| i64::try_from(nanos).unwrap_or(i64::MAX);
         match start.checked_sub(Duration::from_nanos(late)) {
-            Some(missed) if since_last.is_some_and(|since| since > late + interval / 2) => missed,
-            _ => start + Duration::from_nanos(delay),
+            Some(missed) if since_last.is_some_and(|since| since > late + interval / 2) => {
+                (missed, now - signed(late))
+            }
+            _ => (start + Duration::from_nanos(delay), now.saturating_add(signed(delay))),
         }
     }
 

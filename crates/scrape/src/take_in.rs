@@ -9,7 +9,6 @@ use model::STALE_NAN;
 use storage::{Append, AppendError, Batch, BatchHistogram, BatchSample, Outcome, Rejection, SeriesRef};
 use tokio::time::Instant;
 
-use crate::clock::AlignedTime;
 use crate::content_type::{BodyFormat, format_of};
 use crate::elements::{Elements, HistogramLimits, ProtobufElements};
 use crate::job::Job;
@@ -40,9 +39,8 @@ pub(crate) struct TargetState {
     reports: ReportSeries,
     /// New series of pages that failed since the last good one: told once as added, although nothing of them is stored.
     told: usize,
-    /// When it was scraped last, in nanoseconds since the Unix epoch, and what its samples are stamped with: for the next loop.
+    /// When it was scraped last, in nanoseconds since the Unix epoch.
     pub(crate) last_start: Option<i64>,
-    pub(crate) time: Option<AlignedTime>,
 }
 
 /// What a request brought.
