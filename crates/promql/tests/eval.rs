@@ -44,6 +44,21 @@ fn the_number_of_threads_at_work_does_not_show() {
 }
 
 #[test]
+fn a_range_selector_alone_has_every_sample_of_its_range() {
+    let engine = Engine::new(EngineOptions::default());
+    let ask = |query: &str| {
+        let ctx = QueryContext::unlimited();
+        let answer = engine.instant(&store(2), &ctx, query, 100 * STEP, &Overrides::default()).unwrap();
+        match answer.value {
+            Value::Matrix(series) => series.iter().map(|s| s.times.len()).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(ask("m_total[5m]"), [20, 20]);
+    assert_eq!(ask("m_total[1m] offset 1m"), [4, 4]);
+}
+
+#[test]
 fn too_many_samples_end_a_query_with_prometheus_words() {
     let store = store(100);
     let engine = Engine::new(EngineOptions { max_samples: 10_000, ..EngineOptions::default() });

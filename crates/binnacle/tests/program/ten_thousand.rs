@@ -263,11 +263,17 @@ fn nothing_grows_while_targets_come_and_go_and_the_api_server_flaps() {
     let mut wanted: Vec<String> =
         cluster.present.iter().map(|i| Cluster::name(&synthetic_pod(*i)).1.to_owned()).collect();
     wanted.sort();
+    let (waiting, mut told) = (Instant::now(), 0);
     program.wait_for("the pods that are there to be the targets", |p| {
         let answer = p.data("/api/v1/targets?state=active");
         let text = |target: &Value| target["labels"]["instance"].as_str().map(str::to_owned);
         let mut found: Vec<String> = answer["activeTargets"].as_array()?.iter().filter_map(text).collect();
         found.sort();
+        if waiting.elapsed().as_secs() / 10 > told {
+            told += 1;
+            let both = found.iter().filter(|name| wanted.binary_search(name).is_ok()).count();
+            println!("{} targets, {both} of {} pods", found.len(), wanted.len());
+        }
         (found == wanted).then_some(())
     });
     let warm = warm.expect("a look at the program");

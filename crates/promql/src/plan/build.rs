@@ -72,7 +72,12 @@ impl<'a> Planner<'a> {
                     whole: m.span,
                     misuse: None,
                 };
-                Root::Samples(planner.scan(&m.selector, &reach, grid, Source::Window(call)))
+                let scan = planner.scan(&m.selector, &reach, grid, Source::Window(call));
+                if let Some(read) = planner.reads.get_mut(scan.read) {
+                    // All of them are the answer.
+                    read.newest = None;
+                }
+                Root::Samples(scan)
             }
             (ValueType::Matrix, Expr::Subquery(s)) => {
                 let (inner, ..) = planner.subquery_grid(s, grid)?;
