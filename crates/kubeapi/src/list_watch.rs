@@ -85,7 +85,11 @@ pub(crate) async fn follow<D: Decode>(
     };
     loop {
         follower.progress = false;
-        let err = match follower.pass().await {
+        let outcome = follower.pass().await;
+        if follower.progress {
+            back_off.reset();
+        }
+        let err = match outcome {
             Ok(Next::AtOnce) => continue,
             Ok(Next::Later) => {
                 let pause = behaviour.first_pause.mul_f64(1.0 + follower.chance.next());
@@ -94,9 +98,6 @@ pub(crate) async fn follow<D: Decode>(
             }
             Err(err) => err,
         };
-        if follower.progress {
-            back_off.reset();
-        }
         let resource = follower.selection.resource;
         let mut pause = Duration::ZERO;
         match &err {

@@ -231,7 +231,7 @@ scrape_configs:
 fn nothing_grows_while_targets_come_and_go_and_the_api_server_flaps() {
     let length = duration("BINNACLE_SOAK");
     let full = length.is_some();
-    let length = length.unwrap_or(Duration::from_secs(12));
+    let length = length.unwrap_or(Duration::from_secs(16));
     let count = targets(full);
     let crowd = Crowd::start(20);
     let mut cluster = Cluster::start(count);
@@ -243,7 +243,8 @@ fn nothing_grows_while_targets_come_and_go_and_the_api_server_flaps() {
     program.wait_for("every target", |_| (crowd.asked().len() >= count).then_some(()));
 
     let begin = Instant::now();
-    let (mut warm, mut most_files, mut most_tasks, mut turn) = (None::<Resources>, 0, 0.0f64, 0);
+    let (mut warm, mut last) = (None::<Resources>, None::<Resources>);
+    let (mut most_files, mut most_tasks, mut turn) = (0, 0.0f64, 0);
     while begin.elapsed() < length {
         cluster.replace((count / 200).max(1));
         if turn % 5 == 0 {
@@ -256,9 +257,13 @@ fn nothing_grows_while_targets_come_and_go_and_the_api_server_flaps() {
             let now = resources(&program);
             show(&format!("after {turn} s"), &now);
             (most_files, most_tasks) = (most_files.max(now.files), most_tasks.max(now.tasks));
-            warm.get_or_insert(now);
+            match warm {
+                None => warm = Some(now),
+                Some(_) => last = Some(now),
+            }
         }
     }
+    cluster.server.conduct(|conduct| conduct.refusals.clear());
     // At rest again: exactly the pods that are there are targets, and nothing of the others is left but their series.
     let mut wanted: Vec<String> =
         cluster.present.iter().map(|i| Cluster::name(&synthetic_pod(*i)).1.to_owned()).collect();
@@ -269,6 +274,8 @@ fn nothing_grows_while_targets_come_and_go_and_the_api_server_flaps() {
         let text = |target: &Value| target["labels"]["instance"].as_str().map(str::to_owned);
         let mut found: Vec<String> = answer["activeTargets"].as_array()?.iter().filter_map(text).collect();
         found.sort();
+        // The answer is long.
+        std::thread::sleep(Duration::from_millis(if full { 500 } else { 20 }));
         if waiting.elapsed().as_secs() / 10 > told {
             told += 1;
             let both = found.iter().filter(|name| wanted.binary_search(name).is_ok()).count();
@@ -277,6 +284,7 @@ fn nothing_grows_while_targets_come_and_go_and_the_api_server_flaps() {
         (found == wanted).then_some(())
     });
     let warm = warm.expect("a look at the program");
+    let last = last.expect("another");
     let settled = program.wait_for("connections of targets that are gone to be closed", |p| {
         (crowd.connections() <= count + 5).then(|| resources(p))
     });
@@ -287,10 +295,7 @@ fn nothing_grows_while_targets_come_and_go_and_the_api_server_flaps() {
     assert!(settled.files <= count + 100, "{} files for {count} targets", settled.files);
     assert!(settled.tasks <= (count + 100) as f64, "{} tasks for {count} targets", settled.tasks);
     assert!(settled.threads <= warm.threads + 8, "{} threads, {} before", settled.threads, warm.threads);
-    assert!(
-        settled.resident <= warm.resident * 1.1 + 16.0,
-        "{:.0} MiB, {:.0} before",
-        settled.resident,
-        warm.resident
-    );
+    // Before the large answers about all targets, which the allocator may keep.
+    let bound = warm.resident * 1.1 + 16.0;
+    assert!(last.resident <= bound, "{:.0} MiB, {:.0} before", last.resident, warm.resident);
 }
