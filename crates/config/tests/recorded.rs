@@ -352,7 +352,8 @@ proptest::proptest! {
         if let Ok(config) = load_in(Path::new("."), &text) {
             assert!(config.effective_yaml().starts_with("global:\n"));
         }
-        config::load_rules(&text, &config::RuleFileOptions::default());
+        let loaded = config::load_rules(&text, &config::RuleFileOptions::default());
+        assert!(loaded.refusals.iter().all(|line| !line.is_empty()));
     }
 }
 
