@@ -66,8 +66,7 @@ fn what_is_not_there_yet_is_refused_by_name() {
         ("alerting: {alertmanagers: [{static_configs: [{targets: [\"a:1\"]}]}]}\n", "alerting"),
         ("remote_write: [{url: \"http://a/\"}]\n", "remote_write"),
         ("remote_read: [{url: \"http://a/\"}]\n", "remote_read"),
-        ("scrape_configs: [{job_name: c, consul_sd_configs: [{server: a}]}]\n", "consul_sd_configs"),
-        ("scrape_configs: [{job_name: d, dns_sd_configs: [{names: [a]}]}]\n", "dns_sd_configs"),
+        ("tracing: {endpoint: \"a:1\"}\n", "tracing"),
     ] {
         let (status, log) = Site::server(content).run_to_end();
         assert_eq!(status.code(), Some(1), "{name}: {log}");
