@@ -72,12 +72,8 @@ impl<'a> Planner<'a> {
                     whole: m.span,
                     misuse: None,
                 };
-                let scan = planner.scan(&m.selector, &reach, grid, Source::Window(call));
-                if let Some(read) = planner.reads.get_mut(scan.read) {
-                    // All of them are the answer.
-                    read.newest = None;
-                }
-                Root::Samples(scan)
+                // All of them are the answer.
+                Root::Samples(planner.scan_of(&m.selector, &reach, grid, Source::Window(call), None))
             }
             (ValueType::Matrix, Expr::Subquery(s)) => {
                 let (inner, ..) = planner.subquery_grid(s, grid)?;
@@ -154,21 +150,32 @@ impl<'a> Planner<'a> {
         grid: Grid,
         source: Source,
     ) -> Scan {
-        let counts_only = self.counts_only > 0 && self.buckets_needed == 0;
-        let read = self.read(selector, reach, grid);
-        let in_full = counts_only || matches!(source, Source::StartTime);
-        if let Some(read) = self.reads.get_mut(read).filter(|_| in_full) {
-            // Whether there was a reset shows by the samples before; start times are in the chunks alone.
-            read.newest = None;
-        }
-        if let (Source::Window(call), Some(read)) = (&source, self.reads.get_mut(read))
-            && call.function.newest_suffices()
-            && call.mode.is_none()
-            && grid.len() == 1
-            && !in_full
-        {
-            read.newest = Some(Newest::NotStale);
-        }
+        let newest = match &source {
+            // Whether there was a reset shows by the samples before.
+            _ if grid.len() != 1 || selector.mode.is_some() || self.counts_only() => None,
+            Source::Instant | Source::Timestamp => Some(Newest::Last),
+            Source::Window(call) if call.function.newest_suffices() => Some(Newest::NotStale),
+            // Start times are in the chunks alone.
+            Source::Window(_) | Source::Smoothed(_) | Source::StartTime => None,
+        };
+        self.scan_of(selector, reach, grid, source, newest)
+    }
+
+    /// Whether only counts and sums of histograms are looked at.
+    fn counts_only(&self) -> bool {
+        self.counts_only > 0 && self.buckets_needed == 0
+    }
+
+    fn scan_of(
+        &mut self,
+        selector: &VectorSelector,
+        reach: &Reach,
+        grid: Grid,
+        source: Source,
+        newest: Option<Newest>,
+    ) -> Scan {
+        let read = self.read(selector, reach, grid, newest);
+        let counts_only = self.counts_only();
         Scan {
             read,
             offset: reach.offset,

@@ -32,7 +32,13 @@ impl Planner<'_> {
     }
 
     /// Notes that the selector is read over `grid`.
-    pub(super) fn read(&mut self, selector: &VectorSelector, reach: &Reach, grid: Grid) -> usize {
+    pub(super) fn read(
+        &mut self,
+        selector: &VectorSelector,
+        reach: &Reach,
+        grid: Grid,
+        newest: Option<Newest>,
+    ) -> usize {
         let first = reach.at.unwrap_or(grid.start) - reach.offset;
         let last = reach.at.unwrap_or_else(|| grid.last()) - reach.offset;
         let lookback = self.lookback;
@@ -47,8 +53,7 @@ impl Planner<'_> {
             min_time: first - before + 1,
             max_time: last + behind,
             labels: Wanted::All,
-            newest: (reach.range.is_none() && selector.mode.is_none() && grid.len() == 1)
-                .then_some(Newest::Last),
+            newest,
             uses: 1,
         });
         self.reads.len() - 1
