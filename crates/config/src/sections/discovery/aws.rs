@@ -160,175 +160,80 @@ impl Entry for LightsailSd {
     }
 }
 
-section! {
+/// A service whose targets are found cluster by cluster: its section, how many requests may be under way if nothing is
+/// written, and its options.
+macro_rules! cluster_service {
+    ($(#[$meta:meta])* $name:ident $go_name:literal, $concurrency:literal, $options:ident, $provider:ident) => {
+        section! {
+            $(#[$meta])*
+            $name $go_name "aws.plain" {
+                /// The region.
+                region: String = "region" keep,
+                /// Another URL than the region's.
+                endpoint: String = "endpoint" keep,
+                /// The key's name.
+                access_key: String = "access_key",
+                /// The key.
+                secret_key: Secret = "secret_key",
+                /// A named profile.
+                profile: String = "profile",
+                /// A role to take.
+                role_arn: String = "role_arn",
+                /// Told to the role.
+                external_id: String = "external_id",
+                /// Which clusters; all if none.
+                clusters: Vec<String> = "clusters",
+                /// The port of targets.
+                port: isize = "port" keep,
+                /// How often.
+                refresh_interval: Millis = "refresh_interval",
+                /// How many requests may be under way.
+                request_concurrency: isize = "request_concurrency",
+                /// How it is reached.
+                http: HttpClient = inline,
+            }
+        }
+
+        impl Section for $name {
+            fn defaults() -> Self {
+                $name {
+                    port: 80,
+                    refresh_interval: Millis(MINUTE),
+                    request_concurrency: $concurrency,
+                    http: HttpClient::defaults(),
+                    ..$name::default()
+                }
+            }
+
+            fn check(&mut self) -> Result<(), Invalid> {
+                self.http.check()
+            }
+        }
+
+        impl Entry for $name {
+            fn provider(&self) -> Option<ProviderOptions> {
+                let options = $options { aws: to_aws!(self), clusters: self.clusters.clone() };
+                Some(ProviderOptions::$provider(Box::new(options)))
+            }
+
+            fn client(&self) -> Option<&HttpClient> {
+                Some(&self.http)
+            }
+        }
+    };
+}
+
+cluster_service! {
     /// Tasks of ECS.
-    EcsSd "aws.ECSSDConfig" "aws.plain" {
-        /// The region.
-        region: String = "region" keep,
-        /// Another URL than the region's.
-        endpoint: String = "endpoint" keep,
-        /// The key's name.
-        access_key: String = "access_key",
-        /// The key.
-        secret_key: Secret = "secret_key",
-        /// A named profile.
-        profile: String = "profile",
-        /// A role to take.
-        role_arn: String = "role_arn",
-        /// Told to the role.
-        external_id: String = "external_id",
-        /// Which clusters; all if none.
-        clusters: Vec<String> = "clusters",
-        /// The port of targets.
-        port: isize = "port" keep,
-        /// How often.
-        refresh_interval: Millis = "refresh_interval",
-        /// How many requests may be under way.
-        request_concurrency: isize = "request_concurrency",
-        /// How it is reached.
-        http: HttpClient = inline,
-    }
+    EcsSd "aws.ECSSDConfig", 20, EcsOptions, Ecs
 }
-
-impl Section for EcsSd {
-    fn defaults() -> Self {
-        EcsSd {
-            port: 80,
-            refresh_interval: Millis(MINUTE),
-            request_concurrency: 20,
-            http: HttpClient::defaults(),
-            ..EcsSd::default()
-        }
-    }
-
-    fn check(&mut self) -> Result<(), Invalid> {
-        self.http.check()
-    }
-}
-
-impl Entry for EcsSd {
-    fn provider(&self) -> Option<ProviderOptions> {
-        let options = EcsOptions { aws: to_aws!(self), clusters: self.clusters.clone() };
-        Some(ProviderOptions::Ecs(Box::new(options)))
-    }
-
-    fn client(&self) -> Option<&HttpClient> {
-        Some(&self.http)
-    }
-}
-
-section! {
+cluster_service! {
     /// Nodes of ElastiCache.
-    ElastiCacheSd "aws.ElasticacheSDConfig" "aws.plain" {
-        /// The region.
-        region: String = "region" keep,
-        /// Another URL than the region's.
-        endpoint: String = "endpoint" keep,
-        /// The key's name.
-        access_key: String = "access_key",
-        /// The key.
-        secret_key: Secret = "secret_key",
-        /// A named profile.
-        profile: String = "profile",
-        /// A role to take.
-        role_arn: String = "role_arn",
-        /// Told to the role.
-        external_id: String = "external_id",
-        /// Which clusters; all if none.
-        clusters: Vec<String> = "clusters",
-        /// The port of targets.
-        port: isize = "port" keep,
-        /// How often.
-        refresh_interval: Millis = "refresh_interval",
-        /// How many requests may be under way.
-        request_concurrency: isize = "request_concurrency",
-        /// How it is reached.
-        http: HttpClient = inline,
-    }
+    ElastiCacheSd "aws.ElasticacheSDConfig", 10, ElastiCacheOptions, ElastiCache
 }
-
-impl Section for ElastiCacheSd {
-    fn defaults() -> Self {
-        ElastiCacheSd {
-            port: 80,
-            refresh_interval: Millis(MINUTE),
-            request_concurrency: 10,
-            http: HttpClient::defaults(),
-            ..ElastiCacheSd::default()
-        }
-    }
-
-    fn check(&mut self) -> Result<(), Invalid> {
-        self.http.check()
-    }
-}
-
-impl Entry for ElastiCacheSd {
-    fn provider(&self) -> Option<ProviderOptions> {
-        let options = ElastiCacheOptions { aws: to_aws!(self), clusters: self.clusters.clone() };
-        Some(ProviderOptions::ElastiCache(Box::new(options)))
-    }
-
-    fn client(&self) -> Option<&HttpClient> {
-        Some(&self.http)
-    }
-}
-
-section! {
+cluster_service! {
     /// Nodes of Kafka clusters of MSK.
-    MskSd "aws.MSKSDConfig" "aws.plain" {
-        /// The region.
-        region: String = "region" keep,
-        /// Another URL than the region's.
-        endpoint: String = "endpoint" keep,
-        /// The key's name.
-        access_key: String = "access_key",
-        /// The key.
-        secret_key: Secret = "secret_key",
-        /// A named profile.
-        profile: String = "profile",
-        /// A role to take.
-        role_arn: String = "role_arn",
-        /// Told to the role.
-        external_id: String = "external_id",
-        /// Which clusters; all if none.
-        clusters: Vec<String> = "clusters",
-        /// The port of targets.
-        port: isize = "port" keep,
-        /// How often.
-        refresh_interval: Millis = "refresh_interval",
-        /// How many requests may be under way.
-        request_concurrency: isize = "request_concurrency",
-        /// How it is reached.
-        http: HttpClient = inline,
-    }
-}
-
-impl Section for MskSd {
-    fn defaults() -> Self {
-        MskSd {
-            port: 80,
-            refresh_interval: Millis(MINUTE),
-            request_concurrency: 10,
-            http: HttpClient::defaults(),
-            ..MskSd::default()
-        }
-    }
-
-    fn check(&mut self) -> Result<(), Invalid> {
-        self.http.check()
-    }
-}
-
-impl Entry for MskSd {
-    fn provider(&self) -> Option<ProviderOptions> {
-        let options = MskOptions { aws: to_aws!(self), clusters: self.clusters.clone() };
-        Some(ProviderOptions::Msk(Box::new(options)))
-    }
-
-    fn client(&self) -> Option<&HttpClient> {
-        Some(&self.http)
-    }
+    MskSd "aws.MSKSDConfig", 10, MskOptions, Msk
 }
 
 section! {
