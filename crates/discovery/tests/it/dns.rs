@@ -1,13 +1,12 @@
 //! Names in DNS: a server on loopback, and the targets that Prometheus 3.14 found with the same records behind a
 //! `resolv.conf` of the same content.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
-
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use discovery::{ADDRESS, DnsOptions, DnsRecordType, Manager, Metrics, ProviderOptions, TargetSets};
-use exposition::{MetricValue, Registry};
+use crate::support::{self, until};
+use discovery::{DnsOptions, DnsRecordType, Manager, Metrics, ProviderOptions, TargetSets};
+use exposition::Registry;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -168,38 +167,16 @@ impl World {
     }
 
     async fn finds(&self, job: &str, want: &[&str]) {
-        let mut sets = self.manager.subscribe();
-        let waited = tokio::time::timeout(Duration::from_secs(10), async {
-            while told(&sets.borrow_and_update(), job) != want {
-                sets.changed().await.unwrap();
-            }
-        });
-        assert!(waited.await.is_ok(), "{job}: found {:?}", told(&sets.borrow(), job));
+        until(&self.manager, Duration::from_secs(10), |sets| told(sets, job), want).await;
     }
 
     fn metric(&self, name: &str) -> f64 {
-        let families = self.registry.gather();
-        match families.iter().find(|family| family.name == name).unwrap().metrics[0].value {
-            MetricValue::Float(value) => value,
-            ref other => panic!("{other:?}"),
-        }
+        support::metric(&self.registry, name, &[])
     }
 }
 
-/// Address and further labels of the targets of a job, sorted.
 fn told(sets: &TargetSets, job: &str) -> Vec<String> {
-    let groups = sets.get(job).into_iter().flatten();
-    let mut told: Vec<String> = groups
-        .flat_map(|group| (0..group.targets.len()).map(|i| group.labels_of(i)))
-        .map(|labels| {
-            let others = labels.iter().filter(|(name, _)| *name != ADDRESS);
-            let others: Vec<String> =
-                others.map(|(name, value)| format!("{}={value}", name.replace("__meta_dns_", ""))).collect();
-            format!("{} {}", labels.value(ADDRESS), others.join(" "))
-        })
-        .collect();
-    told.sort();
-    told
+    support::told(sets, job, &["__meta_dns_"])
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,14 +1,12 @@
 //! Providers and manager: what is discovered, and what stays when a source breaks.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support;
 use discovery::{
     ADDRESS, FileOptions, HttpOptions, LabelParts, Manager, Metrics, ProviderOptions, TargetGroup, TargetSets,
 };
-use exposition::MetricValue;
 use exposition::Registry;
 use httpclient::ClientOptions;
 use model::Labels;
@@ -57,13 +55,7 @@ impl World {
     }
 
     fn metric(&self, name: &str) -> f64 {
-        let families = self.registry.gather();
-        match &families.iter().find(|f| f.name == name).unwrap_or_else(|| panic!("no {name}")).metrics[0]
-            .value
-        {
-            MetricValue::Float(v) => *v,
-            other => panic!("{other:?}"),
-        }
+        support::metric(&self.registry, name, &[])
     }
 }
 

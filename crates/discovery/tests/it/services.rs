@@ -1,16 +1,15 @@
 //! What changes in a service, and what stays when it fails. (What targets look like is compared with Prometheus in the
 //! tests of `config`.)
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::{self, until};
 use discovery::{
     ADDRESS, ConsulOptions, DockerOptions, KumaOptions, Manager, MarathonOptions, Metrics, ProviderOptions,
     TargetSets,
 };
-use exposition::{MetricValue, Registry};
+use exposition::Registry;
 use httpclient::ClientOptions;
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -95,13 +94,7 @@ impl World {
     }
 
     async fn finds(&self, want: &[&str]) {
-        let mut sets = self.manager.subscribe();
-        let waited = tokio::time::timeout(Duration::from_secs(20), async {
-            while addresses(&sets.borrow_and_update()) != want {
-                sets.changed().await.unwrap();
-            }
-        });
-        assert!(waited.await.is_ok(), "found {:?}, not {want:?}", addresses(&sets.borrow()));
+        until(&self.manager, Duration::from_secs(20), addresses, want).await;
     }
 
     /// Waits until a counter is above `more`.
@@ -115,11 +108,7 @@ impl World {
     }
 
     fn metric(&self, name: &str) -> f64 {
-        let families = self.registry.gather();
-        match families.iter().find(|family| family.name == name).unwrap().metrics[0].value {
-            MetricValue::Float(value) => value,
-            ref other => panic!("{other:?}"),
-        }
+        support::metric(&self.registry, name, &[])
     }
 }
 

@@ -1,16 +1,14 @@
 //! Kubernetes discovery against a fake API server: every role on a small cluster, and that whatever happens to versions,
 //! connections and pages, what is found in the end is what is there.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::support;
 use discovery::{
     KubernetesAccess, KubernetesAttach, KubernetesBehaviour, KubernetesOptions, KubernetesRole,
     KubernetesSelector, Manager, Metrics, ProviderOptions, ServiceAccount, TargetSets,
 };
-use exposition::MetricValue;
 use exposition::registry::Registry;
 use httpclient::{Authorization, ClientOptions, Secret, Source};
 use serde_json::{Value as Json, json};
@@ -30,7 +28,7 @@ struct World {
 }
 
 fn fixture() -> BTreeMap<String, Vec<Json>> {
-    serde_json::from_str(include_str!("../testdata/cluster.json")).unwrap()
+    serde_json::from_str(include_str!("../../testdata/cluster.json")).unwrap()
 }
 
 fn load(server: &ApiServer) {
@@ -152,13 +150,7 @@ impl World {
     }
 
     fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let families = self.registry.gather();
-        let family = families.iter().find(|family| family.name == name).unwrap();
-        let fits = |metric: &&exposition::Metric| labels.iter().all(|(n, v)| metric.labels.value(n) == *v);
-        match family.metrics.iter().find(fits).unwrap().value {
-            MetricValue::Float(value) => value,
-            ref other => panic!("{other:?}"),
-        }
+        support::metric(&self.registry, name, labels)
     }
 }
 

@@ -1,12 +1,11 @@
 //! Members in ZooKeeper: a server on loopback, and the targets that Prometheus 3.14 found with the same nodes.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use discovery::{ADDRESS, Manager, MemberFormat, Metrics, ProviderOptions, TargetSets, ZooKeeperOptions};
-use exposition::{MetricValue, Registry};
+use crate::support::{self, until};
+use discovery::{Manager, MemberFormat, Metrics, ProviderOptions, TargetSets, ZooKeeperOptions};
+use exposition::Registry;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -163,39 +162,16 @@ impl World {
     }
 
     async fn finds(&self, job: &str, want: &[&str]) {
-        let mut sets = self.manager.subscribe();
-        let waited = tokio::time::timeout(Duration::from_secs(20), async {
-            while told(&sets.borrow_and_update(), job) != want {
-                sets.changed().await.unwrap();
-            }
-        });
-        assert!(waited.await.is_ok(), "{job}: found {:#?}", told(&sets.borrow(), job));
+        until(&self.manager, Duration::from_secs(20), |sets| told(sets, job), want).await;
     }
 
     fn metric(&self, name: &str) -> f64 {
-        let families = self.registry.gather();
-        match families.iter().find(|family| family.name == name).unwrap().metrics[0].value {
-            MetricValue::Float(value) => value,
-            ref other => panic!("{other:?}"),
-        }
+        support::metric(&self.registry, name, &[])
     }
 }
 
-/// Address and further labels of the targets of a job, sorted.
 fn told(sets: &TargetSets, job: &str) -> Vec<String> {
-    let groups = sets.get(job).into_iter().flatten();
-    let mut told: Vec<String> = groups
-        .flat_map(|group| (0..group.targets.len()).map(|i| group.labels_of(i)))
-        .map(|labels| {
-            let others = labels.iter().filter(|(name, _)| *name != ADDRESS);
-            let short = |name: &str| name.replace("__meta_serverset_", "").replace("__meta_nerve_", "");
-            let others: Vec<String> =
-                others.map(|(name, value)| format!("{}={value}", short(name))).collect();
-            format!("{} {}", labels.value(ADDRESS), others.join(" "))
-        })
-        .collect();
-    told.sort();
-    told
+    support::told(sets, job, &["__meta_serverset_", "__meta_nerve_"])
 }
 
 const LONG: Duration = Duration::from_secs(10);
