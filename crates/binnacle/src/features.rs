@@ -19,6 +19,7 @@ pub(crate) struct Features {
     pub(crate) type_and_unit_labels: bool,
     pub(crate) start_times: bool,
     pub(crate) start_zeros: bool,
+    pub(crate) start_synthesis: bool,
     pub(crate) histogram_start_times: bool,
     pub(crate) xor2: bool,
 }
@@ -33,14 +34,8 @@ const NO_OPS: [&str; 5] = [
 ];
 
 /// Known to Prometheus, not yet here: refused, so that nobody believes they are on.
-const NOT_YET: [&str; 6] = [
-    "auto-reload-config",
-    "old-ui",
-    "otlp-deltatocumulative",
-    "otlp-native-delta-ingestion",
-    "search-api",
-    "st-synthesis",
-];
+const NOT_YET: [&str; 5] =
+    ["auto-reload-config", "old-ui", "otlp-deltatocumulative", "otlp-native-delta-ingestion", "search-api"];
 
 impl Features {
     /// Reads the values of the flag, each a comma-separated list. A name that nobody knows is only warned of, as
@@ -61,6 +56,7 @@ impl Features {
                 "type-and-unit-labels" => features.type_and_unit_labels = true,
                 "st-storage" => features.start_times = true,
                 "created-timestamp-zero-ingestion" => features.start_zeros = true,
+                "st-synthesis" => features.start_synthesis = true,
                 "histograms-st-encoding" => features.histogram_start_times = true,
                 "xor2-encoding" => features.xor2 = true,
                 "use-start-timestamps" => features.use_start_timestamps = true,
@@ -103,6 +99,7 @@ mod tests {
             ("type-and-unit-labels", |f| f.type_and_unit_labels),
             ("delayed-compaction", |f| f.delayed_compaction),
             ("use-start-timestamps", |f| f.use_start_timestamps),
+            ("st-synthesis", |f| f.start_synthesis),
         ] {
             assert!(Features::parse(&[name.into()]).is_ok_and(|f| on(&f)), "{name}");
         }

@@ -131,6 +131,7 @@ async fn serve(
             timestamp_tolerance: options.timestamp_tolerance,
             exemplars: options.features.exemplar_storage,
             start_times: options.features.scraped_start_times(),
+            synthesize_start_times: options.features.start_synthesis,
             type_and_unit_labels: options.features.type_and_unit_labels,
             metadata_records: options.features.metadata_wal_records,
             memory: options.memory.clone(),

@@ -37,6 +37,7 @@ pub(crate) fn pages(data: &[u8]) {
     };
     let manager = ManagerOptions {
         exemplars: is(more, 2),
+        synthesize_start_times: is(more, 7),
         start_times: match more >> 3 & 3 {
             0 | 1 => StartTimes::Ignored,
             2 => StartTimes::Stored,

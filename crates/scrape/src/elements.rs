@@ -9,11 +9,12 @@ use exposition::{
     LabelsBuf, LabelsError, MetricKind, ParseError, ProtobufEntry, ProtobufOptions, ProtobufParser,
     ProtobufPart,
 };
-use model::Labels;
 use model::histogram::{CUSTOM_BUCKETS, HistogramValue};
+use model::{Labels, METRIC_NAME};
 use storage::{BatchHistogram, BatchSample, SeriesRef};
 
 use crate::layout::{Keys, TYPE_LINE};
+use crate::metadata_records::is_part_of;
 use crate::options::StartTimes;
 use crate::walk::{Entry, Owner, PageError, Walk};
 
@@ -40,8 +41,10 @@ pub(crate) struct ElementSample {
 pub(crate) trait Elements {
     fn next(&mut self) -> Result<Element, ParseError>;
     fn labels(&mut self, out: &mut LabelsBuf) -> Result<(), LabelsError>;
-    /// The family that the page told about last before it.
-    fn family(&self) -> &str;
+    /// The family that the page told about last before it, and its type if that was told, too.
+    fn family(&self) -> (&str, MetricKind);
+    /// How much of the page was read.
+    fn read(&self) -> usize;
     /// Type and unit of its metric, as the page tells them.
     fn type_and_unit(&self) -> (MetricKind, &str);
     /// Asked for once at most.
@@ -97,10 +100,16 @@ impl Walk<'_> {
         elements: &mut dyn Elements,
         gone: &mut Vec<u64>,
     ) -> Result<(), PageError> {
-        self.counts.read = self.options.page.bytes.len();
+        let read = self.all_elements(elements);
+        self.counts.read = elements.read();
+        read?;
+        self.end(gone)
+    }
+
+    fn all_elements(&mut self, elements: &mut dyn Elements) -> Result<(), PageError> {
         loop {
             match elements.next()? {
-                Element::End => return self.end(gone),
+                Element::End => return Ok(()),
                 Element::Comment { key } => self.comment_key(key, TYPE_LINE),
                 Element::Sample(sample) => self.element(elements, sample)?,
             }
@@ -131,6 +140,7 @@ impl Walk<'_> {
     ) -> Result<Option<Owner>, PageError> {
         let mode = self.options.start_times;
         let start_time = if mode == StartTimes::Ignored { 0 } else { elements.start_time() };
+        let counted = start_time == 0 && self.counts_up(elements, series);
         let stored_start = if mode == StartTimes::Stored { start_time } else { 0 };
         let series = SeriesRef(series);
         let (owner, t) = match sample.value {
@@ -159,6 +169,9 @@ impl Walk<'_> {
                 (Owner::last_histogram(self.batch), t)
             }
         };
+        if counted {
+            self.memory.counted.push(owner);
+        }
         if mode == StartTimes::Zeros && start_time != 0 && start_time < t {
             self.memory.zeros.push((owner, start_time));
         }
@@ -176,6 +189,22 @@ impl Walk<'_> {
             }
         }
         Ok(Some(owner))
+    }
+
+    /// Whether an element without a start time is to get one.
+    fn counts_up(&mut self, elements: &mut dyn Elements, series: u64) -> bool {
+        let Some(synthesis) = self.options.synthesis else { return false };
+        if synthesis.goes_on(series) {
+            return true;
+        }
+        if !matches!(elements.family().1, MetricKind::Counter | MetricKind::Histogram)
+            || elements.labels(&mut self.memory.exposed).is_err()
+        {
+            return false;
+        }
+        let Ok(Some(labels)) = self.options.page.rules.apply(&self.memory.exposed) else { return false };
+        let (family, kind) = elements.family();
+        is_part_of(labels.value(METRIC_NAME), family, kind)
     }
 }
 
@@ -202,6 +231,7 @@ impl<'a> Entry<'a> for ElementEntry<'_> {
 /// A protobuf page.
 pub(crate) struct ProtobufElements<'a> {
     parser: ProtobufParser<'a>,
+    size: usize,
     keys: &'a Keys,
     /// Number of the metric and the hash of its name and labels.
     metric: (u64, u64),
@@ -212,7 +242,13 @@ pub(crate) struct ProtobufElements<'a> {
 impl<'a> ProtobufElements<'a> {
     pub(crate) fn new(page: &'a [u8], options: ProtobufOptions, keys: &'a Keys) -> Self {
         let parser = ProtobufParser::new(page, options);
-        ProtobufElements { parser, keys, metric: (0, 0), told: ("", MetricKind::Untyped, "") }
+        ProtobufElements {
+            parser,
+            size: page.len(),
+            keys,
+            metric: (0, 0),
+            told: ("", MetricKind::Untyped, ""),
+        }
     }
 
     fn key(&mut self) -> u64 {
@@ -269,8 +305,12 @@ impl Elements for ProtobufElements<'_> {
         self.parser.read_labels(out)
     }
 
-    fn family(&self) -> &str {
-        self.told.0
+    fn family(&self) -> (&str, MetricKind) {
+        (self.told.0, self.told.1)
+    }
+
+    fn read(&self) -> usize {
+        self.size
     }
 
     fn type_and_unit(&self) -> (MetricKind, &str) {

@@ -12,6 +12,7 @@
 //!
 //! Of an entry that is no line of text (a protobuf page's) the length bits are hash, too.
 
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
 
 use exposition::MetricKind;
@@ -119,15 +120,15 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Series that get a staleness marker when their line is no longer there: those without timestamps of their own,
-    /// unless these count too.
+    /// and of the others those that `track_timestamps` says.
     pub(crate) fn mortal(
         &self,
         from: usize,
-        track_timestamps: bool,
+        track_timestamps: impl Fn(u64) -> bool,
     ) -> impl Iterator<Item = (usize, SeriesRef)> {
         let keys = self.keys.iter().zip(&self.series).enumerate().skip(from);
         keys.filter(move |(_, (key, series))| {
-            **series < FIRST_MARK && (track_timestamps || !is_stamped(**key))
+            **series < FIRST_MARK && (!is_stamped(**key) || track_timestamps(**series))
         })
         .map(|(i, (_, series))| (i, SeriesRef(*series)))
     }
@@ -141,6 +142,30 @@ impl Layout {
     pub(crate) fn replace(&mut self, keys: &[u64], series: &[u64]) {
         fill(&mut self.keys, keys);
         fill(&mut self.series, series);
+    }
+
+    /// Series that the page has a second line of, without a timestamp of its own.
+    pub(crate) fn repeated(&self) -> impl Iterator<Item = u64> {
+        let keys = self.keys.iter().zip(&self.series);
+        keys.filter(|(key, _)| is_duplicate(**key) && !is_stamped(**key)).map(|(_, &series)| series)
+    }
+
+    /// Lets repeated lines be of the series that the first of their kind was found to be of.
+    pub(crate) fn resolve_repeated(&mut self) {
+        let unresolved = |(key, series): &(&u64, &u64)| is_duplicate(**key) && **series == UNRESOLVED;
+        let all = self.keys.iter().zip(&self.series);
+        let repeated: HashSet<u64> = all.clone().filter(unresolved).map(|(key, _)| key & !FLAGS).collect();
+        if repeated.is_empty() {
+            return;
+        }
+        let first = all.filter(|(key, series)| !is_duplicate(**key) && **series != UNRESOLVED);
+        let first = first.map(|(key, series)| (key & !FLAGS, *series));
+        let first: HashMap<u64, u64> = first.filter(|(key, _)| repeated.contains(key)).collect();
+        for (key, series) in self.keys.iter().zip(&mut self.series) {
+            if let (UNRESOLVED, Some(known)) = (*series, first.get(&(key & !FLAGS))) {
+                *series = *known;
+            }
+        }
     }
 
     /// Keeps the first `len` lines.

@@ -23,6 +23,7 @@ mod preview;
 mod report;
 mod sample_labels;
 mod scrape_loop;
+mod synthesis;
 mod take_in;
 mod target;
 mod url;

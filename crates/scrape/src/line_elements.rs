@@ -351,11 +351,16 @@ impl Elements for LineElements<'_> {
         }
     }
 
-    fn family(&self) -> &str {
+    fn family(&self) -> (&str, MetricKind) {
         match &self.current {
-            Some(Current::Histogram(collected, _)) => &collected.name,
-            Some(Current::Line(_)) | None => &self.told,
+            Some(Current::Histogram(collected, _)) => (&collected.name, MetricKind::Histogram),
+            Some(Current::Line(_)) | None if self.told == self.family => (&self.told, self.parser.kind()),
+            Some(Current::Line(_)) | None => (&self.told, MetricKind::Untyped),
         }
+    }
+
+    fn read(&self) -> usize {
+        self.parser.offset()
     }
 
     fn type_and_unit(&self) -> (MetricKind, &str) {

@@ -47,6 +47,8 @@ pub struct ManagerOptions {
     pub exemplars: bool,
     /// What becomes of start times.
     pub start_times: StartTimes,
+    /// Counters and histograms whose pages do not say when they began to count begin with their first scrape.
+    pub synthesize_start_times: bool,
     /// Series get the labels `__type__` and `__unit__`.
     pub type_and_unit_labels: bool,
     /// What pages say about metrics goes to the store with their series.
@@ -64,6 +66,7 @@ impl Default for ManagerOptions {
             timestamp_tolerance: Duration::from_millis(2),
             exemplars: false,
             start_times: StartTimes::default(),
+            synthesize_start_times: false,
             type_and_unit_labels: false,
             metadata_records: false,
         }
@@ -129,6 +132,7 @@ impl Manager {
                 timestamp_tolerance: options.timestamp_tolerance,
                 exemplars: options.exemplars,
                 start_times: options.start_times,
+                synthesize_start_times: options.synthesize_start_times,
                 type_and_unit_labels: options.type_and_unit_labels,
                 metadata_records: options.metadata_records,
             },

@@ -32,7 +32,9 @@ pub(crate) fn push(
             continue;
         }
         let name = labels.iter().find(|(name, _)| *name == METRIC_NAME).map_or("", |(_, value)| value);
-        let Some(family) = families.get(elements.family()).filter(|family| is_part_of(name, family)) else {
+        let Some(family) =
+            families.get(elements.family().0).filter(|family| is_part_of(name, &family.metric, family.kind))
+        else {
             continue;
         };
         let metadata = Metadata {
@@ -45,8 +47,8 @@ pub(crate) fn push(
 }
 
 /// Whether a series of this name is one of the family: what a page says last need not be about the lines that follow.
-fn is_part_of(name: &str, family: &FamilyMetadata) -> bool {
-    let suffixes: &[&str] = match family.kind {
+pub(crate) fn is_part_of(name: &str, family: &str, kind: MetricKind) -> bool {
+    let suffixes: &[&str] = match kind {
         MetricKind::Counter => &["_total"],
         MetricKind::Histogram => &["_bucket", "_sum", "_count"],
         MetricKind::GaugeHistogram => &["_bucket", "_gsum", "_gcount"],
@@ -55,8 +57,6 @@ fn is_part_of(name: &str, family: &FamilyMetadata) -> bool {
         _ => &[],
     };
     let base = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
-    let own = &*family.metric;
-    let own =
-        if family.kind == MetricKind::Counter { own.strip_suffix("_total").unwrap_or(own) } else { own };
-    base == own
+    let own = if kind == MetricKind::Counter { family.strip_suffix("_total") } else { None };
+    base == own.unwrap_or(family)
 }

@@ -37,6 +37,7 @@ pub(crate) struct Environment {
     pub(crate) timestamp_tolerance: Duration,
     pub(crate) exemplars: bool,
     pub(crate) start_times: StartTimes,
+    pub(crate) synthesize_start_times: bool,
     pub(crate) type_and_unit_labels: bool,
     pub(crate) metadata_records: bool,
 }

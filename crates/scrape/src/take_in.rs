@@ -20,6 +20,7 @@ use crate::options::{DEFAULT_MAX_BODY, HistogramOptions, StartTimes};
 use crate::report::{ReportSeries, ReportValues};
 use crate::sample_labels::{LabelError, LabelRules};
 use crate::scrape_loop::{Environment, max_body};
+use crate::synthesis::Synthesis;
 use crate::target::{Health, Status, Target};
 use crate::walk::{PageError, Walk, WalkCounts, WalkMemory, WalkOptions, WalkPage};
 
@@ -37,6 +38,8 @@ const NANOS_PER_MS: i64 = 1_000_000;
 pub(crate) struct TargetState {
     layout: Layout,
     reports: ReportSeries,
+    /// None unless start times are made up.
+    synthesis: Option<Box<Synthesis>>,
     /// New series of pages that failed since the last good one: told once as added, although nothing of them is stored.
     told: usize,
     /// When it was scraped last, in nanoseconds since the Unix epoch.
@@ -377,6 +380,9 @@ impl TakeIn {
         let metrics = &self.environment.metrics;
         let (job, target) = (Arc::clone(&self.job), Arc::clone(&self.target));
         let histograms = target.histograms(&job.options);
+        if self.environment.synthesize_start_times {
+            self.state.synthesis.get_or_insert_default();
+        }
         let walk_page = WalkPage {
             bytes: &page.body,
             format: match page.format {
@@ -393,6 +399,7 @@ impl TakeIn {
             unresolved_only,
             exemplars: self.environment.exemplars,
             start_times: self.environment.start_times,
+            synthesis: self.state.synthesis.as_deref(),
             type_and_unit_labels: self.environment.type_and_unit_labels,
             histograms: HistogramLimits {
                 buckets: histograms.bucket_limit,
@@ -412,7 +419,16 @@ impl TakeIn {
         match outcome {
             Ok(()) => {
                 let refused = self.resolve(&walk_page, scratch);
+                if counts.duplicates > 0 {
+                    self.state.layout.resolve_repeated();
+                }
                 self.push_gone(scratch);
+                if let (Some(synthesis), false) = (&mut self.state.synthesis, unresolved_only) {
+                    if counts.duplicates > 0 {
+                        self.state.layout.repeated().for_each(|series| synthesis.start_anew(series));
+                    }
+                    synthesis.end_page();
+                }
                 Ok((counts, refused))
             }
             Err(err) => {
@@ -450,12 +466,18 @@ impl TakeIn {
             }
         }
         scratch.walk.pending = all;
+        let synthesis = self.state.synthesis.as_deref_mut();
+        let left_out = synthesis.is_some_and(|synthesis| {
+            synthesis.apply(&mut scratch.walk, &mut scratch.batch, self.environment.start_times)
+        });
         scratch.give_exemplars_series();
         scratch.collect_zeros();
+        if left_out || why.is_some() {
+            scratch.drop_unresolved();
+        }
         let why = why?;
         // They stay unresolved in the layout and are tried again; known series go on.
         self.environment.metrics.series_refused.add(f64::from(refused));
-        scratch.drop_unresolved();
         tracing::warn!(component = "scrape manager", target = %self.target.url, refused, %why, "The store refused new series");
         Some(format!("{refused} new series refused: {why}"))
     }
@@ -474,7 +496,9 @@ impl TakeIn {
             }
         }
         let t = self.t();
-        let gone = scratch.gone.drain(..).zip(alive).filter(|(_, alive)| !alive);
+        let synthesis = self.state.synthesis.as_deref();
+        let unstored = |series| synthesis.is_some_and(|synthesis| synthesis.is_unstored(series));
+        let gone = scratch.gone.drain(..).zip(alive).filter(|(series, alive)| !alive && !unstored(*series));
         scratch.batch.samples.extend(gone.map(|(series, _)| BatchSample {
             series: SeriesRef(series),
             t,
@@ -487,11 +511,8 @@ impl TakeIn {
         scratch.batch.clear();
         scratch.zeros.clear();
         scratch.gone.clear();
-        self.state.layout.push_markers(
-            self.job.options.track_timestamps_staleness,
-            self.t(),
-            &mut scratch.batch.samples,
-        );
+        let t = self.t();
+        self.state.push_markers(self.job.options.track_timestamps_staleness, t, &mut scratch.batch.samples);
     }
 
     /// Answers what the store said if it refused the series of the report.
@@ -540,6 +561,7 @@ impl TakeIn {
             if !scratch.batch.start_times.is_empty() {
                 scratch.batch.start_times.resize(scratch.batch.samples.len(), 0);
             }
+            scratch.batch.in_order_only = self.environment.synthesize_start_times;
             if let Err(err) = store.append(&scratch.batch, &mut scratch.outcome) {
                 tracing::error!(component = "scrape manager", target = %self.target.url, %err, "Scrape commit failed");
                 return refused;
@@ -550,6 +572,9 @@ impl TakeIn {
             }
             self.state.reports.forget();
             self.state.layout.unresolve(&unknown);
+            if let Some(synthesis) = &mut self.state.synthesis {
+                synthesis.forget(&unknown);
+            }
             scratch.batch.clear();
             if let (Some(page), true) = (page, healthy)
                 && let Err((_, err)) = self.walk(page, scratch, true)
@@ -562,7 +587,7 @@ impl TakeIn {
     }
 
     /// Counts refused samples; answers the handles, sorted, that the store does not know any more.
-    fn rejections(&self, scratch: &Scratch) -> Vec<u64> {
+    fn rejections(&mut self, scratch: &Scratch) -> Vec<u64> {
         let metrics = &self.environment.metrics;
         let mut unknown = Vec::new();
         let (mut out_of_order, mut duplicates, mut out_of_bounds) = (0, 0, 0);
@@ -593,6 +618,15 @@ impl TakeIn {
         self.dropped(duplicates, &metrics.duplicates, DUPLICATE);
         self.dropped(out_of_bounds, &metrics.out_of_bounds, OUT_OF_BOUNDS);
         self.dropped(late, &metrics.exemplars_out_of_order, EXEMPLAR_OUT_OF_ORDER);
+        if let Some(synthesis) = &mut self.state.synthesis {
+            let (samples, histograms) = (&scratch.batch.samples, &scratch.batch.histograms);
+            let refused = scratch.outcome.rejected.iter();
+            let refused = refused.filter_map(|(place, _)| Some(samples.get(*place as usize)?.series));
+            let refused_histograms = scratch.outcome.rejected_histograms.iter();
+            let refused_histograms =
+                refused_histograms.filter_map(|(place, _)| Some(histograms.get(*place as usize)?.series));
+            refused.chain(refused_histograms).for_each(|series| synthesis.start_anew(series.0));
+        }
         unknown.sort_unstable();
         unknown.dedup();
         unknown
@@ -623,7 +657,7 @@ fn elements<'a>(
             let options = ProtobufOptions { native, classic_too, convert };
             Some(Box::new(ProtobufElements::new(&page.body, options, &environment.keys)))
         }
-        BodyFormat::Lines(format) if convert || start_times => {
+        BodyFormat::Lines(format) if convert || start_times || environment.synthesize_start_times => {
             let options = LineOptions { convert, keep_classic: classic_too, start_times };
             Some(Box::new(LineElements::new(format, &page.body, options, &environment.keys)))
         }
@@ -654,29 +688,29 @@ impl TargetState {
     ) -> Result<(), AppendError> {
         let t = stamp.div_euclid(NANOS_PER_MS);
         scratch.batch.clear();
-        self.layout.push_markers(false, t, &mut scratch.batch.samples);
+        self.push_markers(false, t, &mut scratch.batch.samples);
         let reports = self.reports.handles().iter();
         scratch.batch.samples.extend(reports.map(|&series| BatchSample { series, t, v: STALE_NAN }));
         store.append(&scratch.batch, &mut scratch.outcome)
     }
-}
 
-impl Layout {
     /// Staleness markers for everything that has none yet.
     fn push_markers(&mut self, track_timestamps: bool, t: i64, samples: &mut Vec<BatchSample>) {
-        if !self.ended {
+        if !self.layout.ended {
             let from = samples.len();
-            samples.extend(self.mortal(0, track_timestamps).map(|(_, series)| BatchSample {
-                series,
-                t,
-                v: STALE_NAN,
-            }));
+            let is = |what: fn(&Synthesis, u64) -> bool, series| {
+                self.synthesis.as_deref().is_some_and(|synthesis| what(synthesis, series))
+            };
+            let track = |series| track_timestamps || is(Synthesis::goes_on, series);
+            let mortal = self.layout.mortal(0, track).map(|(_, series)| series);
+            let stored = mortal.filter(|series| !is(Synthesis::is_unstored, series.0));
+            samples.extend(stored.map(|series| BatchSample { series, t, v: STALE_NAN }));
             // Several lines can be of one series.
             if let Some(own) = samples.get_mut(from..) {
                 own.sort_unstable_by_key(|sample| sample.series);
             }
             samples.dedup_by_key(|sample| sample.series);
         }
-        self.ended = true;
+        self.layout.ended = true;
     }
 }

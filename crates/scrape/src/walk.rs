@@ -21,6 +21,7 @@ use crate::layout::{
 use crate::lines::{self, Line, PageFormat};
 use crate::options::StartTimes;
 use crate::sample_labels::{LabelError, LabelRules};
+use crate::synthesis::Synthesis;
 
 /// How far to look for a line that moved up before asking the table of all lines.
 const LOOK_AHEAD: usize = 16;
@@ -92,6 +93,8 @@ pub(crate) struct WalkMemory {
     pub(crate) exemplar_owners: Vec<Owner>,
     /// When the counting of values began that get a zero there.
     pub(crate) zeros: Vec<(Owner, i64)>,
+    /// Values that get a start time although the page gives none.
+    pub(crate) counted: Vec<Owner>,
     pub(crate) exposed: LabelsBuf,
 }
 
@@ -99,7 +102,7 @@ const NEW: u32 = 1 << 31;
 
 /// Keys are hashes already.
 #[derive(Default)]
-struct KeyHasher(u64);
+pub(crate) struct KeyHasher(u64);
 
 impl Hasher for KeyHasher {
     fn finish(&self) -> u64 {
@@ -126,6 +129,7 @@ impl WalkMemory {
         self.pending.clear();
         self.exemplar_owners.clear();
         self.zeros.clear();
+        self.counted.clear();
     }
 
     /// Gives back memory that one huge page needed. Pages that are as the one before need none of it.
@@ -139,6 +143,7 @@ impl WalkMemory {
         self.pending.shrink_to(KEPT / 8);
         self.exemplar_owners.shrink_to(KEPT / 8);
         self.zeros.shrink_to(KEPT / 8);
+        self.counted.shrink_to(KEPT / 8);
         self.exposed = LabelsBuf::new();
     }
 
@@ -186,6 +191,8 @@ pub(crate) struct WalkOptions<'a> {
     pub(crate) exemplars: bool,
     /// What becomes of start times.
     pub(crate) start_times: StartTimes,
+    /// Series that count up get start times.
+    pub(crate) synthesis: Option<&'a Synthesis>,
     /// What native histograms have to be like.
     pub(crate) histograms: HistogramLimits,
     /// Add the labels `__type__` and `__unit__`.
@@ -752,7 +759,9 @@ impl<'a> Walk<'a> {
     }
 
     fn finish(&mut self, gone: &mut Vec<u64>) {
-        let track = self.options.page.rules.job.track_timestamps_staleness;
+        let track_all = self.options.page.rules.job.track_timestamps_staleness;
+        let synthesis = self.options.synthesis;
+        let track = |series| track_all || synthesis.is_some_and(|synthesis| synthesis.goes_on(series));
         let from = if self.rebuilding { 0 } else { self.next };
         let unseen = |line: usize| !self.rebuilding || !self.memory.is_seen(line);
         let lost_comment = self

@@ -379,3 +379,8 @@ fn both_programs_make_the_same_labels_of_types_and_units() {
 fn both_programs_make_the_same_of_start_times() {
     compare_programs("created-timestamp-zero-ingestion,extra-scrape-metrics");
 }
+
+#[test]
+fn both_programs_begin_counters_with_their_first_scrape() {
+    compare_programs("st-synthesis");
+}

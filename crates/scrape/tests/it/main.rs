@@ -8,3 +8,4 @@ mod relabel_cases;
 mod running;
 mod staleness;
 mod support;
+mod synthesis;
