@@ -401,7 +401,8 @@ impl Proxy {
                 "if proxy_from_environment is configured, no_proxy must not be configured",
             );
         }
-        if !url && !self.no_proxy.is_empty() {
+        // An empty URL is one here.
+        if self.proxy_url.is_empty() && !self.no_proxy.is_empty() {
             return invalid_at("no_proxy", "if no_proxy is configured, proxy_url must also be configured");
         }
         Ok(())
