@@ -254,13 +254,12 @@ impl Shared {
                 (job.clone(), providers.flat_map(|p| p.groups().cloned()).collect())
             })
             .collect();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for (job, groups) in &sets {
+            self.metrics.last_update(job).set(now.as_secs_f64());
             self.metrics.discovered(job).set(groups.iter().map(|g| g.targets.len()).sum::<usize>() as f64);
         }
         self.metrics.sent.inc();
-        if let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) {
-            self.metrics.last_update.set(now.as_secs_f64());
-        }
         // Under the lock: two publishers must not overtake each other.
         self.sets.send_replace(Arc::new(sets));
     }

@@ -49,7 +49,7 @@ pub(crate) struct ManagerMetrics {
     pub(crate) failed_configs: Gauge,
     pub(crate) received: Counter,
     pub(crate) sent: Counter,
-    pub(crate) last_update: Gauge,
+    last_update: GaugeVec,
     discovered: GaugeVec,
     name: String,
 }
@@ -116,7 +116,7 @@ impl Metrics {
             refresh_duration_histogram: registry.histogram_vec(
                 "prometheus_sd_refresh_duration_histogram_seconds",
                 "The duration of a refresh for the given SD mechanism.",
-                &["mechanism", "config"],
+                &["mechanism"],
                 &REFRESH_BUCKETS,
             ),
             file_mtimes,
@@ -148,7 +148,7 @@ impl Metrics {
             last_update: registry.gauge_vec(
                 "prometheus_sd_last_update_timestamp_seconds",
                 "Timestamp of the last update sent to the SD consumers.",
-                &["name"],
+                &["name", "config"],
             ),
             consul: crate::consul::Metrics::register(registry),
             dns: crate::dns::Metrics::register(registry),
@@ -168,7 +168,7 @@ impl Metrics {
             failed_configs: self.failed_configs.with(&[name]),
             received: self.received.with(&[name]),
             sent: self.sent.with(&[name]),
-            last_update: self.last_update.with(&[name]),
+            last_update: self.last_update.clone(),
             discovered: self.discovered.clone(),
             name: name.to_owned(),
         }
@@ -178,14 +178,13 @@ impl Metrics {
         RefreshMetrics {
             failures: self.refresh_failures.with(&[mechanism, config]),
             duration: self.refresh_duration.with(&[mechanism, config]),
-            duration_histogram: self.refresh_duration_histogram.with(&[mechanism, config]),
+            duration_histogram: self.refresh_duration_histogram.with(&[mechanism]),
         }
     }
 
     pub(crate) fn forget_refresh(&self, mechanism: &str, config: &str) {
         self.refresh_failures.remove(&[mechanism, config]);
         self.refresh_duration.remove(&[mechanism, config]);
-        self.refresh_duration_histogram.remove(&[mechanism, config]);
     }
 }
 
@@ -194,7 +193,12 @@ impl ManagerMetrics {
         self.discovered.with(&[&self.name, job])
     }
 
+    pub(crate) fn last_update(&self, job: &str) -> Gauge {
+        self.last_update.with(&[&self.name, job])
+    }
+
     pub(crate) fn forget(&self, job: &str) {
         self.discovered.remove(&[&self.name, job]);
+        self.last_update.remove(&[&self.name, job]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use exposition::registry::Gauge;
 use httpclient::{Client, HeaderMap, HeaderValue, USER_AGENT};
 use model::number;
 use parking_lot::RwLock;
@@ -20,6 +21,8 @@ pub(crate) struct Job {
     pub(crate) forced_error: RwLock<Option<Arc<str>>>,
     /// Where fetches that fail are written down.
     pub(crate) failure_log: RwLock<Option<Arc<FailureLog>>>,
+    /// Lines that are remembered of its targets' pages.
+    pub(crate) lines: Gauge,
 }
 
 impl Job {
@@ -31,6 +34,7 @@ impl Job {
             metadata: SharedMetadata::default(),
             forced_error: RwLock::default(),
             failure_log: RwLock::default(),
+            lines: Gauge::default(),
         })
     }
 

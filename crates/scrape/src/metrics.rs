@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use exposition::registry::{
-    Counter, CounterVec, GaugeVec, Histogram, HistogramVec, Registry, Summary, SummaryVec,
+    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Registry, Summary, SummaryVec,
 };
 
 const QUANTILES: [f64; 5] = [0.01, 0.05, 0.5, 0.9, 0.99];
@@ -40,18 +40,23 @@ pub(crate) struct Metrics {
     sync_length: SummaryVec,
     sync_length_histogram: HistogramVec,
     sync_failed: CounterVec,
+    symbols: GaugeVec,
     running: Arc<AtomicU64>,
 }
 
 /// Metrics of one pool.
 #[derive(Clone)]
 pub(crate) struct PoolMetrics {
-    pub(crate) target_limit: exposition::registry::Gauge,
-    pub(crate) targets: exposition::registry::Gauge,
+    pub(crate) target_limit: Gauge,
+    pub(crate) targets: Gauge,
     pub(crate) syncs: Counter,
     pub(crate) sync_length: Summary,
     pub(crate) sync_length_histogram: Histogram,
-    pub(crate) sync_failed: Counter,
+    /// Lines of pages that are remembered. (Prometheus counts the strings in the table that its caches share; this is
+    /// what stands here in place of these caches.)
+    pub(crate) symbols: Gauge,
+    sync_failed: CounterVec,
+    job: String,
 }
 
 /// How long the time between two scrapes really was.
@@ -193,6 +198,11 @@ impl Metrics {
                 "Total number of target sync failures.",
                 &["scrape_job"],
             ),
+            symbols: registry.gauge_vec(
+                "prometheus_target_scrape_pool_symboltable_items",
+                "Current number of symbols in table for this scrape pool.",
+                &["scrape_job"],
+            ),
             running,
         }
     }
@@ -204,7 +214,9 @@ impl Metrics {
             syncs: self.syncs.with(&[job]),
             sync_length: self.sync_length.with(&[job]),
             sync_length_histogram: self.sync_length_histogram.with(&[job]),
-            sync_failed: self.sync_failed.with(&[job]),
+            symbols: self.symbols.with(&[job]),
+            sync_failed: self.sync_failed.clone(),
+            job: job.to_owned(),
         }
     }
 
@@ -215,6 +227,7 @@ impl Metrics {
         self.sync_length.remove(&[job]);
         self.sync_length_histogram.remove(&[job]);
         self.sync_failed.remove(&[job]);
+        self.symbols.remove(&[job]);
     }
 
     /// `interval` as Go prints durations (`15s`, `1m0s`).
@@ -233,6 +246,38 @@ impl Metrics {
     pub(crate) fn scrape_begins(&self) -> RunningScrape {
         self.running.fetch_add(1, Ordering::Relaxed);
         RunningScrape(self.running.clone())
+    }
+}
+
+impl PoolMetrics {
+    /// Shown from the first target on that was discovered.
+    pub(crate) fn sync_failed(&self) -> Counter {
+        self.sync_failed.with(&[&self.job])
+    }
+}
+
+/// A share of a gauge's value, taken back when it is dropped.
+#[derive(Default)]
+pub(crate) struct GaugeShare {
+    gauge: Option<Gauge>,
+    share: usize,
+}
+
+impl GaugeShare {
+    pub(crate) fn set(&mut self, gauge: &Gauge, share: usize) {
+        if self.share != share {
+            *self = GaugeShare::default();
+            gauge.add(share as f64);
+            *self = GaugeShare { gauge: Some(gauge.clone()), share };
+        }
+    }
+}
+
+impl Drop for GaugeShare {
+    fn drop(&mut self) {
+        if let Some(gauge) = &self.gauge {
+            gauge.sub(self.share as f64);
+        }
     }
 }
 

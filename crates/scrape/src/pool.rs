@@ -97,10 +97,11 @@ impl Found {
 }
 
 impl Pool {
-    pub(crate) fn new(environment: Environment, job: Job) -> Self {
+    pub(crate) fn new(environment: Environment, mut job: Job) -> Self {
         environment.metrics.pools.inc();
         let metrics = environment.metrics.pool(&job.options.name);
         metrics.target_limit.set(job.options.limits.targets as f64);
+        job.lines = metrics.symbols.clone();
         Pool {
             environment,
             job: Arc::new(job),
@@ -148,7 +149,7 @@ impl Pool {
 
     /// Puts other options in force. Targets that are the same under them are scraped on at the same times, and keep
     /// what is known about their lines if that is still right.
-    pub(crate) fn reload(&mut self, job: Job) {
+    pub(crate) fn reload(&mut self, mut job: Job) {
         if job.options == self.job.options {
             return;
         }
@@ -156,6 +157,7 @@ impl Pool {
         self.environment.metrics.reloads.inc();
         let keeps_state = job.options.shares_series_with(&self.job.options);
         self.metrics.target_limit.set(job.options.limits.targets as f64);
+        job.lines = self.metrics.symbols.clone();
         self.job = Arc::new(job);
         let found = self.build_targets(HashMap::new());
         let mut gone = self.take_all_but(&found);
@@ -179,6 +181,9 @@ impl Pool {
         self.dropped.clear();
         self.dropped_count = 0;
         self.outcomes.clear();
+        if !self.groups.is_empty() {
+            self.metrics.sync_failed();
+        }
         for group in &self.groups {
             let address = Arc::as_ptr(group).addr();
             let outcomes = known.remove(&address).unwrap_or_else(|| {
@@ -222,7 +227,7 @@ impl Pool {
             }
             Ok(Built::Dropped) => Outcome::Dropped,
             Err(err) => {
-                self.metrics.sync_failed.inc();
+                self.metrics.sync_failed().inc();
                 let err = format!("instance {index} in group {}: {err}", group.source);
                 tracing::error!(component = "scrape manager", scrape_pool = %options.name, err, "Creating target failed");
                 Outcome::Failed

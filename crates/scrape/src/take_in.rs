@@ -16,6 +16,7 @@ use crate::layout::{FIRST_MARK, Layout};
 use crate::line_elements::{LineElements, LineOptions};
 use crate::lines::{self, PageFormat};
 use crate::metadata_records;
+use crate::metrics::GaugeShare;
 use crate::options::{DEFAULT_MAX_BODY, HistogramOptions, StartTimes};
 use crate::report::{ReportSeries, ReportValues};
 use crate::sample_labels::{LabelError, LabelRules};
@@ -40,6 +41,8 @@ pub(crate) struct TargetState {
     reports: ReportSeries,
     /// None unless start times are made up.
     synthesis: Option<Box<Synthesis>>,
+    /// What the layout has of the pool's lines.
+    lines: GaugeShare,
     /// New series of pages that failed since the last good one: told once as added, although nothing of them is stored.
     told: usize,
     /// When it was scraped last, in nanoseconds since the Unix epoch.
@@ -222,6 +225,7 @@ impl TakeIn {
         if let Some(refused) = self.append(&page, &report, duration.as_secs_f64(), scratch) {
             report.refused.get_or_insert(refused);
         }
+        self.state.lines.set(&self.job.lines, self.state.layout.keys.len());
         let size = page.as_ref().map(|page| page.body.len());
         if let Some(page) = page {
             self.environment.workers.give_back(page.body);

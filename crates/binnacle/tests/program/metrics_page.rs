@@ -1,8 +1,8 @@
 //! The program's own metrics: what dashboards and people read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::site::{Site, shared};
+use crate::site::{Program, Site, is_peer, prometheus_3, shared};
 use crate::stub::Stub;
 
 /// Families of a text page: name to help and type.
@@ -136,4 +136,60 @@ fn what_the_known_dashboards_read_is_there() {
     ] {
         assert!(page.contains(&format!("\n# TYPE {name} ")), "{name} is not on the page");
     }
+}
+
+/// What is shown of targets and discovery: of each family its help, type and label sets (without buckets).
+fn collected(program: &Program<'_>) -> BTreeMap<String, (String, String, BTreeSet<String>)> {
+    let page = program.get("/metrics").text();
+    let families = families(&page);
+    let mut found = BTreeMap::<String, (String, String, BTreeSet<String>)>::new();
+    for line in page.lines().filter(|l| !l.starts_with('#')) {
+        let name = family_of(line, &families);
+        if !name.starts_with("prometheus_target_") && !name.starts_with("prometheus_sd_") {
+            continue;
+        }
+        let (help, kind) = families[name].clone();
+        let labels = line.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or("", |(l, _)| l);
+        let labels: Vec<_> = labels.split(',').filter(|l| !l.starts_with("le=")).collect();
+        let entry = found.entry(name.to_owned()).or_insert((help, kind, BTreeSet::new()));
+        entry.2.insert(labels.join(","));
+    }
+    found
+}
+
+#[test]
+fn both_programs_show_the_same_about_targets_and_discovery() {
+    if is_peer() {
+        return;
+    }
+    let Some((prometheus, _)) = prometheus_3() else { return };
+    let stub = Stub::serving("x 1\n");
+    let config = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n\
+         - {{job_name: s, static_configs: [{{targets: ['{0}']}}]}}\n\
+         - {{job_name: f, file_sd_configs: [{{files: ['nothing*.json']}}]}}\n\
+         - {{job_name: h, http_sd_configs: [{{url: 'http://127.0.0.1:1/'}}]}}\n\
+         - {{job_name: d, dns_sd_configs: [{{names: [localhost], type: A, port: 1}}]}}\n\
+         - {{job_name: c, consul_sd_configs: [{{server: '127.0.0.1:1'}}]}}\n\
+         - {{job_name: n, nomad_sd_configs: [{{server: 'http://127.0.0.1:1'}}]}}\n\
+         - {{job_name: u, kuma_sd_configs: [{{server: 'http://127.0.0.1:1'}}]}}\n\
+         - {{job_name: o, docker_sd_configs: [{{host: 'http://127.0.0.1:1'}}]}}\n",
+        stub.address
+    );
+    let (ours, mut theirs) = (Site::server(&config), Site::server(&config));
+    theirs.switch_to(Some(&prometheus));
+    let (our_program, their_program) = (ours.start(), theirs.start());
+    let [theirs, ours] = [&their_program, &our_program].map(|program| {
+        program.wait_for("three scrapes", |p| (p.value("count_over_time(up[1m])")? >= 3.0).then_some(()));
+        let mut shown = collected(program);
+        // There is no manager of Alertmanagers' addresses yet.
+        for (_, _, labels) in shown.values_mut() {
+            labels.retain(|labels| !labels.contains("name=\"notify\""));
+        }
+        shown
+    });
+    assert!(theirs.len() > 50, "{}", theirs.len());
+    let different = theirs.iter().filter(|(name, shown)| ours.get(*name) != Some(*shown));
+    let different: Vec<_> = different.map(|(name, shown)| (name, shown, ours.get(name))).collect();
+    assert!(different.is_empty(), "{different:#?}");
 }
