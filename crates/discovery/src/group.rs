@@ -1,10 +1,13 @@
 //! Target groups and the files that hold lists of them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use model::Labels;
+use model::number::quote;
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use crate::label_set::LabelParts;
 
@@ -47,7 +50,7 @@ pub(crate) fn join_host_port(host: &str, port: impl std::fmt::Display) -> String
 pub struct FormatError(String);
 
 /// A group as files and HTTP answers spell it.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Spelled {
     #[serde(default)]
@@ -56,14 +59,50 @@ struct Spelled {
     labels: Option<BTreeMap<String, Option<String>>>,
 }
 
+/// A group of a JSON list. Servers were written against Go's reader, which takes keys in any case (`Targets`) and, of keys that are
+/// there twice, the last.
+struct SpelledInJson(Spelled);
+
+impl<'de> Deserialize<'de> for SpelledInJson {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Wanted;
+        impl<'de> Visitor<'de> for Wanted {
+            type Value = SpelledInJson;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with targets and labels")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SpelledInJson, A::Error> {
+                let mut group = Spelled::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    if key.eq_ignore_ascii_case("targets") {
+                        group.targets = map.next_value()?;
+                    } else if key.eq_ignore_ascii_case("labels") {
+                        group.labels = map.next_value()?;
+                    } else {
+                        return Err(A::Error::custom(format!("unknown field {}", quote(&key))));
+                    }
+                }
+                Ok(SpelledInJson(group))
+            }
+        }
+        deserializer.deserialize_map(Wanted)
+    }
+}
+
 /// Reads a JSON list of `{"targets": [...], "labels": {...}}`.
 ///
 /// # Errors
 /// When it is not such a list.
 pub fn from_json(text: &[u8]) -> Result<Vec<TargetGroup>, FormatError> {
-    let spelled: Option<Vec<Option<Spelled>>> =
-        serde_json::from_slice(text).map_err(|err| FormatError(err.to_string()))?;
-    groups(spelled)
+    // As in Go, what is not UTF-8 becomes U+FFFD.
+    let text = String::from_utf8_lossy(text);
+    let spelled: Option<Vec<Option<SpelledInJson>>> =
+        serde_json::from_str(&text).map_err(|err| FormatError(err.to_string()))?;
+    groups(
+        spelled.map(|list| list.into_iter().map(|group| group.map(|SpelledInJson(group)| group)).collect()),
+    )
 }
 
 /// Reads the same as YAML.
@@ -141,6 +180,19 @@ mod tests {
         );
         assert_eq!(from_yaml("# nothing\n").unwrap(), []);
         assert_eq!(from_json(b"null").unwrap(), []);
+    }
+
+    #[test]
+    fn json_is_taken_as_go_takes_it() {
+        let plain = from_json(br#"[{"targets":["h:1"],"labels":{"a":"2"}}]"#).unwrap();
+        for same in [
+            r#"[{"Targets":["h:1"],"LABELS":{"a":"2"}}]"#,
+            r#"[{"targets":["b:1"],"targets":["h:1"],"labels":{"a":"1","a":"2"}}]"#,
+        ] {
+            assert_eq!(from_json(same.as_bytes()).unwrap(), plain, "{same}");
+        }
+        let replaced = from_json(b"[{\"targets\":[\"h\xff:1\"]}]").unwrap();
+        assert_eq!(replaced[0].targets[0].to_labels().value(ADDRESS), "h\u{fffd}:1");
     }
 
     #[test]
