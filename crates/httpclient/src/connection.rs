@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, REFERER};
+use http::response::Parts;
 use http::{Method, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
@@ -38,19 +40,27 @@ pub struct Head {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
+    /// What the server calls the status, if not as everybody does.
+    reason: Option<ReasonPhrase>,
 }
 
 impl Head {
+    pub(crate) fn of(parts: Parts) -> Self {
+        let reason = parts.extensions.get::<ReasonPhrase>().cloned();
+        Head { status: parts.status, headers: parts.headers, reason }
+    }
+
     /// A header as text; empty if there is none or it is not text.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|v| std::str::from_utf8(v.as_bytes()).ok()).unwrap_or_default()
     }
 
-    /// `500 Internal Server Error`.
+    /// `500 Internal Server Error`, in the server's words.
     #[must_use]
     pub fn status_text(&self) -> String {
-        match self.status.canonical_reason() {
+        let told = self.reason.as_ref().map(|reason| String::from_utf8_lossy(reason.as_bytes()));
+        match told.as_deref().or(self.status.canonical_reason()) {
             Some(reason) => format!("{} {reason}", self.status.as_u16()),
             None => self.status.as_u16().to_string(),
         }
@@ -217,7 +227,7 @@ impl Connection {
         let response = response.map_err(|failure| self.failed(failure, &hop.request))?;
         let (head, incoming) = response.into_parts();
         let Some(open) = &mut self.open else { return Err(request_error(&hop.request, "EOF")) };
-        Ok((Head { status: head.status, headers: head.headers }, Body { open, incoming }))
+        Ok((Head::of(head), Body { open, incoming }))
     }
 
     /// A connection on which something failed is not used again; by others neither if it may be the server's fault.
@@ -247,7 +257,7 @@ impl Connection {
             Ok(outcome) => outcome.map_err(Failure::Final)?,
             Err(_) => return Err(Failure::Final(Error::BodyTimeout)),
         }
-        Ok(Head { status: head.status, headers: head.headers })
+        Ok(Head::of(head))
     }
 
     async fn respond(&mut self, hop: &Hop<'_>, deadline: Instant) -> Result<Response<Incoming>, Failure> {

@@ -297,14 +297,11 @@ fn kind(named: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
-
     use super::*;
 
     fn read(status: u16, content_type: &'static str, body: &str) -> Result<String, String> {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        let head = Head { status: StatusCode::from_u16(status).unwrap(), headers };
+        let response = http::Response::builder().status(status).header(CONTENT_TYPE, content_type);
+        let head = Head::of(response.body(()).unwrap().into_parts().0);
         let answer = answer(&head, body.as_bytes())?;
         Ok(format!("{} {} {:?}", answer.kind, answer.token, answer.lasts.map(|l| l.as_secs())))
     }

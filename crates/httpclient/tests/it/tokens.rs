@@ -154,7 +154,7 @@ async fn what_the_server_has_against_it_is_said() {
             (401, r#"{"error":"invalid_client","error_description":"who?"}"#),
             r#"oauth2: "invalid_client" "who?""#,
         ),
-        ((503, "busy"), "oauth2: cannot fetch token: 503 Service Unavailable\nResponse: busy"),
+        ((503, "busy"), "oauth2: cannot fetch token: 503 X\nResponse: busy"),
         ((200, "{}"), "oauth2: server response missing access_token"),
     ] {
         let (address, server) = TokenServer::start(&[answer, answer, LONG]).await;
