@@ -9,6 +9,7 @@ use model::number::quote;
 use crate::features::Features;
 use crate::storage;
 use crate::storage_flags::StorageOptions;
+use crate::tool::failure::reading;
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone)]
@@ -46,11 +47,14 @@ pub(crate) fn load(
     features: Features,
 ) -> Result<Loaded, LoadError> {
     let (file, text) = match source {
-        ConfigSource::File(path) => (path.display().to_string(), std::fs::read_to_string(path)),
-        ConfigSource::Embedded { text, name } => ((*name).to_owned(), Ok(text.clone())),
+        ConfigSource::File(path) => {
+            (path.display().to_string(), std::fs::read(path).map_err(|error| reading(path, &error)))
+        }
+        ConfigSource::Embedded { text, name } => ((*name).to_owned(), Ok(text.clone().into_bytes())),
     };
     let refused = |line: String, report: String| LoadError { file: file.clone(), line, report };
-    let text = text.map_err(|e| refused(e.to_string(), format!("error: cannot read {file}: {e}\n")))?;
+    let text = text.map_err(|why| refused(why.clone(), format!("error: {why}\n")))?;
+    let text = String::from_utf8_lossy(&text);
     let directory = Path::new(&file).parent().unwrap_or(Path::new(""));
     let environment = |name: &str| std::env::var(name).ok();
     let default_retention = storage::flagged_retention(options);

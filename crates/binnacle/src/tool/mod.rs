@@ -4,7 +4,7 @@ mod argument_errors;
 mod check;
 mod command_line;
 mod explain;
-mod failure;
+pub(crate) mod failure;
 mod features;
 mod tsdb;
 

@@ -60,6 +60,13 @@ fn reloading_puts_a_right_file_in_force_and_a_wrong_one_not() {
     program.wait_for("more scrapes", |_| (stub.seen("/metrics").len() > scrapes + 2).then_some(()));
     program.wait_for_value("x{job=\"third\"}", 1.0);
 
+    // The same for none at all.
+    let file = site.path("prometheus.yml");
+    std::fs::remove_file(&file).unwrap();
+    let text = program.request("POST", "/-/reload", &[], b"").text();
+    assert!(text.contains(&format!("open {}: no such file or directory", file.display())), "{text}");
+    site.write("prometheus.yml", "global:\n  scrape_interval: 200ms\n  scrape_intervall: 1s\n");
+
     // The same by signal, and back to a right one.
     program.signal(Signal::HUP);
     program.wait_for("the log to tell", |p| p.log().contains("scrape_intervall").then_some(()));
