@@ -65,6 +65,7 @@ pub(crate) struct HistogramLimits {
 }
 
 const MIN_SCHEMA: i32 = -4;
+const MAX_SCHEMA: i32 = 8;
 
 impl HistogramLimits {
     /// Makes the histogram as coarse as it has to be; false if that does not suffice.
@@ -77,7 +78,8 @@ impl HistogramLimits {
             HistogramValue::Integer(h) => h.reduce_schema(schema),
             HistogramValue::Float(h) => h.reduce_schema(schema),
         };
-        if size(value).1 > self.max_schema {
+        // What is finer than a schema can be is refused, unless coarser ones were asked for.
+        if self.max_schema < MAX_SCHEMA && size(value).1 > self.max_schema {
             reduce(value, self.max_schema);
         }
         loop {

@@ -242,7 +242,8 @@ impl ScrapeLoop {
         ticks.tick().await;
         tokio::time::sleep(self.target.interval / 10).await;
         let (state, store) = (std::mem::take(&mut self.state), self.environment.store.clone());
-        let end = move |scratch: &mut _| state.end(store.as_ref(), stamp, scratch);
+        let track_timestamps = self.job.options.track_timestamps_staleness;
+        let end = move |scratch: &mut _| state.end(store.as_ref(), track_timestamps, stamp, scratch);
         let wrote = self.environment.workers.run(self.last_size, end).await;
         if let Some(Err(err)) = wrote {
             tracing::warn!(component = "scrape manager", target = %self.target.url, %err, "Stale append failed");

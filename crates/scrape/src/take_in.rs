@@ -198,7 +198,8 @@ impl TakeIn {
         let page = self.page(&mut report);
         let page_bytes = page.as_ref().map_or(0, |page| page.body.len() as u64);
         self.environment.pages.add(page_bytes);
-        if let Some(page) = &page {
+        let nothing = page.as_ref().is_some_and(|page| page.body.is_empty());
+        if let (Some(page), false) = (&page, nothing) {
             match self.walk(page, scratch, false) {
                 Ok((counts, refused)) => {
                     report.counts = counts;
@@ -216,7 +217,7 @@ impl TakeIn {
         if let (Some(page), true) = (&page, report.counts.comments_changed) {
             self.take_metadata(page, &report);
         }
-        if report.error.is_some() {
+        if report.error.is_some() || nothing {
             self.end_all(scratch);
         } else if let Some(page) = &page {
             self.push_metadata(page, &report, scratch);
@@ -486,7 +487,8 @@ impl TakeIn {
         Some(format!("{refused} new series refused: {why}"))
     }
 
-    /// Staleness markers for series whose lines are gone, unless another line is of the same series.
+    /// Staleness markers for series whose lines are gone or have timestamps of their own now, unless another line that is
+    /// marked is of the same series.
     fn push_gone(&mut self, scratch: &mut Scratch) {
         if scratch.gone.is_empty() {
             return;
@@ -494,13 +496,15 @@ impl TakeIn {
         scratch.gone.sort_unstable();
         scratch.gone.dedup();
         let mut alive = vec![false; scratch.gone.len()];
-        for series in &self.state.layout.series {
-            if let Ok(place) = scratch.gone.binary_search(series) {
+        let synthesis = self.state.synthesis.as_deref();
+        let track_all = self.job.options.track_timestamps_staleness;
+        let track = |series| track_all || synthesis.is_some_and(|synthesis| synthesis.goes_on(series));
+        for (_, series) in self.state.layout.mortal(0, track) {
+            if let Ok(place) = scratch.gone.binary_search(&series.0) {
                 alive[place] = true;
             }
         }
         let t = self.t();
-        let synthesis = self.state.synthesis.as_deref();
         let unstored = |series| synthesis.is_some_and(|synthesis| synthesis.is_unstored(series));
         let gone = scratch.gone.drain(..).zip(alive).filter(|(series, alive)| !alive && !unstored(*series));
         scratch.batch.samples.extend(gone.map(|(series, _)| BatchSample {
@@ -510,7 +514,7 @@ impl TakeIn {
         }));
     }
 
-    /// After a failure: nothing of the page, and staleness markers for what was there before.
+    /// After a failure or a page without a byte: staleness markers for what was there before, whose layout is kept.
     fn end_all(&mut self, scratch: &mut Scratch) {
         scratch.batch.clear();
         scratch.zeros.clear();
@@ -687,12 +691,13 @@ impl TargetState {
     pub(crate) fn end(
         mut self,
         store: &dyn Append,
+        track_timestamps: bool,
         stamp: i64,
         scratch: &mut Scratch,
     ) -> Result<(), AppendError> {
         let t = stamp.div_euclid(NANOS_PER_MS);
         scratch.batch.clear();
-        self.push_markers(false, t, &mut scratch.batch.samples);
+        self.push_markers(track_timestamps, t, &mut scratch.batch.samples);
         let reports = self.reports.handles().iter();
         scratch.batch.samples.extend(reports.map(|&series| BatchSample { series, t, v: STALE_NAN }));
         store.append(&scratch.batch, &mut scratch.outcome)

@@ -95,6 +95,8 @@ pub(crate) struct WalkMemory {
     pub(crate) zeros: Vec<(Owner, i64)>,
     /// Values that get a start time although the page gives none.
     pub(crate) counted: Vec<Owner>,
+    /// Series of lines that had no timestamp of their own on the last page and have one now.
+    stamped: Vec<u64>,
     pub(crate) exposed: LabelsBuf,
 }
 
@@ -130,6 +132,7 @@ impl WalkMemory {
         self.exemplar_owners.clear();
         self.zeros.clear();
         self.counted.clear();
+        self.stamped.clear();
     }
 
     /// Gives back memory that one huge page needed. Pages that are as the one before need none of it.
@@ -144,6 +147,7 @@ impl WalkMemory {
         self.exemplar_owners.shrink_to(KEPT / 8);
         self.zeros.shrink_to(KEPT / 8);
         self.counted.shrink_to(KEPT / 8);
+        self.stamped.shrink_to(KEPT / 8);
         self.exposed = LabelsBuf::new();
     }
 
@@ -533,6 +537,10 @@ impl<'a> Walk<'a> {
                 if is_stamped(known) != is_stamped(key) {
                     // The old layout must stay as it is in case the page turns out to be broken.
                     self.start_rebuilding();
+                    let series = self.layout.series[line];
+                    if is_stamped(key) && series < FIRST_MARK {
+                        self.memory.stamped.push(series);
+                    }
                 }
                 let flagged = if is_duplicate(known) { as_duplicate(key) } else { key };
                 (flagged, self.layout.series[line], Place::Old(line))
@@ -776,6 +784,7 @@ impl<'a> Walk<'a> {
             gone.extend(
                 self.layout.mortal(from, track).filter(|(line, _)| unseen(*line)).map(|(_, series)| series.0),
             );
+            gone.extend(self.memory.stamped.drain(..).filter(|series| !track(*series)));
         }
         if self.rebuilding {
             self.layout.replace(&self.memory.keys, &self.memory.series);

@@ -61,6 +61,12 @@ async fn broken_targets_fail_alone_and_say_why() {
             unlimited,
             "invalid UTF-8 label value: \"\\\"\\xff\\\"\"".to_owned(),
         ),
+        (
+            "/in-its-words",
+            Answer { status: "503 Gone fishing".to_owned(), ..Answer::text("") },
+            unlimited,
+            "server returned HTTP status 503 Gone fishing".to_owned(),
+        ),
         ("/garbage", Answer::text(&b"\x01\x02 garbage"[..]), unlimited, String::new()),
         ("/half-line", Answer::text("a 1\nb{c=\"d"), unlimited, String::new()),
     ];
@@ -123,5 +129,49 @@ async fn a_broken_page_creates_no_series() {
     assert!(world.store.all().iter().all(|(l, _)| l.metric_name() != Some("junk")));
     let scraped = world.store.samples("{__name__=\"scrape_samples_scraped\", job=\"j\"}");
     assert_eq!(scraped.first().map(|s| s.1), Some(1000.0));
+    world.manager.stop().await;
+}
+
+/// A page of one native histogram, of three observations in one bucket.
+fn histogram_page(schema: i8) -> Vec<u8> {
+    let mut histogram = vec![0x08, 3, 0x11];
+    histogram.extend(1.5_f64.to_le_bytes());
+    let zigzag = (schema << 1) ^ (schema >> 7);
+    histogram.extend([0x28, zigzag as u8, 0x31]);
+    histogram.extend(0.001_f64.to_le_bytes());
+    histogram.extend([0x62, 4, 0x08, 0, 0x10, 1, 0x68, 6]);
+    let mut family =
+        vec![0x0a, 2, b'n', b'h', 0x18, 4, 0x22, histogram.len() as u8 + 2, 0x3a, histogram.len() as u8];
+    family.extend(histogram);
+    family.insert(0, family.len() as u8);
+    family
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_histogram_of_a_schema_that_does_not_exist_fails_the_scrape_unless_coarser_ones_are_asked_for() {
+    const PROTOBUF: &str =
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    let (stub, world) = (Stub::start().await, World::new());
+    let mut jobs = Vec::new();
+    for (name, schema, min_bucket_factor) in
+        [("finest", 8, 0.0), ("finer", 12, 0.0), ("nonsense", 55, 0.0), ("made-coarser", 12, 2.0)]
+    {
+        let path = format!("/{name}");
+        stub.set(&path, Answer::typed(PROTOBUF, histogram_page(schema)));
+        let mut job = JobOptions { metrics_path: path, ..quick_job(name) };
+        job.histograms.native = true;
+        job.histograms.min_bucket_factor = min_bucket_factor;
+        jobs.push((job, vec![at(&stub)]));
+    }
+    world.run(jobs);
+    for name in ["finest", "made-coarser"] {
+        assert_eq!(world.scraped(name).await.last_error, "", "{name}");
+    }
+    for (name, schema) in [("finer", 12), ("nonsense", 55)] {
+        let error = world.scraped(name).await.last_error;
+        let expected = "histogram has an invalid schema, which must be between -4 and 8 for exponential buckets, or -53 \
+                        for custom buckets, got schema";
+        assert_eq!(error, format!("{expected} {schema}"));
+    }
     world.manager.stop().await;
 }

@@ -103,7 +103,7 @@ fn text(page: &Page, t: i64) -> String {
 #[derive(Default)]
 struct Expected {
     samples: BTreeMap<usize, Vec<(i64, f64)>>,
-    /// Series of the last page that get a marker if they vanish.
+    /// Series of the last page that get a marker if they vanish or get timestamps.
     mortal: Vec<usize>,
 }
 
@@ -127,14 +127,15 @@ impl Expected {
                 present.push(*series);
             }
         }
-        for series in std::mem::take(&mut self.mortal) {
-            if !present.contains(&series) {
+        let mut mortal: Vec<usize> =
+            present.into_iter().filter(|series| !page.stamped.contains(series)).collect();
+        mortal.sort_unstable();
+        mortal.dedup();
+        for series in std::mem::replace(&mut self.mortal, mortal) {
+            if !self.mortal.contains(&series) {
                 self.store(series, t, STALE_NAN);
             }
         }
-        self.mortal = present.into_iter().filter(|series| !page.stamped.contains(series)).collect();
-        self.mortal.sort_unstable();
-        self.mortal.dedup();
     }
 }
 
