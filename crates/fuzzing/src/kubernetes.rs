@@ -1,17 +1,23 @@
 //! What the API server of a cluster sends.
 
-/// Read as an event of a watch, as a page of a list, and as every kind of object, alone and inside of both.
+use kubeapi::{Encoded, Encoding, Event};
+
+/// Read as an event of a watch, as a page of a list, and as every kind of object, alone and inside of both; in both
+/// encodings.
 pub(crate) fn answer(data: &[u8]) {
-    let object = |json: &str| {
-        let _ = discovery::kubernetes_kinds(json);
+    let object = |object: Encoded<'_>| {
+        let _ = discovery::kubernetes_kinds(object);
     };
+    object(Encoded::Protobuf(data));
     if let Ok(text) = std::str::from_utf8(data) {
-        object(text);
+        object(Encoded::Json(text));
     }
-    if let Ok(Some(kubeapi::Event::Put(json) | kubeapi::Event::Delete(json))) = kubeapi::event(data) {
-        object(json);
-    }
-    if let Ok(list) = kubeapi::list(data) {
-        list.items.into_iter().for_each(object);
+    for encoding in [Encoding::Json, Encoding::Protobuf] {
+        if let Ok(Some(Event::Put(one) | Event::Delete(one))) = kubeapi::event(encoding, data) {
+            object(one);
+        }
+        if let Ok(list) = kubeapi::list(encoding, data) {
+            list.items.into_iter().for_each(object);
+        }
     }
 }

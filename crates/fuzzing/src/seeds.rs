@@ -56,6 +56,11 @@ const PAGE: &str = "# HELP up Says \\n it.\n# TYPE up gauge\nup{job=\"a\\\"b\"} 
                     # TYPE h histogram\n# UNIT h seconds\nh_bucket{le=\"+Inf\"} 4.5e-3 # {trace=\"1\"} 0.5 1.5\n\
                     {\"näme\",a='b'} NaN\n# EOF\n";
 
+const KUBERNETES_LIST: &[u8] = include_bytes!("../../discovery/testdata/kubernetes/endpointslices.pb");
+/// Of a watch, as a frame without its length.
+const KUBERNETES_EVENT: &[u8] =
+    include_bytes!("../../kubeapi/testdata/watch.pb").split_at(4).1.split_at(329).0;
+
 const PROTOBUF_PAGE: &[u8] = include_bytes!("../../exposition/testdata/histograms.pb");
 
 /// Inputs for every target, by its name.
@@ -66,6 +71,8 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("kubernetes", POD_EVENT.as_bytes().to_vec()),
         ("kubernetes", NODE_LIST.as_bytes().to_vec()),
         ("kubernetes", SLICE.as_bytes().to_vec()),
+        ("kubernetes", KUBERNETES_LIST.to_vec()),
+        ("kubernetes", KUBERNETES_EVENT.to_vec()),
         ("services", DNS.to_vec()),
         ("services", EVENT.to_vec()),
         ("services", MEMBER.to_vec()),

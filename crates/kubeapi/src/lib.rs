@@ -15,14 +15,17 @@ mod kubeconfig;
 mod list_watch;
 mod metrics;
 mod pace;
+mod protobuf;
 mod request;
+pub mod schema;
 mod stream;
 
 pub use access::{Access, ServiceAccount};
 pub use cache::{Cache, Changes, EventCounters, Key};
 pub use cluster::{Cluster, Clusters, Shared};
-pub use decode::{Decode, Decoded, Event, List, event, list};
+pub use decode::{Decode, Decoded, Encoded, Encoding, Event, List, Unreadable, event, list};
 pub use error::Error;
 pub use list_watch::Behaviour;
 pub use metrics::RequestMetrics;
+pub use protobuf::{Field, Kind, Malformed, Message};
 pub use request::Selection;

@@ -14,11 +14,11 @@ use tokio::time::{Instant, timeout_at};
 use crate::access::Reached;
 use crate::cache::Cache;
 use crate::cluster::Cluster;
-use crate::decode::{self, Decode, Event};
+use crate::decode::{self, Decode, Encoded, Encoding, Event, Unreadable};
 use crate::error::Error;
 use crate::pace::{BackOff, Chance};
 use crate::request::Selection;
-use crate::stream::Lines;
+use crate::stream::Events;
 
 /// How the server is asked. The default suits a real one.
 #[derive(Debug, Clone)]
@@ -211,8 +211,8 @@ impl<D: Decode> Follower<D> {
                 }
                 return Err(refusal(&head, text));
             }
-            let list = decode::list(text)?;
-            for (i, item) in list.items.iter().enumerate() {
+            let list = decode::list(Encoding::of(head.header("content-type")), text)?;
+            for (i, item) in list.items.into_iter().enumerate() {
                 self.put(item);
                 if i % TURN == TURN - 1 {
                     tokio::task::yield_now().await;
@@ -256,13 +256,16 @@ impl<D: Decode> Follower<D> {
         }
         // The full state that is being streamed, until it is complete.
         let mut initial = self.version.is_none().then(|| self.cache.begin());
-        let mut lines = Lines::default();
+        let encoding = Encoding::of(head.header("content-type"));
+        let mut events = Events::new(encoding);
         let ends = begun + lasts + GRACE;
         loop {
             let until =
                 if initial.is_some() { ends.min(Instant::now() + self.behaviour.silence) } else { ends };
             match timeout_at(until, body.chunk()).await {
-                Ok(Ok(Some(piece))) => lines.push(&piece, |line| self.take(line, &mut initial))?,
+                Ok(Ok(Some(piece))) => {
+                    events.push(&piece, |event| self.take(encoding, event, &mut initial))?;
+                }
                 Ok(Err(err)) if initial.is_none() && self.progress => {
                     // Whatever was complete was taken: go on from there.
                     tracing::debug!(component = "kubernetes", resource = self.selection.resource, %err, "A watch broke off");
@@ -293,14 +296,14 @@ impl<D: Decode> Follower<D> {
         Err(Error::Expired)
     }
 
-    fn take(&mut self, line: &[u8], initial: &mut Option<u32>) -> Result<(), Error> {
-        match decode::event(line)? {
+    fn take(&mut self, encoding: Encoding, event: &[u8], initial: &mut Option<u32>) -> Result<(), Error> {
+        match decode::event(encoding, event)? {
             None => {}
-            Some(Event::Put(json)) => {
-                let version = self.put(json);
+            Some(Event::Put(object)) => {
+                let version = self.put(object);
                 self.reached(version, initial.is_some());
             }
-            Some(Event::Delete(json)) => match self.decoder.decode(json) {
+            Some(Event::Delete(object)) => match self.decoder.decode(object) {
                 Ok(decoded) => {
                     self.cache.remove(&decoded.key);
                     self.reached(Some(decoded.version), initial.is_some());
@@ -333,8 +336,8 @@ impl<D: Decode> Follower<D> {
         }
     }
 
-    fn put(&self, json: &str) -> Option<String> {
-        match self.decoder.decode(json) {
+    fn put(&self, object: Encoded<'_>) -> Option<String> {
+        match self.decoder.decode(object) {
             Ok(mut decoded) => {
                 let version = std::mem::take(&mut decoded.version);
                 self.cache.put(decoded);
@@ -348,7 +351,7 @@ impl<D: Decode> Follower<D> {
     }
 
     /// One object that cannot be read must not keep us from all others.
-    fn skip(&self, err: &serde_json::Error) {
+    fn skip(&self, err: &Unreadable) {
         self.cluster.metrics.failures.inc();
         tracing::warn!(component = "kubernetes", resource = self.selection.resource, %err, "Skipped an object that cannot be decoded");
     }
@@ -356,7 +359,7 @@ impl<D: Decode> Follower<D> {
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert("user-agent", HeaderValue::from_static(httpclient::USER_AGENT));
-        headers.insert("accept", HeaderValue::from_static("application/json"));
+        headers.insert("accept", HeaderValue::from_static(Encoding::ACCEPT));
         headers
     }
 }
@@ -365,7 +368,7 @@ fn refusal(head: &Head, body: &[u8]) -> Error {
     match head.status.as_u16() {
         410 => Error::Expired,
         code => {
-            let said = decode::refusal(body);
+            let said = decode::refusal(Encoding::of(head.header("content-type")), body);
             Error::Status {
                 code,
                 message: if said.is_empty() { head.status_text() } else { said },

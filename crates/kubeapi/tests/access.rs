@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use exposition::registry::Registry;
 use kubeapi::{
-    Access, Behaviour, Clusters, Decode, Decoded, Key, RequestMetrics, Selection, ServiceAccount, Shared,
+    Access, Behaviour, Clusters, Decode, Decoded, Encoded, Key, RequestMetrics, Selection, ServiceAccount,
+    Shared, Unreadable, schema,
 };
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::pem::PemObject;
@@ -28,8 +29,8 @@ struct Names;
 impl Decode for Names {
     type Object = ();
 
-    fn decode(&self, json: &str) -> Result<Decoded<()>, serde_json::Error> {
-        let object: serde_json::Value = serde_json::from_str(json)?;
+    fn decode(&self, object: Encoded<'_>) -> Result<Decoded<()>, Unreadable> {
+        let object: serde_json::Value = object.read(&schema::ONLY_METADATA)?;
         let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
         let key = Key::new(&text("namespace"), &text("name"));
         Ok(Decoded { key, version: text("resourceVersion"), object: () })

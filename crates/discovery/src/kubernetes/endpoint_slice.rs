@@ -1,6 +1,6 @@
 //! Role `endpointslice`: as `endpoints`, from the slices that replace them.
 
-use kubeapi::Key;
+use kubeapi::{Encoded, Key, Unreadable, schema};
 use serde::Deserialize;
 
 use super::endpoints::Reference;
@@ -93,8 +93,8 @@ pub(super) struct Port {
 }
 
 impl Object for EndpointSlice {
-    fn read<'a>(json: &'a str, lists: &NameLists) -> Result<(Metadata<'a>, Self), serde_json::Error> {
-        let spelled: Spelled<'a> = serde_json::from_str(json)?;
+    fn read<'a>(object: Encoded<'a>, lists: &NameLists) -> Result<(Metadata<'a>, Self), Unreadable> {
+        let spelled: Spelled<'a> = object.read(&schema::ENDPOINT_SLICE)?;
         let mut pairs = Pairs::default();
         spelled.metadata.push_to(&mut pairs, "endpointslice");
         pairs.push("__meta_kubernetes_endpointslice_address_type", &spelled.address_type);

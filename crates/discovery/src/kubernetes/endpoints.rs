@@ -1,6 +1,6 @@
 //! Role `endpoints`: a target for each address and port, and one for each further port that the pods behind them declare.
 
-use kubeapi::Key;
+use kubeapi::{Encoded, Key, Unreadable, schema};
 use serde::Deserialize;
 
 use super::object::{Metadata, Object, ServicePort};
@@ -93,8 +93,8 @@ pub(super) struct Port {
 }
 
 impl Object for Endpoints {
-    fn read<'a>(json: &'a str, lists: &NameLists) -> Result<(Metadata<'a>, Self), serde_json::Error> {
-        let Spelled { metadata, subsets } = serde_json::from_str(json)?;
+    fn read<'a>(object: Encoded<'a>, lists: &NameLists) -> Result<(Metadata<'a>, Self), Unreadable> {
+        let Spelled { metadata, subsets } = object.read(&schema::ENDPOINTS)?;
         let mut pairs = Pairs::default();
         metadata.push_to(&mut pairs, "endpoints");
         let labels = pairs.take(lists);

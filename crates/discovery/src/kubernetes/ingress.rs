@@ -1,5 +1,6 @@
 //! Role `ingress`: a target for each path of each rule.
 
+use kubeapi::{Encoded, Unreadable, schema};
 use serde::Deserialize;
 
 use super::object::{Metadata, Object};
@@ -67,8 +68,8 @@ pub(super) struct Ingress {
 }
 
 impl Object for Ingress {
-    fn read<'a>(json: &'a str, lists: &NameLists) -> Result<(Metadata<'a>, Self), serde_json::Error> {
-        let Spelled { metadata, spec } = serde_json::from_str(json)?;
+    fn read<'a>(object: Encoded<'a>, lists: &NameLists) -> Result<(Metadata<'a>, Self), Unreadable> {
+        let Spelled { metadata, spec } = object.read(&schema::INGRESS)?;
         let mut pairs = Pairs::default();
         metadata.push_to(&mut pairs, "ingress");
         pairs.push("__meta_kubernetes_ingress_class_name", &spec.ingress_class_name);

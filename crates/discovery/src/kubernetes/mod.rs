@@ -27,23 +27,23 @@ use object::Object;
 pub(crate) use metrics::Metrics;
 pub use options::{KubernetesAttach, KubernetesOptions, KubernetesRole, KubernetesSelector};
 
-/// Reads `json` as every kind of object that becomes a target or is attached to one, and says as how many it could be
+/// Reads `object` as every kind of object that becomes a target or is attached to one, and says as how many it could be
 /// read: for fuzzing what an API server may send.
 #[must_use]
-pub fn kubernetes_kinds(json: &str) -> usize {
-    fn reads<T: Object>(json: &str, lists: &NameLists) -> usize {
-        usize::from(T::read(json, lists).is_ok())
+pub fn kubernetes_kinds(object: kubeapi::Encoded<'_>) -> usize {
+    fn reads<T: Object>(object: kubeapi::Encoded<'_>, lists: &NameLists) -> usize {
+        usize::from(T::read(object, lists).is_ok())
     }
     let lists = NameLists::default();
-    reads::<node::Node>(json, &lists)
-        + reads::<pod::Pod>(json, &lists)
-        + reads::<service::Service>(json, &lists)
-        + reads::<endpoints::Endpoints>(json, &lists)
-        + reads::<endpoint_slice::EndpointSlice>(json, &lists)
-        + reads::<ingress::Ingress>(json, &lists)
-        + reads::<namespace::Namespace>(json, &lists)
-        + reads::<owner::ReplicaSet>(json, &lists)
-        + reads::<owner::Job>(json, &lists)
+    reads::<node::Node>(object, &lists)
+        + reads::<pod::Pod>(object, &lists)
+        + reads::<service::Service>(object, &lists)
+        + reads::<endpoints::Endpoints>(object, &lists)
+        + reads::<endpoint_slice::EndpointSlice>(object, &lists)
+        + reads::<ingress::Ingress>(object, &lists)
+        + reads::<namespace::Namespace>(object, &lists)
+        + reads::<owner::ReplicaSet>(object, &lists)
+        + reads::<owner::Job>(object, &lists)
 }
 
 /// What all Kubernetes providers of a manager share.
@@ -62,24 +62,81 @@ impl Environment {
 
 #[cfg(test)]
 mod tests {
+    use kubeapi::{Encoded, Encoding};
     use proptest::prelude::*;
 
-    use super::kubernetes_kinds;
+    use super::*;
+
+    fn read<T: Object>(encoding: Encoding, list: &[u8]) -> Vec<(String, T)> {
+        let list = kubeapi::list(encoding, list).unwrap();
+        assert!(!list.version.is_empty());
+        let lists = NameLists::default();
+        let object = |item: Encoded<'_>| {
+            let (metadata, object) = T::read(item, &lists).unwrap();
+            (format!("{}/{}", &*metadata.namespace, &*metadata.name), object)
+        };
+        list.items.into_iter().map(object).collect()
+    }
+
+    macro_rules! same_in_both {
+        ($($name:literal $kind:ty),* $(,)?) => {$(
+            let json = read::<$kind>(Encoding::Json, include_bytes!(concat!("../../testdata/kubernetes/", $name, ".json")));
+            let protobuf = read::<$kind>(Encoding::Protobuf, include_bytes!(concat!("../../testdata/kubernetes/", $name, ".pb")));
+            assert!(json.len() > 2, $name);
+            assert_eq!(json.len(), protobuf.len(), $name);
+            for ((name, json), (same, protobuf)) in json.iter().zip(&protobuf) {
+                assert_eq!(name, same);
+                assert!(json == protobuf, "{} {name}", $name);
+            }
+        )*};
+    }
+
+    #[test]
+    fn objects_of_a_real_server_are_the_same_in_both_encodings() {
+        same_in_both!(
+            "endpoints" endpoints::Endpoints,
+            "endpointslices" endpoint_slice::EndpointSlice,
+            "ingresses" ingress::Ingress,
+            "jobs" owner::Job,
+            "namespaces" namespace::Namespace,
+            "nodes" node::Node,
+            "pods" pod::Pod,
+            "replicasets" owner::ReplicaSet,
+            "services" service::Service,
+        );
+    }
 
     const CLUSTER: &str = include_str!("../../testdata/cluster.json");
 
     proptest! {
         #[test]
         fn no_text_is_too_much(text in "\\PC{0,200}") {
-            let _ = kubernetes_kinds(&text);
-            let _ = kubeapi::event(text.as_bytes());
-            let _ = kubeapi::list(text.as_bytes());
+            let _ = kubernetes_kinds(Encoded::Json(&text));
+            let _ = kubeapi::event(Encoding::Json, text.as_bytes());
+            let _ = kubeapi::list(Encoding::Json, text.as_bytes());
         }
 
         #[test]
         fn no_bytes_are_too_much(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = kubeapi::event(&bytes);
-            let _ = kubeapi::list(&bytes);
+            for encoding in [Encoding::Json, Encoding::Protobuf] {
+                let _ = kubeapi::event(encoding, &bytes);
+                let _ = kubeapi::list(encoding, &bytes);
+            }
+            let _ = kubernetes_kinds(Encoded::Protobuf(&bytes));
+        }
+
+        #[test]
+        fn no_change_of_a_message_is_too_much(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let mut bytes = include_bytes!("../../testdata/kubernetes/endpointslices.pb").to_vec();
+            for (at, byte) in &changes {
+                let at = at.index(bytes.len());
+                bytes[at] = *byte;
+            }
+            if let Ok(list) = kubeapi::list(Encoding::Protobuf, &bytes) {
+                list.items.into_iter().for_each(|item| { let _ = kubernetes_kinds(item); });
+            }
         }
 
         #[test]
@@ -95,9 +152,9 @@ mod tests {
             }
             // Any piece, and an object that really begins as one.
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            let _ = kubernetes_kinds(&text);
+            let _ = kubernetes_kinds(Encoded::Json(&text));
             let object = format!("{{\"metadata\":{{\"name\":\"a\"}},\"spec\":{text}}}");
-            let _ = kubernetes_kinds(&object);
+            let _ = kubernetes_kinds(Encoded::Json(&object));
         }
 
         #[test]
@@ -106,7 +163,7 @@ mod tests {
             value in prop::sample::select(vec!["null", "{}", "[]", "1", "-1e99", "\"x\"", "[null]", "[{}]", "{\"ports\":[{\"port\":-1}]}",
                 "{\"containers\":[{\"ports\":[{\"containerPort\":99999999999999999999}]}]}", "{\"podIP\":7}"]),
         ) {
-            let _ = kubernetes_kinds(&format!("{{\"{place}\":{value}}}"));
+            let _ = kubernetes_kinds(Encoded::Json(&format!("{{\"{place}\":{value}}}")));
         }
     }
 }

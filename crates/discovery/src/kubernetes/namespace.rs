@@ -1,5 +1,7 @@
 //! Namespaces: their labels and annotations are attached to targets.
 
+use kubeapi::{Encoded, Unreadable, schema};
+
 use super::object::{Metadata, Object, OnlyMetadata};
 use crate::label_set::{LabelSet, NameLists, Pairs};
 
@@ -11,8 +13,8 @@ pub(super) struct Namespace {
 }
 
 impl Object for Namespace {
-    fn read<'a>(json: &'a str, lists: &NameLists) -> Result<(Metadata<'a>, Self), serde_json::Error> {
-        let OnlyMetadata { metadata } = serde_json::from_str(json)?;
+    fn read<'a>(object: Encoded<'a>, lists: &NameLists) -> Result<(Metadata<'a>, Self), Unreadable> {
+        let OnlyMetadata { metadata } = object.read(&schema::ONLY_METADATA)?;
         let mut pairs = Pairs::default();
         metadata.push_labels_and_annotations(&mut pairs, "namespace");
         Ok((metadata, Namespace { labels: pairs.take(lists) }))

@@ -1,5 +1,6 @@
 //! Role `node`: a target for each node, at the port of its kubelet.
 
+use kubeapi::{Encoded, Unreadable, schema};
 use serde::Deserialize;
 
 use super::object::{Metadata, Object};
@@ -74,8 +75,8 @@ pub(super) struct Node {
 }
 
 impl Object for Node {
-    fn read<'a>(json: &'a str, lists: &NameLists) -> Result<(Metadata<'a>, Self), serde_json::Error> {
-        let Spelled { metadata, spec, status } = serde_json::from_str(json)?;
+    fn read<'a>(object: Encoded<'a>, lists: &NameLists) -> Result<(Metadata<'a>, Self), Unreadable> {
+        let Spelled { metadata, spec, status } = object.read(&schema::NODE)?;
         let mut pairs = Pairs::default();
         metadata.push_to(&mut pairs, "node");
         let attached = pairs.take(lists);

@@ -1,6 +1,6 @@
 //! What all objects have.
 
-use kubeapi::{Decode, Decoded, Key};
+use kubeapi::{Decode, Decoded, Encoded, Key, Unreadable};
 use serde::Deserialize;
 use std::marker::PhantomData;
 
@@ -97,8 +97,8 @@ fn push_map(pairs: &mut Pairs, role: &str, kind: &str, map: &TextMap<'_>) {
 
 /// What is kept of an object: the labels that come from it, ready made.
 pub(super) trait Object: PartialEq + Send + Sync + Sized + 'static {
-    /// Reads one from its JSON.
-    fn read<'a>(json: &'a str, lists: &NameLists) -> Result<(Metadata<'a>, Self), serde_json::Error>;
+    /// Reads one.
+    fn read<'a>(object: Encoded<'a>, lists: &NameLists) -> Result<(Metadata<'a>, Self), Unreadable>;
 }
 
 /// Reads objects of type `T`.
@@ -116,8 +116,8 @@ impl<T> Decoder<T> {
 impl<T: Object> Decode for Decoder<T> {
     type Object = T;
 
-    fn decode(&self, json: &str) -> Result<Decoded<T>, serde_json::Error> {
-        let (metadata, object) = T::read(json, &self.lists)?;
+    fn decode(&self, object: Encoded<'_>) -> Result<Decoded<T>, Unreadable> {
+        let (metadata, object) = T::read(object, &self.lists)?;
         Ok(Decoded {
             key: Key::new(&metadata.namespace, &metadata.name),
             version: metadata.resource_version.to_string(),

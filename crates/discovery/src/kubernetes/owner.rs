@@ -1,5 +1,7 @@
 //! Replica sets and jobs: who controls them is attached to targets of pods.
 
+use kubeapi::{Encoded, Unreadable, schema};
+
 use super::object::{Metadata, Object, OnlyMetadata};
 use crate::label_set::NameLists;
 
@@ -11,8 +13,8 @@ pub(super) struct ReplicaSet {
 }
 
 impl Object for ReplicaSet {
-    fn read<'a>(json: &'a str, _: &NameLists) -> Result<(Metadata<'a>, Self), serde_json::Error> {
-        let OnlyMetadata { metadata } = serde_json::from_str(json)?;
+    fn read<'a>(object: Encoded<'a>, _: &NameLists) -> Result<(Metadata<'a>, Self), Unreadable> {
+        let OnlyMetadata { metadata } = object.read(&schema::ONLY_METADATA)?;
         let deployment = controller(&metadata, "Deployment");
         Ok((metadata, ReplicaSet { deployment }))
     }
@@ -26,8 +28,8 @@ pub(super) struct Job {
 }
 
 impl Object for Job {
-    fn read<'a>(json: &'a str, _: &NameLists) -> Result<(Metadata<'a>, Self), serde_json::Error> {
-        let OnlyMetadata { metadata } = serde_json::from_str(json)?;
+    fn read<'a>(object: Encoded<'a>, _: &NameLists) -> Result<(Metadata<'a>, Self), Unreadable> {
+        let OnlyMetadata { metadata } = object.read(&schema::ONLY_METADATA)?;
         let cron_job = controller(&metadata, "CronJob");
         Ok((metadata, Job { cron_job }))
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use kubeapi::Key;
+use kubeapi::{Encoded, Key, Unreadable, schema};
 use serde::Deserialize;
 
 use super::object::{Metadata, Object};
@@ -112,8 +112,8 @@ pub(super) struct Pod {
 }
 
 impl Object for Pod {
-    fn read<'a>(json: &'a str, lists: &NameLists) -> Result<(Metadata<'a>, Self), serde_json::Error> {
-        let Spelled { metadata, spec, status } = serde_json::from_str(json)?;
+    fn read<'a>(object: Encoded<'a>, lists: &NameLists) -> Result<(Metadata<'a>, Self), Unreadable> {
+        let Spelled { metadata, spec, status } = object.read(&schema::POD)?;
         let mut pairs = Pairs::default();
         let (own, shared) = pod_labels(&mut pairs, &metadata, &spec, &status, lists);
         let mut targets = Vec::new();

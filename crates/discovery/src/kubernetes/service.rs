@@ -1,5 +1,6 @@
 //! Role `service`: a target for each port of a service, at its name in the cluster's DNS.
 
+use kubeapi::{Encoded, Unreadable, schema};
 use serde::Deserialize;
 
 use super::object::{Metadata, Object, ServicePort};
@@ -70,8 +71,8 @@ pub(super) struct Service {
 }
 
 impl Object for Service {
-    fn read<'a>(json: &'a str, lists: &NameLists) -> Result<(Metadata<'a>, Self), serde_json::Error> {
-        let Spelled { metadata, spec, status } = serde_json::from_str(json)?;
+    fn read<'a>(object: Encoded<'a>, lists: &NameLists) -> Result<(Metadata<'a>, Self), Unreadable> {
+        let Spelled { metadata, spec, status } = object.read(&schema::SERVICE)?;
         let mut pairs = Pairs::default();
         metadata.push_to(&mut pairs, "service");
         let labels = pairs.take(lists);

@@ -164,7 +164,17 @@ fn pod(name: &str, ip: &str) -> Json {
 
 #[tokio::test]
 async fn every_role_finds_its_objects() {
+    roles_find_their_objects(true).await;
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_json_alone_is_understood() {
+    roles_find_their_objects(false).await;
+}
+
+async fn roles_find_their_objects(protobuf: bool) {
     let mut world = World::new();
+    world.server.conduct(|conduct| conduct.protobuf = protobuf);
     let all = KubernetesAttach { node: true, namespace: true, deployment: true, job: true, cron_job: true };
     let with = |role, attach| KubernetesOptions { attach, ..world.options(role) };
     let none = KubernetesAttach::default();
@@ -445,15 +455,16 @@ async fn a_broken_watch_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn a_stream_that_is_cut_anywhere_loses_nothing() {
-    let whole = World::new();
     // From the first byte to beyond the last one of the initial events.
-    for cut in (1..3_000).step_by(211) {
+    for (i, cut) in (1..3_000).step_by(105).enumerate() {
         let mut world = World::new();
-        world.server.conduct(|conduct| conduct.cut_after = Some(cut));
+        world.server.conduct(|conduct| {
+            conduct.cut_after = Some(cut);
+            conduct.protobuf = i % 2 == 0;
+        });
         world.run(world.options(KubernetesRole::Pod));
         world.wait_for_pods(&WEB_1).await;
     }
-    drop(whole);
 }
 
 #[tokio::test]
@@ -558,13 +569,18 @@ async fn recorded_watches_lead_to_the_recorded_end() {
     let Some(folder) = testkit::shared("kube/recordings/api") else { return };
     // The state in the middle of the recording, then event by event what happened to one namespace's pods, with the
     // connection broken or the history forgotten after each.
-    for (compacted, streamed) in [
-        (false, StreamedLists::Served),
-        (true, StreamedLists::Served),
-        (true, StreamedLists::RefusedInStream),
+    for (compacted, streamed, protobuf) in [
+        (false, StreamedLists::Served, true),
+        (false, StreamedLists::Served, false),
+        (true, StreamedLists::Served, true),
+        (true, StreamedLists::RefusedInStream, true),
+        (true, StreamedLists::RefusedInStream, false),
     ] {
         let mut world = World::new();
-        world.server.conduct(|conduct| conduct.streamed_lists = streamed);
+        world.server.conduct(|conduct| {
+            conduct.streamed_lists = streamed;
+            conduct.protobuf = protobuf;
+        });
         world.server.load_folder(&folder.join("lists")).unwrap();
         world.run(world.options(KubernetesRole::Pod));
         let names = ["__address__", "namespace", "pod_name", "pod_phase", "pod_ready", "pod_container_id"];

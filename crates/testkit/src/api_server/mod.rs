@@ -2,6 +2,7 @@
 //! versions and refusals, over plain HTTP on loopback, from objects that a test puts there.
 
 mod objects;
+mod protobuf;
 mod selector;
 mod serve;
 mod synthetic;
@@ -36,6 +37,8 @@ pub struct Conduct {
     pub streamed_lists: StreamedLists,
     /// Whether a version that is too old is told by a status instead of an ERROR event.
     pub expired_by_status: bool,
+    /// Whether answers are protobuf for those who want it.
+    pub protobuf: bool,
     /// The token that requests must carry, if any.
     pub token: Option<String>,
     /// No watch lasts longer.
@@ -53,6 +56,7 @@ impl Default for Conduct {
         Conduct {
             streamed_lists: StreamedLists::Served,
             expired_by_status: false,
+            protobuf: true,
             token: None,
             longest_watch: Duration::from_secs(600),
             refusals: Vec::new(),

@@ -5,16 +5,20 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
+use super::protobuf;
+
 /// An object and what selectors look at.
 #[derive(Clone)]
 pub(super) struct Object {
     pub(super) json: Arc<str>,
+    /// Without envelope.
+    pub(super) protobuf: Arc<[u8]>,
     pub(super) labels: Arc<BTreeMap<String, String>>,
     pub(super) fields: Arc<BTreeMap<&'static str, String>>,
 }
 
 impl Object {
-    fn new(json: &Json) -> Self {
+    fn new(resource: &str, json: &Json) -> Self {
         let text =
             |pointer: &str| json.pointer(pointer).and_then(Json::as_str).unwrap_or_default().to_owned();
         let labels = json.pointer("/metadata/labels").and_then(Json::as_object);
@@ -28,6 +32,7 @@ impl Object {
         ];
         Object {
             json: json.to_string().into(),
+            protobuf: protobuf::object(kind_of(resource).0, json).into(),
             labels: Arc::new(labels.collect()),
             fields: Arc::new(fields.into_iter().collect()),
         }
@@ -46,6 +51,23 @@ pub(super) struct Change {
     pub(super) after: Option<Object>,
     /// A deleted object's last state, with the version of its deletion.
     pub(super) last: Option<Object>,
+}
+
+/// The kind and group of the objects of a resource.
+pub(super) fn kind_of(resource: &str) -> (&'static str, String) {
+    let (group, name) = resource.rsplit_once('/').unwrap_or_default();
+    let kind = match name {
+        "nodes" => "Node",
+        "services" => "Service",
+        "endpoints" => "Endpoints",
+        "namespaces" => "Namespace",
+        "replicasets" => "ReplicaSet",
+        "jobs" => "Job",
+        "endpointslices" => "EndpointSlice",
+        "ingresses" => "Ingress",
+        _ => "Pod",
+    };
+    (kind, group.trim_start_matches("/apis/").trim_start_matches("/api/").to_owned())
 }
 
 type Key = (String, String);
@@ -78,7 +100,7 @@ impl Store {
                 item["kind"] = json!(kind);
                 item["apiVersion"] = list["apiVersion"].clone();
             }
-            (key(&item), Object::new(&item))
+            (key(&item), Object::new(resource, &item))
         });
         self.resources.insert(resource.to_owned(), items.collect());
     }
@@ -111,7 +133,7 @@ impl Store {
 
     fn record(&mut self, resource: &str, version: u64, json: &Json, deleted: bool) {
         self.version = version;
-        let object = Object::new(json);
+        let object = Object::new(resource, json);
         let objects = self.resources.entry(resource.to_owned()).or_default();
         let key = key(json);
         let before = if deleted { objects.remove(&key) } else { objects.insert(key, object.clone()) };

@@ -9,7 +9,11 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::read::GzEncoder;
 
-use super::objects::Change;
+use kubeapi::Encoding;
+use serde_json::{Value as Json, json};
+
+use super::objects::{Change, Object, kind_of};
+use super::protobuf;
 use super::selector::Selector;
 use super::{Shared, State, StreamedLists};
 
@@ -22,6 +26,8 @@ struct Request {
     query: HashMap<String, String>,
     headers: HashMap<String, String>,
     selector: Option<Selector>,
+    /// How the answer is encoded.
+    encoding: Encoding,
 }
 
 /// Serves requests of one connection until it is closed.
@@ -29,7 +35,10 @@ pub(super) fn connection(shared: &Arc<Shared>, mut stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let Ok(copy) = stream.try_clone() else { return };
     let mut reader = BufReader::new(copy);
-    while let Some(request) = read_request(&mut reader) {
+    while let Some(mut request) = read_request(&mut reader) {
+        if !shared.state.lock().conduct.protobuf {
+            request.encoding = Encoding::Json;
+        }
         if answer(shared, &request, &mut stream).is_none() {
             break;
         }
@@ -57,7 +66,10 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     let (resource, namespace) = resource_of(path);
     let text = |name: &str| query.get(name).map_or("", String::as_str);
     let selector = Selector::parse(&namespace, text("labelSelector"), text("fieldSelector"));
-    Some(Request { resource, headers, selector, query, target })
+    let accepted = headers.get("accept").map_or("", String::as_str);
+    let binary = accepted.contains("application/vnd.kubernetes.protobuf");
+    let encoding = if binary { Encoding::Protobuf } else { Encoding::Json };
+    Some(Request { resource, headers, selector, query, target, encoding })
 }
 
 /// `/api/v1/namespaces/shop/pods` is `/api/v1/pods` in `shop`.
@@ -86,12 +98,20 @@ fn unescape(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-fn status(code: u16, reason: &str, message: &str) -> String {
-    serde_json::json!({
+fn status(code: u16, reason: &str, message: &str) -> Json {
+    json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": message, "reason": reason, "code": code,
     })
-    .to_string()
+}
+
+fn refuse(stream: &mut TcpStream, request: &Request, code: u16, reason: &str, message: &str) -> Option<()> {
+    let status = status(code, reason, message);
+    let body = match request.encoding {
+        Encoding::Json => status.to_string().into_bytes(),
+        Encoding::Protobuf => protobuf::envelope("Status", &protobuf::status(&status)),
+    };
+    whole(stream, request, code, body)
 }
 
 /// None: the connection is not used any more.
@@ -102,37 +122,41 @@ fn answer(shared: &Arc<Shared>, request: &Request, stream: &mut TcpStream) -> Op
     if !conduct.refusals.is_empty() {
         let code = conduct.refusals.remove(0);
         drop(state);
-        return whole(stream, request, code, &status(code, "Refused", "refused as told"));
+        return refuse(stream, request, code, "Refused", "refused as told");
     }
     if let Some(token) = &conduct.token
         && request.headers.get("authorization") != Some(&format!("Bearer {token}"))
     {
         drop(state);
-        return whole(stream, request, 401, &status(401, "Unauthorized", "Unauthorized"));
+        return refuse(stream, request, 401, "Unauthorized", "Unauthorized");
     }
     if !state.store.knows(&request.resource) {
         drop(state);
         let message = "the server could not find the requested resource";
-        return whole(stream, request, 404, &status(404, "NotFound", message));
+        return refuse(stream, request, 404, "NotFound", message);
     }
     let Some(selector) = &request.selector else {
         drop(state);
-        return whole(stream, request, 400, &status(400, "BadRequest", "unable to parse requirement"));
+        return refuse(stream, request, 400, "BadRequest", "unable to parse requirement");
     };
     if request.query.get("watch").is_some_and(|watch| watch == "true") {
         drop(state);
         return watch(shared, request, selector, stream);
     }
-    let (code, body) = list(&state, request, selector);
+    let page = list(&state, request, selector);
     drop(state);
-    whole(stream, request, code, &body)
+    match page {
+        Some(body) => whole(stream, request, 200, body),
+        None => refuse(stream, request, 410, "Expired", "The provided continue parameter is too old"),
+    }
 }
 
-fn list(state: &State, request: &Request, selector: &Selector) -> (u16, String) {
+/// A page; none: the continue token is too old.
+fn list(state: &State, request: &Request, selector: &Selector) -> Option<Vec<u8>> {
     let number = |name: &str| request.query.get(name).and_then(|text| text.parse::<usize>().ok());
     let after = request.query.get("continue");
     if after.is_some() && state.conduct.pages_expire {
-        return (410, status(410, "Expired", "The provided continue parameter is too old"));
+        return None;
     }
     let mut items = Vec::new();
     let mut next = String::new();
@@ -145,23 +169,36 @@ fn list(state: &State, request: &Request, selector: &Selector) -> (u16, String) 
         if items.len() == limit {
             break;
         }
-        items.push(&*object.json);
+        items.push(object);
         next = place;
     }
-    let goes_on = items.len() == limit;
-    let metadata = serde_json::json!({
-        "resourceVersion": state.store.version.to_string(),
-        "continue": if goes_on { next } else { String::new() },
-    });
-    (
-        200,
-        format!(r#"{{"kind":"List","apiVersion":"v1","metadata":{metadata},"items":[{}]}}"#, items.join(",")),
-    )
+    let version = state.store.version.to_string();
+    if items.len() < limit {
+        next.clear();
+    }
+    Some(match request.encoding {
+        Encoding::Json => {
+            let metadata = json!({"resourceVersion": version, "continue": next});
+            let items: Vec<&str> = items.iter().map(|object| &*object.json).collect();
+            let items = items.join(",");
+            format!(r#"{{"kind":"List","apiVersion":"v1","metadata":{metadata},"items":[{items}]}}"#).into()
+        }
+        Encoding::Protobuf => {
+            let items = items.iter().map(|object| &*object.protobuf);
+            protobuf::envelope("List", &protobuf::list(&version, &next, items))
+        }
+    })
 }
 
-fn whole(stream: &mut TcpStream, request: &Request, code: u16, body: &str) -> Option<()> {
+fn content_type(request: &Request) -> &'static str {
+    match request.encoding {
+        Encoding::Json => "application/json",
+        Encoding::Protobuf => "application/vnd.kubernetes.protobuf",
+    }
+}
+
+fn whole(stream: &mut TcpStream, request: &Request, code: u16, mut bytes: Vec<u8>) -> Option<()> {
     let gzip = request.headers.get("accept-encoding").is_some_and(|accepted| accepted.contains("gzip"));
-    let mut bytes = body.as_bytes().to_vec();
     let mut encoding = "";
     if gzip && bytes.len() > COMPRESSED_FROM {
         let mut compressed = Vec::new();
@@ -170,7 +207,8 @@ fn whole(stream: &mut TcpStream, request: &Request, code: u16, body: &str) -> Op
         encoding = "Content-Encoding: gzip\r\n";
     }
     let head = format!(
-        "HTTP/1.1 {code} Status\r\nContent-Type: application/json\r\n{encoding}Content-Length: {}\r\n\r\n",
+        "HTTP/1.1 {code} Status\r\nContent-Type: {}\r\n{encoding}Content-Length: {}\r\n\r\n",
+        content_type(request),
         bytes.len()
     );
     stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bytes)).ok()
@@ -182,31 +220,43 @@ struct Events<'a> {
     left: Option<usize>,
     /// What bookmarks say that they are.
     kind: (&'static str, String),
-}
-
-/// The kind and group of the objects of a resource.
-fn kind_of(resource: &str) -> (&'static str, String) {
-    let (group, name) = resource.rsplit_once('/').unwrap_or_default();
-    let kind = match name {
-        "nodes" => "Node",
-        "services" => "Service",
-        "endpoints" => "Endpoints",
-        "namespaces" => "Namespace",
-        "replicasets" => "ReplicaSet",
-        "jobs" => "Job",
-        "endpointslices" => "EndpointSlice",
-        "ingresses" => "Ingress",
-        _ => "Pod",
-    };
-    (kind, group.trim_start_matches("/apis/").trim_start_matches("/api/").to_owned())
+    encoding: Encoding,
 }
 
 impl Events<'_> {
-    fn line(&mut self, kind: &str, object: &str) -> Option<()> {
-        let line = format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
-        let sent = self.left.map_or(line.len(), |left| left.min(line.len()));
+    fn object(&mut self, kind: &str, object: &Object) -> Option<()> {
+        let (of, _) = self.kind;
+        self.event(kind, || (*object.json).to_owned(), || protobuf::envelope(of, &object.protobuf))
+    }
+
+    fn failure(&mut self, status: &Json) -> Option<()> {
+        self.event("ERROR", || status.to_string(), || protobuf::envelope("Status", &protobuf::status(status)))
+    }
+
+    fn bookmark(&mut self, version: u64, ends: bool) -> Option<()> {
+        let (kind, group) = &self.kind;
+        let mut object =
+            json!({"kind": kind, "apiVersion": group, "metadata": {"resourceVersion": version.to_string()}});
+        if ends {
+            object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let of = *kind;
+        self.event("BOOKMARK", || object.to_string(), || protobuf::envelope(of, &protobuf::bookmark(&object)))
+    }
+
+    fn event(
+        &mut self,
+        kind: &str,
+        text: impl FnOnce() -> String,
+        envelope: impl FnOnce() -> Vec<u8>,
+    ) -> Option<()> {
+        let event = match self.encoding {
+            Encoding::Json => format!("{{\"type\":\"{kind}\",\"object\":{}}}\n", text()).into_bytes(),
+            Encoding::Protobuf => protobuf::event(kind, &envelope()),
+        };
+        let sent = self.left.map_or(event.len(), |left| left.min(event.len()));
         let mut chunk = format!("{sent:x}\r\n").into_bytes();
-        chunk.extend_from_slice(&line.as_bytes()[..sent]);
+        chunk.extend_from_slice(&event[..sent]);
         chunk.extend_from_slice(b"\r\n");
         self.stream.write_all(&chunk).ok()?;
         if let Some(left) = &mut self.left {
@@ -216,15 +266,6 @@ impl Events<'_> {
             }
         }
         Some(())
-    }
-
-    fn bookmark(&mut self, version: u64, ends: bool) -> Option<()> {
-        let annotations = if ends { r#","annotations":{"k8s.io/initial-events-end":"true"}"# } else { "" };
-        let (kind, group) = &self.kind;
-        let object = format!(
-            r#"{{"kind":"{kind}","apiVersion":"{group}","metadata":{{"resourceVersion":"{version}"{annotations}}}}}"#
-        );
-        self.line("BOOKMARK", &object)
     }
 }
 
@@ -237,40 +278,45 @@ fn watch(shared: &Arc<Shared>, request: &Request, selector: &Selector, stream: &
     if initial && state.conduct.streamed_lists == StreamedLists::RefusedByStatus {
         drop(state);
         let message = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
-        return whole(stream, request, 422, &status(422, "Invalid", message));
+        return refuse(stream, request, 422, "Invalid", message);
     }
     let expired = !initial && seen < state.store.oldest;
-    let too_old = status(410, "Expired", "too old resource version");
     if expired && state.conduct.expired_by_status {
         drop(state);
-        return whole(stream, request, 410, &too_old);
+        return refuse(stream, request, 410, "Expired", "too old resource version");
     }
     let lasts: u64 = text("timeoutSeconds").parse().unwrap_or(1800);
     let until = Instant::now() + Duration::from_secs(lasts).min(state.conduct.longest_watch);
     let (broken, mut marked) = (state.broken, state.bookmarks);
-    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let stream_type = if request.encoding == Encoding::Protobuf { ";stream=watch" } else { "" };
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {}{stream_type}\r\nTransfer-Encoding: chunked\r\n\r\n",
+        content_type(request)
+    );
     stream.write_all(head.as_bytes()).ok()?;
-    let mut events =
-        Events { stream, left: state.conduct.cut_after.take(), kind: kind_of(&request.resource) };
+    let mut events = Events {
+        stream,
+        left: state.conduct.cut_after.take(),
+        kind: kind_of(&request.resource),
+        encoding: request.encoding,
+    };
     if expired {
-        events.line("ERROR", &too_old)?;
+        events.failure(&status(410, "Expired", "too old resource version"))?;
         return ended(events.stream);
     }
     if initial && state.conduct.streamed_lists == StreamedLists::RefusedInStream {
         let message = "a watch stream was requested by the client but the required storage feature RequestWatchProgress is disabled";
-        events.line("ERROR", &status(500, "InternalError", message))?;
+        events.failure(&status(500, "InternalError", message))?;
         return ended(events.stream);
     }
     if initial {
         seen = state.store.version;
         let objects = state.store.objects(&request.resource);
-        let there: Vec<Arc<str>> = objects
-            .filter(|(_, object)| selector.accepts(object))
-            .map(|(_, object)| object.json.clone())
-            .collect();
+        let objects = objects.map(|(_, object)| object).filter(|object| selector.accepts(object));
+        let there: Vec<Object> = objects.cloned().collect();
         drop(state);
-        for json in there {
-            events.line("ADDED", &json)?;
+        for object in there {
+            events.object("ADDED", &object)?;
         }
         events.bookmark(seen, true)?;
         state = shared.state.lock();
@@ -279,7 +325,7 @@ fn watch(shared: &Arc<Shared>, request: &Request, selector: &Selector, stream: &
         if state.stopped || state.broken != broken {
             return None;
         }
-        let news: Vec<(&'static str, Arc<str>)> = state
+        let news: Vec<(&'static str, Object)> = state
             .store
             .log
             .iter()
@@ -299,8 +345,8 @@ fn watch(shared: &Arc<Shared>, request: &Request, selector: &Selector, stream: &
             continue;
         }
         drop(state);
-        for (kind, json) in news {
-            events.line(kind, &json)?;
+        for (kind, object) in news {
+            events.object(kind, &object)?;
         }
         if mark {
             events.bookmark(seen, false)?;
@@ -310,16 +356,16 @@ fn watch(shared: &Arc<Shared>, request: &Request, selector: &Selector, stream: &
 }
 
 /// What a watch with this selector hears of a change.
-fn told(change: &Change, selector: &Selector) -> Option<(&'static str, Arc<str>)> {
+fn told(change: &Change, selector: &Selector) -> Option<(&'static str, Object)> {
     let before = change.before.as_ref().filter(|object| selector.accepts(object));
     let after = change.after.as_ref().filter(|object| selector.accepts(object));
     match (before, after) {
-        (None, Some(after)) => Some(("ADDED", after.json.clone())),
-        (Some(_), Some(after)) => Some(("MODIFIED", after.json.clone())),
+        (None, Some(after)) => Some(("ADDED", after.clone())),
+        (Some(_), Some(after)) => Some(("MODIFIED", after.clone())),
         (Some(before), None) => {
             // An object that leaves the selection comes with its old state.
             let last = change.last.as_ref().unwrap_or(before);
-            Some(("DELETED", last.json.clone()))
+            Some(("DELETED", last.clone()))
         }
         (None, None) => None,
     }
