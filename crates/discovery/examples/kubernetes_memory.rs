@@ -1,4 +1,4 @@
-//! What discovery of many pods takes: `kubernetes_memory [PODS]`. A fake API server runs as a process of its own.
+//! What discovery of many pods takes: `kubernetes_memory [json] [PODS]`. A fake API server runs as a process of its own.
 //!
 //! Prints resident memory before and after, at its most, and how long it takes until a changed pod is handed out.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
@@ -21,13 +21,20 @@ const PODS: &str = "/api/v1/pods";
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
-        [word, count] if word == "serve" => serve(count.parse().unwrap()),
-        rest => measure(rest.first().map_or(30_000, |count| count.parse().unwrap())),
+        [word, encoding, count] if word == "serve" => serve(encoding, count.parse().unwrap()),
+        rest => {
+            let (encoding, rest) = match rest.split_first() {
+                Some((first, rest)) if first == "json" => ("json", rest),
+                _ => ("protobuf", rest),
+            };
+            measure(encoding, rest.first().map_or(30_000, |count| count.parse().unwrap()));
+        }
     }
 }
 
-fn serve(count: usize) {
+fn serve(encoding: &str, count: usize) {
     let server = ApiServer::start().unwrap();
+    server.conduct(|conduct| conduct.protobuf = encoding == "protobuf");
     server.load(PODS, r#"{"metadata":{"resourceVersion":"1"},"items":[]}"#);
     (0..count).for_each(|i| server.put(PODS, synthetic_pod(i)));
     println!("{}", server.url());
@@ -45,9 +52,9 @@ fn memory(key: &str) -> f64 {
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
-fn measure(count: usize) {
+fn measure(encoding: &str, count: usize) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["serve", &count.to_string()])
+        .args(["serve", encoding, &count.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -72,6 +79,7 @@ fn measure(count: usize) {
         manager.apply([("pods".to_owned(), vec![ProviderOptions::Kubernetes(Box::new(options))])]);
         wait(&mut found, |sets| sets.get("pods").is_some_and(|groups| groups.len() == count)).await;
         let took = start.elapsed();
+        let cpu = cpu_seconds();
         let text: usize = {
             let sets = found.borrow();
             let groups = sets.get("pods").unwrap();
@@ -81,7 +89,7 @@ fn measure(count: usize) {
                 .sum()
         };
         println!(
-            "{count} pods found in {:.2} s; their targets have {} MB of labels",
+            "{count} pods found in {:.2} s with {cpu:.2} s of CPU; their targets have {} MB of labels",
             took.as_secs_f64(),
             text >> 20
         );
@@ -114,4 +122,13 @@ async fn wait(found: &mut Receiver<TargetSets>, done: impl Fn(&TargetSets) -> bo
     while !done(&found.borrow_and_update().clone()) {
         found.changed().await.unwrap();
     }
+}
+
+/// What this process has used so far, user and system.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let after_name: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    // In hundredths of a second.
+    let ticks: u32 = after_name[11..13].iter().map(|field| field.parse::<u32>().unwrap()).sum();
+    f64::from(ticks) / 100.0
 }
