@@ -54,7 +54,6 @@ pub(crate) fn load(
     };
     let refused = |line: String, report: String| LoadError { file: file.clone(), line, report };
     let text = text.map_err(|why| refused(why.clone(), format!("error: {why}\n")))?;
-    let text = String::from_utf8_lossy(&text);
     let directory = Path::new(&file).parent().unwrap_or(Path::new(""));
     let environment = |name: &str| std::env::var(name).ok();
     let default_retention = storage::flagged_retention(options);

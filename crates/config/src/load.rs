@@ -1,5 +1,6 @@
 //! From a text or a file to a checked configuration.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use model::number::quote;
@@ -8,7 +9,7 @@ use crate::decode::{Issues, Stop, decode_section};
 use crate::error::{ConfigError, Problem};
 use crate::glob::glob;
 use crate::sections::{Document, Retention, ScrapeConfig, ScrapeFile, Step, complete_jobs, place};
-use crate::yaml::{Node, Out, Place, emit, parse};
+use crate::yaml::{Node, Out, Place, SyntaxError, emit, parse};
 
 /// What a configuration depends on besides its text.
 pub struct LoadOptions<'a> {
@@ -52,7 +53,8 @@ pub struct Config {
 ///
 /// # Errors
 /// When Prometheus would refuse it: in its words, and with places for people.
-pub fn load(text: &str, options: &LoadOptions<'_>) -> Result<Config, ConfigError> {
+pub fn load(content: impl AsRef<[u8]>, options: &LoadOptions<'_>) -> Result<Config, ConfigError> {
+    let text = &*text(content.as_ref())?;
     let root = read(text)?;
     let mut document: Document = match &root {
         Some(root) => decode(root, text)?,
@@ -76,23 +78,30 @@ pub fn load(text: &str, options: &LoadOptions<'_>) -> Result<Config, ConfigError
     Ok(Config { document, root, text: text.to_owned(), unset_variables })
 }
 
+fn text(content: &[u8]) -> Result<Cow<'_, str>, ConfigError> {
+    crate::yaml::text(content).map_err(|err| not_yaml(err, &crate::yaml::shown(content)))
+}
+
 /// The tree; a text without content has none.
 fn read(text: &str) -> Result<Option<Node>, ConfigError> {
-    let root = parse(text).map_err(|err| {
-        let span = crate::yaml::Span { start: err.place, end: err.place };
-        let message = err.message.strip_prefix("yaml: ").unwrap_or(&err.message);
-        // The place says the line already.
-        let message = match message.strip_prefix("line ").and_then(|rest| rest.split_once(": ")) {
-            Some((_, message)) => message,
-            None => message,
-        };
-        let help = message
-            .contains("cannot start any token")
-            .then(|| "YAML is indented with blanks, never with tabs; a value that starts with @, ` or % needs quotes".into());
-        let problem = Problem { span: Some(span), message: format!("not valid YAML: {message}"), help };
-        ConfigError::new(err.message.clone(), vec![problem], text)
-    })?;
+    let root = parse(text).map_err(|err| not_yaml(err, text))?;
     Ok(root.filter(|root| !root.is_null()))
+}
+
+fn not_yaml(err: SyntaxError, text: &str) -> ConfigError {
+    let span = crate::yaml::Span { start: err.place, end: err.place };
+    let message = err.message.strip_prefix("yaml: ").unwrap_or(&err.message);
+    // The place says the line already.
+    let message = match message.strip_prefix("line ").and_then(|rest| rest.split_once(": ")) {
+        Some((_, message)) => message,
+        None => message,
+    };
+    let help = message.contains("cannot start any token").then(|| {
+        "YAML is indented with blanks, never with tabs; a value that starts with @, ` or % needs quotes"
+            .into()
+    });
+    let problem = Problem { span: Some(span), message: format!("not valid YAML: {message}"), help };
+    ConfigError::new(err.message.clone(), vec![problem], text)
 }
 
 fn decode<T: crate::decode::Section + crate::decode::Keys>(
@@ -281,11 +290,12 @@ impl Config {
         file: &str,
         named: &mut Vec<(String, Option<String>)>,
     ) -> Result<Vec<ScrapeConfig>, ConfigError> {
-        let text = std::fs::read_to_string(file).map_err(|err| {
+        let content = std::fs::read(file).map_err(|err| {
             let line = crate::error::of_reading(file, &err);
             let problem = Problem { span: None, message: line.clone(), help: None };
             ConfigError::new(line, vec![problem], "")
         })?;
+        let text = text(&content)?;
         let Some(root) = read(&text)? else { return Ok(Vec::new()) };
         let mut content: ScrapeFile = decode(&root, &text)?;
         let here = Some(quote(file));

@@ -10,7 +10,7 @@ use model::number::quote;
 
 use crate::decode::{Issues, Keys, Section, decode_section, section};
 use crate::kinds::{Anything, Millis};
-use crate::yaml::{Kind, Node, Place, documents, parse_as_version_3};
+use crate::yaml::{Kind, Node, Place, documents, parse_as_version_3, text};
 
 section! {
     /// A file of rules.
@@ -129,15 +129,16 @@ pub struct LoadedRules {
 
 /// Reads and checks a file of rules. Templates are not checked.
 #[must_use]
-pub fn load_rules(text: &str, options: &RuleFileOptions) -> LoadedRules {
+pub fn load_rules(content: impl AsRef<[u8]>, options: &RuleFileOptions) -> LoadedRules {
     let refused =
         |refusals, several_documents| LoadedRules { refusals, file: RuleFile::default(), several_documents };
-    let root = match parse_as_version_3(text) {
-        Ok(root) => root,
+    let read_text = text(content.as_ref());
+    let read_root = read_text.and_then(|text| Ok((parse_as_version_3(&text)?, documents(&text) > 1)));
+    let (root, several_documents) = match read_root {
+        Ok(read) => read,
         // Each reading meets it, and the search for a second document does, too.
         Err(err) => return refused(vec![err.message.clone(), err.message], true),
     };
-    let several_documents = documents(text) > 1;
     let Some(root) = root.filter(|root| !root.is_null()) else {
         return refused(Vec::new(), several_documents);
     };

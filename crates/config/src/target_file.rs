@@ -8,7 +8,7 @@ use crate::decode::{Field as _, Issues, value};
 use crate::go_json::{self, Json};
 use crate::kinds::LabelSet;
 use crate::sections::StaticConfig;
-use crate::yaml::{Node, parse};
+use crate::yaml::{Node, parse, text};
 
 /// Reads a file.
 ///
@@ -20,7 +20,7 @@ pub(crate) fn read_targets(path: &str) -> Result<Vec<StaticConfig>, String> {
         Path::new(path).extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     let groups = match extension.as_str() {
         "json" => from_json(&content)?,
-        "yml" | "yaml" => from_yaml(&String::from_utf8_lossy(&content))?,
+        "yml" | "yaml" => from_yaml(&text(&content).map_err(|err| err.message)?)?,
         _ => return Err(format!("invalid file extension: {}", quote(&format!(".{extension}")))),
     };
     match groups.iter().position(Option::is_none) {

@@ -8,7 +8,7 @@ use model::number::quote;
 use crate::decode::{Field, Invalid, Issues, Keys, Section, Stop, decode_section, invalid_at, section};
 use crate::error::of_reading;
 use crate::kinds::{FilePath, Secret};
-use crate::yaml::{Node, Out, Resolved, parse, resolve};
+use crate::yaml::{Node, Out, Resolved, parse, resolve, text};
 
 section! {
     /// The file.
@@ -161,8 +161,8 @@ impl Field for GoDuration {
 /// # Errors
 /// In promtool's words.
 pub fn check_web_config(path: &str) -> Result<(), String> {
-    let text = std::fs::read(path).map_err(|err| of_reading(path, &err))?;
-    let mut config = read(&String::from_utf8_lossy(&text))?;
+    let content = std::fs::read(path).map_err(|err| of_reading(path, &err))?;
+    let mut config = read(&text(&content).map_err(|err| err.message)?)?;
     config.basic_auth_users.values().try_for_each(|hash| check_bcrypt(&hash.0))?;
     Keys::set_directories(&mut config, Path::new(path).parent().unwrap_or(Path::new("")));
     config.tls_server_config.check_certificates()

@@ -117,7 +117,6 @@ pub(super) fn load(file: &str) -> Result<Config, (String, String)> {
         let line = reading(file.as_ref(), &err);
         (line.clone(), format!("error: {line}"))
     })?;
-    let text = String::from_utf8_lossy(&text);
     let options = LoadOptions {
         environment: &|name| std::env::var(name).ok(),
         directory: Path::new(file).parent().unwrap_or(Path::new("")),

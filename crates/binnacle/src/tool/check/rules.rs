@@ -51,7 +51,7 @@ pub(super) fn run(args: &RulesArgs, enabled: &[String]) -> Result<ExitCode, Fail
         print("Checking standard input\n")?;
         let mut text = Vec::new();
         match std::io::stdin().read_to_end(&mut text) {
-            Ok(_) => check_text(&String::from_utf8_lossy(&text), "", &checks, &mut outcome)?,
+            Ok(_) => check_text(&text, "", &checks, &mut outcome)?,
             Err(err) => {
                 outcome.error();
                 tell(&format!("  FAILED: {err}"));
@@ -75,7 +75,7 @@ pub(super) fn check_files(
         print(&format!("Checking {file}\n"))?;
         match std::fs::read(file) {
             Ok(text) => {
-                check_text(&String::from_utf8_lossy(&text), &format!("{file}: "), checks, &mut here)?;
+                check_text(&text, &format!("{file}: "), checks, &mut here)?;
             }
             Err(err) => {
                 here.error();
@@ -89,7 +89,7 @@ pub(super) fn check_files(
     Ok(())
 }
 
-fn check_text(text: &str, prefix: &str, checks: &RuleChecks, outcome: &mut Outcome) -> Result<(), Failure> {
+fn check_text(text: &[u8], prefix: &str, checks: &RuleChecks, outcome: &mut Outcome) -> Result<(), Failure> {
     let loaded = load_rules(text, &checks.options);
     if loaded.several_documents {
         tracing::warn!("{SEVERAL_DOCUMENTS}");
