@@ -3,6 +3,7 @@
 //! Nothing here is asked for twice while it is good, and nothing is kept on disk. Where keys may come from is what the
 //! clouds' own SDKs look at, in their order; what the process was started with comes in as an [`Environment`].
 
+mod answers;
 mod aws;
 mod azure;
 mod environment;
@@ -16,6 +17,8 @@ mod signers;
 mod stackit;
 mod token;
 
+#[doc(hidden)]
+pub use answers::answers_read;
 pub use aws::{Account, AccountOptions, Answer, Keys, Scope, Service, sign};
 pub use azure::{Azure, AzureCloud, AzureIdentity};
 pub use environment::Environment;

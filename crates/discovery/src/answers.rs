@@ -10,6 +10,7 @@ const READERS: &[Reader] = &[
     crate::consul::read_any,
     crate::dns::read_any,
     crate::eureka::read_any,
+    crate::group::read_any,
     crate::kuma::read_any,
     crate::marathon::read_any,
     crate::moby::read_any,

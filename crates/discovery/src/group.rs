@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::label_set::NameLists;
 use model::Labels;
 use model::number::quote;
 use serde::Deserialize;
@@ -116,6 +117,13 @@ pub fn from_yaml(text: &str) -> Result<Vec<TargetGroup>, FormatError> {
     let spelled: Option<Vec<Option<Spelled>>> =
         serde_saphyr::from_str(text).map_err(|err| FormatError(err.to_string()))?;
     groups(spelled)
+}
+
+/// Reads a body as either.
+pub(crate) fn read_any(body: &[u8], _: &NameLists) -> usize {
+    let yaml = std::str::from_utf8(body).map(from_yaml);
+    let found = [from_json(body).ok(), yaml.ok().and_then(Result::ok)];
+    found.iter().flatten().map(Vec::len).sum()
 }
 
 fn groups(spelled: Option<Vec<Option<Spelled>>>) -> Result<Vec<TargetGroup>, FormatError> {

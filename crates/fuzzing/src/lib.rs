@@ -11,6 +11,7 @@
 
 mod blocks;
 mod chunks;
+mod credentials;
 mod data_directory;
 mod kubernetes;
 mod logs;
@@ -34,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("block_tombstones", blocks::tombstones),
     ("chunk", chunks::chunk),
     ("chunk_rewrite", chunks::rewrite),
+    ("credentials", credentials::answer),
     ("data_directory", data_directory::open),
     ("head_chunks", logs::head_chunks),
     ("kubernetes", kubernetes::answer),
@@ -41,6 +43,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("log_segment", logs::segment),
     ("page", pages::page),
     ("protobuf_page", pages::protobuf),
+    ("proxy", credentials::proxy),
     ("scraped_compressed", scraped::compressed),
     ("scraped_pages", scraped::pages),
     ("services", services::answer),

@@ -51,6 +51,34 @@ const DNS: &[u8] = b"\x12\x34\x81\x80\0\x01\0\x02\0\0\0\0\x01a\x02bc\0\0\x01\0\x
 const EVENT: &[u8] = b"\xff\xff\xff\xff\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x03\0\0\0\x03\0\0\0\x04/svc";
 const MEMBER: &[u8] = br#"{"serviceEndpoint":{"host":"h","port":80},"additionalEndpoints":{"x":{"host":"h","port":81}},"status":"ALIVE","shard":3,"name":"n"}"#;
 
+/// Lists of targets, as files and HTTP servers have them.
+const TARGETS: [&str; 2] = [
+    r#"[{"targets":["a:1","b:2"],"labels":{"env":"x","d":"e"}},{"targets":null}]"#,
+    "- targets: ['a:1', b:2]\n  labels: &l {env: x}\n- targets:\n  - c\n  labels: *l\n",
+];
+
+/// What those say who hand out credentials.
+const CREDENTIALS: [&str; 9] = [
+    r#"{"access_token":"t","token_type":"bearer","expires_in":3600}"#,
+    r#"{"access_token":"t","expires_in":"3599","expires_on":"1"}"#,
+    r#"{"error":"invalid_client","error_description":"why","error_uri":"u"}"#,
+    "access_token=a%2Bb+c&token_type=BEARER&expires_in=5",
+    r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","status":{"token":"t","expirationTimestamp":"2030-01-02T03:04:05Z","clientCertificateData":"c","clientKeyData":"k"}}"#,
+    r#"{"Code":"Success","AccessKeyId":"A","SecretAccessKey":"s","Token":"t","Expiration":"2030-01-02T03:04:05Z"}"#,
+    r#"<AssumeRoleResponse xmlns="x"><AssumeRoleResult><Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>s&amp;1</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2030-01-02T03:04:05Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"#,
+    r#"{"__type":"com.amazonaws.ecs#AccessDenied:http://x","message":"no","region":"eu-west-1"}"#,
+    "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>",
+];
+
+/// What proxies say: to whom there is no password, to whom there is one, and an address, a name or a reason.
+const PROXIES: [&[u8]; 5] = [
+    b"\x05\0\x05\0\0\x01\x0a\0\0\x01\0\x50",
+    b"\x05\x02\x01\0\x05\0\0\x03\x04host\0\x50",
+    b"\x05\0\x05\x05\0\x01\0\0\0\0\0\0",
+    b"HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n",
+    b"HTTP/1.0 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\nwhy",
+];
+
 const START: i64 = 1_700_000_000_000;
 const PAGE: &str = "# HELP up Says \\n it.\n# TYPE up gauge\nup{job=\"a\\\"b\"} 1 1700000000000\n\
                     # TYPE h histogram\n# UNIT h seconds\nh_bucket{le=\"+Inf\"} 4.5e-3 # {trace=\"1\"} 0.5 1.5\n\
@@ -78,6 +106,9 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("services", MEMBER.to_vec()),
     ];
     found.extend(SERVICES.into_iter().chain(CLOUDS).flat_map(answers).map(|answer| ("services", answer)));
+    found.extend(TARGETS.map(|list| ("services", list.as_bytes().to_vec())));
+    found.extend(CREDENTIALS.map(|said| ("credentials", said.as_bytes().to_vec())));
+    found.extend(PROXIES.map(|said| ("proxy", said.to_vec())));
     found.extend(scraped_seeds());
     for (encoding, start_times) in
         [(FloatEncoding::Xor, false), (FloatEncoding::Xor2, false), (FloatEncoding::Xor2, true)]

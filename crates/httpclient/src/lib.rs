@@ -3,6 +3,7 @@
 //! A [`Client`] says how to reach servers; a [`Connection`] made from it is kept alive for its owner. Of HTTP/1.1 each
 //! has a socket of its own, and dropping the owner drops it; of HTTP/2 all that lead to the same server share one.
 
+mod answers;
 mod assertion;
 mod base64;
 mod body_memory;
@@ -28,6 +29,8 @@ mod stream;
 mod text;
 mod tls;
 
+#[doc(hidden)]
+pub use answers::{proxy_answer_read, token_answer_read};
 pub use body_memory::{BodyMemory, BodyShare};
 pub use bytes::Bytes;
 pub use client::Client;

@@ -63,7 +63,7 @@ enum Style {
 }
 
 /// What a server answers.
-struct Answer {
+pub(crate) struct Answer {
     kind: String,
     token: String,
     lasts: Option<Duration>,
@@ -230,7 +230,7 @@ impl Token {
 }
 
 /// RFC 6749, sections 5.1 and 5.2; some servers answer with a form instead of JSON, and some with 200 for an error.
-fn answer(head: &Head, body: &[u8]) -> Result<Answer, String> {
+pub(crate) fn answer(head: &Head, body: &[u8]) -> Result<Answer, String> {
     let failed = !head.status.is_success();
     let said = || {
         format!(

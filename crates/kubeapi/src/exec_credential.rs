@@ -21,6 +21,20 @@ const LONGEST: u64 = 1 << 20;
 const API_V1: &str = "client.authentication.k8s.io/v1";
 const API_V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
 
+/// Reads what a plugin says, as both versions; whether it is a credential. For fuzzing.
+pub fn exec_credential_read(said: &[u8]) -> bool {
+    [API_V1, API_V1BETA1].into_iter().any(|version| {
+        let plugin = Plugin { api_version: Some(version.to_owned()), ..Plugin::default() };
+        plugin.read(said).and_then(|status| expires(status.expiration_timestamp.as_deref())).is_ok()
+    })
+}
+
+fn expires(timestamp: Option<&str>) -> Result<Option<SystemTime>, String> {
+    let timestamp = timestamp.map(str::parse::<jiff::Timestamp>).transpose();
+    let timestamp = timestamp.map_err(|err| format!("getting credentials: expirationTimestamp: {err}"))?;
+    Ok(timestamp.map(SystemTime::from))
+}
+
 /// `exec` of a user.
 #[derive(Debug, Clone, Deserialize, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
@@ -98,9 +112,7 @@ impl Plugin {
             options.tls.cert = inline(status.client_certificate_data);
             options.tls.key = inline(status.client_key_data);
         }
-        let expires = status.expiration_timestamp.as_deref().map(str::parse::<jiff::Timestamp>).transpose();
-        let expires = expires.map_err(|err| format!("getting credentials: expirationTimestamp: {err}"))?;
-        Ok(expires.map(SystemTime::from))
+        expires(status.expiration_timestamp.as_deref())
     }
 
     fn read(&self, said: &[u8]) -> Result<Status, String> {

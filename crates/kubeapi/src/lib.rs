@@ -25,6 +25,8 @@ pub use cache::{Cache, Changes, EventCounters, Key};
 pub use cluster::{Cluster, Clusters, Shared};
 pub use decode::{Decode, Decoded, Encoded, Encoding, Event, List, Unreadable, event, list};
 pub use error::Error;
+#[doc(hidden)]
+pub use exec_credential::exec_credential_read;
 pub use list_watch::Behaviour;
 pub use metrics::RequestMetrics;
 pub use protobuf::{Field, Kind, Malformed, Message};

@@ -30,15 +30,19 @@ pub(crate) async fn keys(client: &Client, environment: &Environment) -> Result<K
 
 /// The region that the instance runs in.
 pub(crate) async fn region(client: &Client, environment: &Environment) -> Result<String, Error> {
+    let service = Service::open(client, environment).await?;
+    let answer = service.get("/latest/dynamic/instance-identity/document").await?;
+    region_of(&answer)
+}
+
+pub(super) fn region_of(document: &[u8]) -> Result<String, Error> {
     #[derive(Deserialize)]
     struct Identity {
         #[serde(default)]
         region: String,
     }
-    let service = Service::open(client, environment).await?;
-    let answer = service.get("/latest/dynamic/instance-identity/document").await?;
     let identity: Identity =
-        serde_json::from_slice(&answer).map_err(while_doing("instance identity document"))?;
+        serde_json::from_slice(document).map_err(while_doing("instance identity document"))?;
     Ok(identity.region)
 }
 

@@ -105,7 +105,7 @@ impl Sts<'_> {
 }
 
 /// Reads the answer of either action.
-fn keys_of(body: &[u8]) -> Result<Keys, Error> {
+pub(super) fn keys_of(body: &[u8]) -> Result<Keys, Error> {
     #[derive(Deserialize)]
     struct Answer {
         #[serde(rename = "AssumeRoleResult", alias = "AssumeRoleWithWebIdentityResult")]
