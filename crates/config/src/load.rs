@@ -79,16 +79,16 @@ pub fn load(content: impl AsRef<[u8]>, options: &LoadOptions<'_>) -> Result<Conf
 }
 
 fn text(content: &[u8]) -> Result<Cow<'_, str>, ConfigError> {
-    crate::yaml::text(content).map_err(|err| not_yaml(err, &crate::yaml::shown(content)))
+    crate::yaml::text(content).map_err(|err| not_yaml(&err, &crate::yaml::shown(content)))
 }
 
 /// The tree; a text without content has none.
 fn read(text: &str) -> Result<Option<Node>, ConfigError> {
-    let root = parse(text).map_err(|err| not_yaml(err, text))?;
+    let root = parse(text).map_err(|err| not_yaml(&err, text))?;
     Ok(root.filter(|root| !root.is_null()))
 }
 
-fn not_yaml(err: SyntaxError, text: &str) -> ConfigError {
+fn not_yaml(err: &SyntaxError, text: &str) -> ConfigError {
     let span = crate::yaml::Span { start: err.place, end: err.place };
     let message = err.message.strip_prefix("yaml: ").unwrap_or(&err.message);
     // The place says the line already.

@@ -164,7 +164,7 @@ fn jobs(name: &str, lines: &str) -> Vec<ScrapeConfig> {
         default_retention: Retention::default(),
         features: FeatureDefaults::default(),
     };
-    let config = load(&format!("scrape_configs:\n- job_name: j\n{lines}"), &options);
+    let config = load(format!("scrape_configs:\n- job_name: j\n{lines}"), &options);
     let config = config.unwrap_or_else(|err| panic!("{name}: {err}"));
     let jobs = config.scrape_configs().unwrap();
     assert_eq!(config.unsupported(&jobs), None, "{name}");
