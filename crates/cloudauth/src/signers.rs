@@ -13,7 +13,7 @@ use crate::google::Google;
 /// Signs requests for a service of AWS.
 #[derive(Debug)]
 pub struct AwsSigner {
-    account: Mutex<Account>,
+    account: Account,
     service: String,
 }
 
@@ -21,14 +21,11 @@ impl AwsSigner {
     /// `service` is what signatures call it: `aps` for managed Prometheus.
     #[must_use]
     pub fn new(account: Account, service: &str) -> Self {
-        AwsSigner { account: Mutex::new(account), service: service.to_owned() }
+        AwsSigner { account, service: service.to_owned() }
     }
 
     async fn add(&self, request: Unsigned<'_>) -> Result<(), Error> {
-        let (keys, region) = {
-            let mut account = self.account.lock().await;
-            (account.keys().await?, account.region().await?)
-        };
+        let (keys, region) = (self.account.keys().await?, self.account.region().await?);
         let scope = Scope { region: &region, service: &self.service, now: SystemTime::now() };
         // What is added on the way, by us or by proxies, is not signed.
         let unsigned: Vec<(HeaderName, HeaderValue)> = UNSIGNED

@@ -197,7 +197,7 @@ async fn keys_come_from_the_first_place_that_has_them() {
         ),
     ];
     for (options, variables, want) in cases {
-        let mut account = world.account(options.clone(), variables);
+        let account = world.account(options.clone(), variables);
         let got = account.keys().await.map_or_else(|err| err.to_string(), |keys| keys.key_id);
         assert_eq!(got, want, "{options:?}");
     }
@@ -241,12 +241,12 @@ async fn the_region_is_the_wanted_one_or_that_of_the_environment_the_profile_the
 #[tokio::test]
 async fn keys_are_asked_for_once_while_they_are_good() {
     let world = World::new().await;
-    let mut account = world.account(AccountOptions { region: "r".into(), ..AccountOptions::default() }, &[]);
+    let account = world.account(AccountOptions { region: "r".into(), ..AccountOptions::default() }, &[]);
     account.keys().await.unwrap();
     let first = world.stub.asked().len();
     account.keys().await.unwrap();
     assert_eq!(world.stub.asked().len(), first);
-    account.forget_keys();
+    account.forget_keys().await;
     account.keys().await.unwrap();
     assert!(world.stub.asked().len() > first);
 }

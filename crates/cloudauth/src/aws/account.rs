@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use httpclient::{Bytes, Client, HeaderMap, HeaderName, HeaderValue, Limits, Method, Request, Secret, Url};
+use tokio::sync::{Mutex, OnceCell};
 
 use super::credentials::{Keys, Search, profile_name};
 use super::endpoint::{self, Service};
@@ -44,8 +45,9 @@ pub struct Account {
     options: AccountOptions,
     environment: Environment,
     client: Client,
-    region: Option<String>,
-    keys: Option<Keys>,
+    region: OnceCell<String>,
+    /// Who looks for them holds the lock: the others wait for what is found.
+    keys: Mutex<Option<Keys>>,
 }
 
 /// What a service answered.
@@ -61,20 +63,16 @@ impl Account {
     /// Looks for nothing yet.
     #[must_use]
     pub fn new(options: AccountOptions, environment: Environment, client: Client) -> Self {
-        Account { options, environment, client, region: None, keys: None }
+        Account { options, environment, client, region: OnceCell::new(), keys: Mutex::default() }
     }
 
     /// The region: the wanted one, or that of the environment, the profile, the instance.
     ///
     /// # Errors
     /// When nobody knows.
-    pub async fn region(&mut self) -> Result<String, Error> {
-        if let Some(region) = &self.region {
-            return Ok(region.clone());
-        }
-        let region = self.find_region().await.map_err(while_doing("could not determine AWS region"))?;
-        self.region = Some(region.clone());
-        Ok(region)
+    pub async fn region(&self) -> Result<String, Error> {
+        let region = self.region.get_or_try_init(|| self.find_region()).await;
+        region.cloned().map_err(while_doing("could not determine AWS region"))
     }
 
     async fn find_region(&self) -> Result<String, Error> {
@@ -101,10 +99,11 @@ impl Account {
     ///
     /// # Errors
     /// When there are none and the old ones have ended.
-    pub async fn keys(&mut self) -> Result<Keys, Error> {
+    pub async fn keys(&self) -> Result<Keys, Error> {
+        let mut kept = self.keys.lock().await;
         let now = SystemTime::now();
         let lasts = |keys: &Keys, ahead: Duration| keys.expires.is_none_or(|end| end > now + ahead);
-        if let Some(keys) = self.keys.as_ref().filter(|keys| lasts(keys, RENEW_BEFORE)) {
+        if let Some(keys) = kept.as_ref().filter(|keys| lasts(keys, RENEW_BEFORE)) {
             return Ok(keys.clone());
         }
         let region = self.region().await?;
@@ -115,9 +114,9 @@ impl Account {
             region: &region,
             now,
         };
-        match (search.keys().await, &self.keys) {
+        match (search.keys().await, &*kept) {
             (Ok(keys), _) => {
-                self.keys = Some(keys.clone());
+                *kept = Some(keys.clone());
                 Ok(keys)
             }
             (Err(_), Some(old)) if lasts(old, Duration::ZERO) => Ok(old.clone()),
@@ -126,15 +125,15 @@ impl Account {
     }
 
     /// Looks for keys anew before the next request: the service would not have the old ones.
-    pub fn forget_keys(&mut self) {
-        self.keys = None;
+    pub async fn forget_keys(&self) {
+        *self.keys.lock().await = None;
     }
 
     /// The URL of a service in this region.
     ///
     /// # Errors
     /// When the region is not known.
-    pub async fn endpoint(&mut self, service: Service) -> Result<String, Error> {
+    pub async fn endpoint(&self, service: Service) -> Result<String, Error> {
         let region = self.region().await?;
         Ok(endpoint::url(service, &region, false, &self.environment))
     }
@@ -144,7 +143,7 @@ impl Account {
     /// # Errors
     /// When there are no keys, or no answer. An answer of any status is none.
     pub async fn send(
-        &mut self,
+        &self,
         service: Service,
         method: Method,
         url: &str,

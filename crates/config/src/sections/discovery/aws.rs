@@ -65,10 +65,16 @@ fn to_filters(filters: &[Option<Filter>]) -> Vec<AwsFilter> {
     filters.map(|filter| AwsFilter { name: filter.name.clone(), values: filter.values.clone() }).collect()
 }
 
+/// A negative number sets no bound.
+fn at_once(requests: isize) -> usize {
+    usize::try_from(requests).unwrap_or(usize::MAX)
+}
+
 /// What the sections of all services have, as options.
 macro_rules! to_aws {
-    ($section:expr) => {
+    ($section:expr, $at_once:expr) => {
         AwsOptions {
+            at_once: at_once($at_once),
             account: AccountOptions {
                 region: $section.region.clone(),
                 access_key: $section.access_key.clone(),
@@ -100,7 +106,7 @@ impl Section for Ec2Sd {
 
 impl Entry for Ec2Sd {
     fn provider(&self) -> Option<ProviderOptions> {
-        let options = Ec2Options { aws: to_aws!(self), filters: to_filters(&self.filters) };
+        let options = Ec2Options { aws: to_aws!(self, 1), filters: to_filters(&self.filters) };
         Some(ProviderOptions::Ec2(Box::new(options)))
     }
 
@@ -152,7 +158,7 @@ impl Section for LightsailSd {
 
 impl Entry for LightsailSd {
     fn provider(&self) -> Option<ProviderOptions> {
-        Some(ProviderOptions::Lightsail(Box::new(LightsailOptions { aws: to_aws!(self) })))
+        Some(ProviderOptions::Lightsail(Box::new(LightsailOptions { aws: to_aws!(self, 1) })))
     }
 
     fn client(&self) -> Option<&HttpClient> {
@@ -212,7 +218,7 @@ macro_rules! cluster_service {
 
         impl Entry for $name {
             fn provider(&self) -> Option<ProviderOptions> {
-                let options = $options { aws: to_aws!(self), clusters: self.clusters.clone() };
+                let options = $options { aws: to_aws!(self, self.request_concurrency), clusters: self.clusters.clone() };
                 Some(ProviderOptions::$provider(Box::new(options)))
             }
 
@@ -287,7 +293,7 @@ impl Section for RdsSd {
 impl Entry for RdsSd {
     fn provider(&self) -> Option<ProviderOptions> {
         let options = RdsOptions {
-            aws: to_aws!(self),
+            aws: to_aws!(self, self.request_concurrency),
             clusters: self.clusters.clone(),
             filters: to_filters(&self.filters),
         };
@@ -396,7 +402,7 @@ impl Section for AwsSd {
 
 impl Entry for AwsSd {
     fn provider(&self) -> Option<ProviderOptions> {
-        let mut aws = to_aws!(self);
+        let mut aws = to_aws!(self, if self.role == AwsRole::Ecs { 20 } else { 10 });
         if self.port == 0 {
             aws.port = 80;
         }

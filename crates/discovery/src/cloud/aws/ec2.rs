@@ -89,7 +89,7 @@ impl Ec2 {
         })
     }
 
-    async fn page(&mut self, token: &str) -> Result<InstancesAnswer, String> {
+    async fn page(&self, token: &str) -> Result<InstancesAnswer, String> {
         let mut form = action("DescribeInstances", VERSION, &[("NextToken", token)]);
         for (i, filter) in (1..).zip(&self.filters) {
             form.push((format!("Filter.{i}.Name"), filter.name.clone()));

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use cloudauth::Service;
+use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -80,17 +81,9 @@ impl Source for Ecs {
         }
         let mut targets = Targets::new(PREFIX, &self.lists);
         let clusters = self.clusters(&arns).await?;
-        for arn in &arns {
-            let services = self.list("AmazonEC2ContainerServiceV20141113.ListServices", Some(arn)).await?;
-            let tasks = self.list("AmazonEC2ContainerServiceV20141113.ListTasks", Some(arn)).await?;
-            let Some(cluster) = clusters.get(arn).filter(|_| !tasks.is_empty()) else { continue };
-            match self.tasks(cluster, &services, &tasks).await {
-                Ok((tasks, surroundings)) => {
-                    tasks.iter().for_each(|task| self.add(&mut targets, &region, task, &surroundings));
-                }
-                // One cluster that cannot be looked into hides no other.
-                Err(err) => tracing::error!(cluster = arn, %err, "Failed to describe the tasks of a cluster"),
-            }
+        let found = try_join_all(arns.iter().map(|arn| self.tasks_of(arn, clusters.get(arn)))).await?;
+        for (tasks, surroundings) in found.iter().flatten() {
+            tasks.iter().for_each(|task| self.add(&mut targets, &region, task, surroundings));
         }
         Ok(targets.into_groups(region))
     }
@@ -109,7 +102,7 @@ impl Ecs {
     }
 
     /// All ARNs of a list, of one cluster or of the region.
-    async fn list(&mut self, target: &'static str, cluster: Option<&str>) -> Result<Vec<String>, String> {
+    async fn list(&self, target: &'static str, cluster: Option<&str>) -> Result<Vec<String>, String> {
         let mut all = Vec::new();
         let mut token = String::new();
         for _ in 0..MAX_PAGES {
@@ -132,7 +125,26 @@ impl Ecs {
         Err(endless("resources"))
     }
 
-    async fn clusters(&mut self, arns: &[String]) -> Result<HashMap<String, Cluster>, String> {
+    /// The tasks of a cluster, if there are any.
+    async fn tasks_of(
+        &self,
+        arn: &str,
+        cluster: Option<&Cluster>,
+    ) -> Result<Option<(Vec<Task>, Surroundings)>, String> {
+        let services = self.list("AmazonEC2ContainerServiceV20141113.ListServices", Some(arn)).await?;
+        let tasks = self.list("AmazonEC2ContainerServiceV20141113.ListTasks", Some(arn)).await?;
+        let Some(cluster) = cluster.filter(|_| !tasks.is_empty()) else { return Ok(None) };
+        match self.tasks(cluster, &services, &tasks).await {
+            Ok(found) => Ok(Some(found)),
+            // One cluster that cannot be looked into hides no other.
+            Err(err) => {
+                tracing::error!(cluster = arn, %err, "Failed to describe the tasks of a cluster");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn clusters(&self, arns: &[String]) -> Result<HashMap<String, Cluster>, String> {
         let mut found = HashMap::new();
         for arns in arns.chunks(100) {
             let asked = json!({ "clusters": arns, "include": ["TAGS"] });
@@ -146,26 +158,25 @@ impl Ecs {
 
     /// Describes resources of a cluster, some at a time.
     async fn describe<T: DeserializeOwned>(
-        &mut self,
+        &self,
         target: &'static str,
         cluster: &str,
         (key, arns, at_once): (&str, &[String], usize),
         include: &[&str],
     ) -> Result<Vec<T>, String> {
-        let mut answers = Vec::new();
-        for arns in arns.chunks(at_once) {
+        let asked = arns.chunks(at_once).map(|arns| {
             let mut asked = json!({ "cluster": cluster });
             asked[key] = arns.into();
             if !include.is_empty() {
                 asked["include"] = Value::from(include.to_vec());
             }
-            answers.push(self.ecs.action(target, &asked).await?);
-        }
-        Ok(answers)
+            async move { self.ecs.action(target, &asked).await }
+        });
+        try_join_all(asked).await
     }
 
     async fn tasks(
-        &mut self,
+        &self,
         cluster: &Cluster,
         services: &[String],
         tasks: &[String],
@@ -199,7 +210,7 @@ impl Ecs {
         Ok((tasks, Surroundings { cluster, services, instance_ids, hosts, public_ips }))
     }
 
-    async fn hosts(&mut self, ids: &BTreeSet<&str>) -> Result<HashMap<String, Host>, String> {
+    async fn hosts(&self, ids: &BTreeSet<&str>) -> Result<HashMap<String, Host>, String> {
         let mut hosts = HashMap::new();
         let mut token = String::new();
         for _ in 0..MAX_PAGES {
@@ -230,7 +241,7 @@ impl Ecs {
         Err(endless("instances"))
     }
 
-    async fn public_ips(&mut self, interfaces: &[&str]) -> Result<HashMap<String, String>, String> {
+    async fn public_ips(&self, interfaces: &[&str]) -> Result<HashMap<String, String>, String> {
         let mut found = HashMap::new();
         let mut token = String::new();
         for _ in 0..MAX_PAGES {

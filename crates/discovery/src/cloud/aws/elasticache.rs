@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use cloudauth::Service;
+use futures_util::future::try_join_all;
 
 use super::document::Element;
 use super::{AwsOptions, Client, action};
@@ -148,13 +149,8 @@ impl Source for ElastiCache {
         let clusters = self.clusters().await?;
         let arns: BTreeSet<String> =
             serverless.iter().chain(&clusters).map(|cache| cache.text("ARN")).collect();
-        let mut tags: HashMap<String, Element> = HashMap::new();
-        for arn in arns {
-            let form = action("ListTagsForResource", VERSION, &[("ResourceName", &arn)]);
-            let found = self.client.query_document(&form).await.and_then(Element::into_result);
-            let found = found.map_err(|err| format!("failed to list tags for resource {arn}: {err}"))?;
-            tags.insert(arn, found);
-        }
+        let tags = try_join_all(arns.iter().map(|arn| self.tags(arn))).await?;
+        let tags: HashMap<String, Element> = arns.into_iter().zip(tags).collect();
         let mut targets = Targets::new(PREFIX, &self.lists);
         serverless.iter().for_each(|cache| add_serverless(&mut targets, cache, tags.get(&cache.text("ARN"))));
         clusters
@@ -175,7 +171,13 @@ impl ElastiCache {
         if names.is_empty() { vec![String::new()] } else { names }
     }
 
-    async fn serverless(&mut self) -> Result<Vec<Element>, String> {
+    async fn tags(&self, arn: &str) -> Result<Element, String> {
+        let form = action("ListTagsForResource", VERSION, &[("ResourceName", arn)]);
+        let found = self.client.query_document(&form).await.and_then(Element::into_result);
+        found.map_err(|err| format!("failed to list tags for resource {arn}: {err}"))
+    }
+
+    async fn serverless(&self) -> Result<Vec<Element>, String> {
         let mut all = Vec::new();
         for name in self.wanted("serverlesscache") {
             let form = [("MaxResults", "50"), ("ServerlessCacheName", name.as_str())];
@@ -187,7 +189,7 @@ impl ElastiCache {
         Ok(all)
     }
 
-    async fn clusters(&mut self) -> Result<Vec<Element>, String> {
+    async fn clusters(&self) -> Result<Vec<Element>, String> {
         let mut all = Vec::new();
         for name in self.wanted("replicationgroup") {
             // Those of replication groups and the others are two lists.
@@ -210,7 +212,7 @@ impl ElastiCache {
 
     /// The results of an action: all pages, or the first alone.
     async fn pages(
-        &mut self,
+        &self,
         form: Vec<(String, String)>,
         token: &str,
         all: bool,

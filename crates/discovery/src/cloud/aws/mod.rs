@@ -21,6 +21,7 @@ use cloudauth::{Account, AccountOptions, Environment, Service};
 use httpclient::{ClientOptions, HeaderMap, HeaderValue, Method};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use super::api::client;
 use super::targets::Targets;
@@ -36,6 +37,8 @@ pub struct AwsOptions {
     pub endpoint: String,
     /// The port of targets.
     pub port: i64,
+    /// How many requests may be under way.
+    pub at_once: usize,
     /// How often. Prometheus: 1 min.
     pub refresh_interval: Duration,
     /// How to ask.
@@ -58,6 +61,8 @@ struct Client {
     account: Account,
     service: Service,
     endpoint: String,
+    /// Requests that may begin.
+    free: Semaphore,
 }
 
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
@@ -68,14 +73,15 @@ impl Client {
     fn new(options: &AwsOptions, service: Service) -> Result<Self, String> {
         let account =
             Account::new(options.account.clone(), options.environment.clone(), client(&options.client)?);
-        Ok(Client { account, service, endpoint: options.endpoint.clone() })
+        let free = Semaphore::new(options.at_once.clamp(1, Semaphore::MAX_PERMITS));
+        Ok(Client { account, service, endpoint: options.endpoint.clone(), free })
     }
 
-    async fn region(&mut self) -> Result<String, String> {
+    async fn region(&self) -> Result<String, String> {
         self.account.region().await.map_err(|err| err.to_string())
     }
 
-    async fn url(&mut self) -> Result<String, String> {
+    async fn url(&self) -> Result<String, String> {
         if self.endpoint.is_empty() {
             return self.account.endpoint(self.service).await.map_err(|err| err.to_string());
         }
@@ -83,18 +89,19 @@ impl Client {
     }
 
     async fn send(
-        &mut self,
+        &self,
         method: Method,
         path: &str,
         headers: HeaderMap,
         content: String,
     ) -> Result<Vec<u8>, String> {
+        let _begun = self.free.acquire().await.map_err(|err| err.to_string())?;
         let url = format!("{}{path}", self.url().await?.trim_end_matches('/'));
         let answer = self.account.send(self.service, method, &url, headers, content.into()).await;
         let answer = answer.map_err(|err| err.to_string())?;
         if answer.status != 200 {
             if NOT_OURS.contains(&answer.error_code().as_str()) {
-                self.account.forget_keys();
+                self.account.forget_keys().await;
             }
             return Err(answer.into_error().to_string());
         }
@@ -102,7 +109,7 @@ impl Client {
     }
 
     /// An action of the query protocol: a form is sent, XML comes back.
-    async fn query<T: DeserializeOwned>(&mut self, form: &[(String, String)]) -> Result<T, String> {
+    async fn query<T: DeserializeOwned>(&self, form: &[(String, String)]) -> Result<T, String> {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static(FORM));
         let content = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
@@ -111,7 +118,7 @@ impl Client {
     }
 
     /// The same for answers with so many fields that they are not declared.
-    async fn query_document(&mut self, form: &[(String, String)]) -> Result<Element, String> {
+    async fn query_document(&self, form: &[(String, String)]) -> Result<Element, String> {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static(FORM));
         let content = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
@@ -120,7 +127,7 @@ impl Client {
 
     /// An action of the JSON protocol, version 1.1.
     async fn action<T: DeserializeOwned>(
-        &mut self,
+        &self,
         target: &'static str,
         content: &serde_json::Value,
     ) -> Result<T, String> {
@@ -132,7 +139,7 @@ impl Client {
     }
 
     /// A resource of a REST API.
-    async fn get<T: DeserializeOwned>(&mut self, path: &[&str], query: &[(&str, &str)]) -> Result<T, String> {
+    async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T, String> {
         let escaped: Vec<String> =
             path.iter().map(|part| url::form_urlencoded::byte_serialize(part.as_bytes()).collect()).collect();
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();

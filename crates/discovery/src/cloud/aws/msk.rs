@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cloudauth::Service;
+use futures_util::future::try_join_all;
 use serde::Deserialize;
 
 use super::{AwsOptions, Client};
@@ -49,27 +50,21 @@ impl Source for Msk {
     async fn refresh(&mut self) -> Result<Vec<TargetGroup>, String> {
         let region = self.client.region().await?;
         let mut targets = Targets::new(PREFIX, &self.lists);
-        for cluster in self.clusters().await? {
-            for node in self.nodes(&cluster.arn).await? {
-                self.add(&mut targets, &cluster, &node);
-            }
+        let clusters = self.clusters().await?;
+        let nodes = try_join_all(clusters.iter().map(|cluster| self.nodes(&cluster.arn))).await?;
+        for (cluster, nodes) in clusters.iter().zip(nodes) {
+            nodes.iter().for_each(|node| self.add(&mut targets, cluster, node));
         }
         Ok(targets.into_groups(region))
     }
 }
 
 impl Msk {
-    async fn clusters(&mut self) -> Result<Vec<Cluster>, String> {
-        let mut clusters = Vec::new();
-        for arn in self.options.clusters.clone() {
-            let found: Result<Described, String> =
-                self.client.get(&["api", "v2", "clusters", &arn], &[]).await;
-            let found = found.map_err(|err| format!("could not describe cluster {arn}: {err}"))?;
-            clusters.push(found.cluster.0);
-        }
+    async fn clusters(&self) -> Result<Vec<Cluster>, String> {
         if !self.options.clusters.is_empty() {
-            return Ok(clusters);
+            return try_join_all(self.options.clusters.iter().map(|arn| self.cluster(arn))).await;
         }
+        let mut clusters = Vec::new();
         let mut token = String::new();
         for _ in 0..MAX_PAGES {
             let mut query = vec![("clusterTypeFilter", "PROVISIONED"), ("maxResults", "100")];
@@ -85,7 +80,13 @@ impl Msk {
         Err(endless("clusters"))
     }
 
-    async fn nodes(&mut self, arn: &str) -> Result<Vec<Node>, String> {
+    async fn cluster(&self, arn: &str) -> Result<Cluster, String> {
+        let found: Result<Described, String> = self.client.get(&["api", "v2", "clusters", arn], &[]).await;
+        let found = found.map_err(|err| format!("could not describe cluster {arn}: {err}"))?;
+        Ok(found.cluster.0)
+    }
+
+    async fn nodes(&self, arn: &str) -> Result<Vec<Node>, String> {
         let mut nodes = Vec::new();
         let mut token = String::new();
         for _ in 0..MAX_PAGES {

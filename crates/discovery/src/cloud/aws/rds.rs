@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cloudauth::Service;
+use futures_util::future::try_join_all;
 
 use super::document::Element;
 use super::{AwsFilter, AwsOptions, Client, action};
@@ -206,9 +207,10 @@ impl Source for Rds {
         let region = self.client.region().await?;
         let mut targets = Targets::new(PREFIX, &self.lists);
         let clusters = self.clusters().await.map_err(|err| format!("error describing DB clusters: {err}"))?;
-        for cluster in clusters.values() {
-            let instances = self.instances(&cluster.text("DBClusterArn")).await;
-            let instances = instances.map_err(|err| format!("error describing DB instances: {err}"))?;
+        let asked = clusters.values().map(|cluster| self.instances(cluster.text("DBClusterArn")));
+        let instances = try_join_all(asked).await;
+        let instances = instances.map_err(|err| format!("error describing DB instances: {err}"))?;
+        for (cluster, instances) in clusters.values().zip(instances) {
             for instance in instances.iter().flat_map(|page| page.list("DBInstances")) {
                 Rds::add(self.options.aws.port, &mut targets, cluster, instance);
             }
@@ -219,7 +221,7 @@ impl Source for Rds {
 
 impl Rds {
     /// The wanted clusters by ARN.
-    async fn clusters(&mut self) -> Result<BTreeMap<String, Element>, String> {
+    async fn clusters(&self) -> Result<BTreeMap<String, Element>, String> {
         let mut clusters = BTreeMap::new();
         for arn in self.options.clusters.clone() {
             let form = action("DescribeDBClusters", VERSION, &[("DBClusterIdentifier", &arn)]);
@@ -238,9 +240,9 @@ impl Rds {
         Ok(clusters)
     }
 
-    async fn instances(&mut self, cluster: &str) -> Result<Vec<Element>, String> {
+    async fn instances(&self, cluster: String) -> Result<Vec<Element>, String> {
         let mut form = action("DescribeDBInstances", VERSION, &[]);
-        let of_cluster = AwsFilter { name: "db-cluster-id".to_owned(), values: vec![cluster.to_owned()] };
+        let of_cluster = AwsFilter { name: "db-cluster-id".to_owned(), values: vec![cluster] };
         for (i, filter) in (1..).zip(std::iter::once(&of_cluster).chain(&self.options.filters)) {
             form.push((format!("Filters.Filter.{i}.Name"), filter.name.clone()));
             let values = (1..).zip(&filter.values);
@@ -252,7 +254,7 @@ impl Rds {
     }
 
     /// The results of an action, page by page.
-    async fn pages(&mut self, mut form: Vec<(String, String)>) -> Result<Vec<Element>, String> {
+    async fn pages(&self, mut form: Vec<(String, String)>) -> Result<Vec<Element>, String> {
         form.push(("MaxRecords".to_owned(), "100".to_owned()));
         let (mut pages, mut marker) = (Vec::new(), String::new());
         for _ in 0..MAX_PAGES {
