@@ -6,6 +6,7 @@
 mod active_queries;
 mod admin;
 mod explain;
+mod federate;
 mod json;
 mod label_json;
 mod lifecycle;
@@ -81,6 +82,8 @@ pub trait Runtime: Send + Sync {
     fn config_yaml(&self) -> String;
     /// A scrape job of it, likewise; none if there is no such job.
     fn scrape_pool_yaml(&self, job: &str) -> Option<String>;
+    /// The labels that series get which leave for another server.
+    fn external_labels(&self) -> Vec<(String, String)>;
     /// Every flag and its value.
     fn flags(&self) -> Vec<(String, String)>;
     /// Version and build.

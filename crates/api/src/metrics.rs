@@ -37,6 +37,8 @@ pub(crate) struct Metrics {
     pub(crate) query_samples: Counter,
     pub(crate) query_samples_read: Counter,
     pub(crate) queries_refused: Counter,
+    pub(crate) federation_errors: Counter,
+    pub(crate) federation_warnings: Counter,
 }
 
 impl Metrics {
@@ -55,6 +57,14 @@ impl Metrics {
         );
         let stage = |slice| Stage(query_time.with(&[slice]), query_times.with(&[slice]));
         Metrics {
+            federation_errors: registry.counter(
+                "prometheus_web_federation_errors_total",
+                "Total number of errors that occurred while sending federation responses.",
+            ),
+            federation_warnings: registry.counter(
+                "prometheus_web_federation_warnings_total",
+                "Total number of warnings that occurred while sending federation responses.",
+            ),
             queries_refused: registry.counter(
                 "binnacle_queries_refused_total",
                 "Total number of queries that were not started because the memory limit was nearly reached.",

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 
 use crate::reply::{Answer, Coding, Reply, compress};
 use crate::request::{Params, Request};
-use crate::{Api, admin, lifecycle, page, query, self_metrics, series, status, targets};
+use crate::{Api, admin, federate, lifecycle, page, query, self_metrics, series, status, targets};
 
 type Handler = fn(Arc<Api>, Request) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
 
@@ -81,6 +81,7 @@ const PLAIN: &[Route] = &[
     route!(GET_HEAD, "/-/ready", lifecycle::ready),
     route!(ANY, "/-/reload", lifecycle::reload),
     route!(ANY, "/-/quit", lifecycle::quit),
+    route!(GET, "/federate", federate::federate),
     route!(GET, "/version", status::version),
     route!(GET, "/", page::home),
     route!(GET, "/graph", page::graph),

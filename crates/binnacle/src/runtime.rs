@@ -35,11 +35,14 @@ pub(crate) struct Runtime {
     reactor: tokio::runtime::Handle,
 }
 
-/// A configuration as YAML.
+/// What the API tells of the configuration.
 #[derive(Default)]
 struct Running {
+    /// As YAML.
     all: String,
+    /// Its scrape jobs, likewise.
     jobs: BTreeMap<String, String>,
+    external_labels: BTreeMap<String, String>,
 }
 
 struct Metrics {
@@ -121,7 +124,11 @@ impl Runtime {
         self.discovery.apply(jobs.into_iter().map(|job| (job.scrape.name, job.providers)));
         storage::apply(&self.db, &self.options.storage, &config);
         *self.storage_retention.lock() = storage::shown_retention(&config.retention());
-        *running = Running { all: config.effective_yaml(), jobs: job_texts };
+        *running = Running {
+            all: config.effective_yaml(),
+            jobs: job_texts,
+            external_labels: config.external_labels().clone(),
+        };
         let now = now_millis();
         self.last_config_time.store(now, Ordering::Relaxed);
         self.metrics.reload_time.set(now as f64 / 1000.0);
@@ -157,6 +164,10 @@ impl api::Runtime for Runtime {
 
     fn scrape_pool_yaml(&self, job: &str) -> Option<String> {
         self.running.lock().jobs.get(job).cloned()
+    }
+
+    fn external_labels(&self) -> Vec<(String, String)> {
+        self.running.lock().external_labels.clone().into_iter().collect()
     }
 
     fn flags(&self) -> Vec<(String, String)> {

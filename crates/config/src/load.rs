@@ -238,6 +238,12 @@ impl Config {
         tsdb.and_then(|tsdb| tsdb.retention.clone()).unwrap_or_default()
     }
 
+    /// The labels that series get which leave for another server, environment variables expanded.
+    #[must_use]
+    pub fn external_labels(&self) -> &std::collections::BTreeMap<String, String> {
+        &self.document.global.external_labels
+    }
+
     /// Where queries are written down when they have run.
     #[must_use]
     pub fn query_log_file(&self) -> Option<&std::path::Path> {

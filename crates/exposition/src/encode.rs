@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
 use model::number::push_g;
-use model::{Labels, is_legacy_label_name, is_legacy_metric_name};
+use model::{is_legacy_label_name, is_legacy_metric_name};
 
 use crate::family::{Family, Metric, MetricKind, MetricValue};
 use crate::negotiate::{Escaping, Format, Syntax};
@@ -13,8 +13,7 @@ use crate::page::push_openmetrics_number;
 /// Writes a page. Families without metrics are left out, except in OpenMetrics, where their metadata stands.
 #[must_use]
 pub fn encode(families: &[Family], format: Format) -> String {
-    let mut page =
-        Page { out: String::new(), escaping: format.escaping, openmetrics: format.syntax != Syntax::Text };
+    let mut page = Page::new(format);
     for family in families {
         if page.openmetrics || !family.metrics.is_empty() {
             page.family(family);
@@ -26,13 +25,22 @@ pub fn encode(families: &[Family], format: Format) -> String {
     page.out
 }
 
-struct Page {
-    out: String,
-    escaping: Escaping,
-    openmetrics: bool,
+/// The text of a page.
+pub(crate) struct Page {
+    pub(crate) out: String,
+    pub(crate) escaping: Escaping,
+    pub(crate) openmetrics: bool,
 }
 
 impl Page {
+    pub(crate) fn new(format: Format) -> Self {
+        Page {
+            out: String::new(),
+            escaping: format.escaping,
+            openmetrics: matches!(format.syntax, Syntax::OpenMetrics0 | Syntax::OpenMetrics1),
+        }
+    }
+
     fn family(&mut self, family: &Family) {
         let name = escape_name(&family.name, self.escaping);
         let type_name = self.type_name(family.kind, &name);
@@ -47,12 +55,16 @@ impl Page {
             push_escaped(&mut self.out, &family.help, self.openmetrics);
             self.out.push('\n');
         }
-        self.metadata("TYPE", family_name);
-        self.out.push_str(type_name);
-        self.out.push('\n');
+        self.type_line(family_name, type_name);
         for metric in &family.metrics {
             self.metric(&name, family.kind, metric);
         }
+    }
+
+    pub(crate) fn type_line(&mut self, name: &str, type_name: &str) {
+        self.metadata("TYPE", name);
+        self.out.push_str(type_name);
+        self.out.push('\n');
     }
 
     fn type_name(&self, kind: MetricKind, name: &str) -> &'static str {
@@ -86,9 +98,9 @@ impl Page {
     fn metric(&mut self, name: &str, kind: MetricKind, metric: &Metric) {
         match &metric.value {
             MetricValue::Float(v) => {
-                self.series(name, "", metric, None);
+                self.series(name, "", &metric.labels, None);
                 self.number(*v);
-                self.end(metric);
+                self.end(metric.timestamp);
             }
             MetricValue::Histogram { buckets, sum, count } => {
                 for &(upper, cumulative) in buckets {
@@ -104,9 +116,9 @@ impl Page {
             }
             MetricValue::Summary { quantiles, sum, count } => {
                 for &(quantile, v) in quantiles {
-                    self.series(name, "", metric, Some(("quantile", quantile)));
+                    self.series(name, "", &metric.labels, Some(("quantile", quantile)));
                     self.number(v);
-                    self.end(metric);
+                    self.end(metric.timestamp);
                 }
                 self.sum_and_count(name, metric, ("_sum", *sum), ("_count", *count));
             }
@@ -114,9 +126,9 @@ impl Page {
     }
 
     fn sum_and_count(&mut self, name: &str, metric: &Metric, sum: (&str, f64), count: (&str, u64)) {
-        self.series(name, sum.0, metric, None);
+        self.series(name, sum.0, &metric.labels, None);
         self.number(sum.1);
-        self.end(metric);
+        self.end(metric.timestamp);
         self.whole(name, count.0, metric, None, count.1);
     }
 
@@ -129,13 +141,19 @@ impl Page {
         bound: Option<(&str, f64)>,
         v: impl Display,
     ) {
-        self.series(name, suffix, metric, bound);
+        self.series(name, suffix, &metric.labels, bound);
         let _ = write!(self.out, "{v}");
-        self.end(metric);
+        self.end(metric.timestamp);
     }
 
     /// Name, labels and the blank after them.
-    fn series(&mut self, name: &str, suffix: &str, metric: &Metric, bound: Option<(&str, f64)>) {
+    pub(crate) fn series<'l>(
+        &mut self,
+        name: &str,
+        suffix: &str,
+        labels: impl IntoIterator<Item = (&'l str, &'l str)>,
+        bound: Option<(&str, f64)>,
+    ) {
         let legacy = is_legacy_metric_name(name);
         let mut open = false;
         if legacy {
@@ -146,7 +164,7 @@ impl Page {
             self.quoted(&format!("{name}{suffix}"));
             open = true;
         }
-        self.labels(&metric.labels, &mut open);
+        self.labels(labels, &mut open);
         if let Some((label, v)) = bound {
             self.out.push(if open { ',' } else { '{' });
             open = true;
@@ -161,7 +179,7 @@ impl Page {
         self.out.push(' ');
     }
 
-    fn labels(&mut self, labels: &Labels, open: &mut bool) {
+    fn labels<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>, open: &mut bool) {
         for (name, value) in labels {
             self.out.push(if *open { ',' } else { '{' });
             *open = true;
@@ -182,7 +200,7 @@ impl Page {
         self.out.push('"');
     }
 
-    fn number(&mut self, v: f64) {
+    pub(crate) fn number(&mut self, v: f64) {
         if self.openmetrics {
             push_openmetrics_number(&mut self.out, v);
         } else if v == 0.0 {
@@ -194,8 +212,8 @@ impl Page {
     }
 
     /// The time, if there is one, and the end of the line.
-    fn end(&mut self, metric: &Metric) {
-        if let Some(milliseconds) = metric.timestamp {
+    pub(crate) fn end(&mut self, timestamp: Option<i64>) {
+        if let Some(milliseconds) = timestamp {
             self.out.push(' ');
             if self.openmetrics {
                 push_openmetrics_number(&mut self.out, milliseconds as f64 / 1000.0);
@@ -208,23 +226,24 @@ impl Page {
 }
 
 fn push_escaped(out: &mut String, text: &str, quotes: bool) {
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '"' if quotes => out.push_str("\\\""),
-            c => out.push(c),
-        }
+    let mut rest = text;
+    while let Some(at) = rest.find(|c| matches!(c, '\\' | '\n') || (c == '"' && quotes)) {
+        let (plain, special) = rest.split_at(at);
+        out.push_str(plain);
+        out.push_str(match special.as_bytes().first() {
+            Some(b'\\') => "\\\\",
+            Some(b'\n') => "\\n",
+            _ => "\\\"",
+        });
+        // All three are one byte long.
+        rest = &special[1..];
     }
+    out.push_str(rest);
 }
 
 /// A metric or label name as `escaping` wants it.
-fn escape_name(name: &str, escaping: Escaping) -> Cow<'_, str> {
-    let unchanged = match escaping {
-        Escaping::AllowUtf8 => true,
-        Escaping::Underscores | Escaping::Values => is_legacy_metric_name(name),
-        Escaping::Dots => is_legacy_metric_name(name) && !name.contains('_'),
-    };
+pub(crate) fn escape_name(name: &str, escaping: Escaping) -> Cow<'_, str> {
+    let unchanged = escaping == Escaping::AllowUtf8 || is_legacy_metric_name(name);
     if unchanged || name.is_empty() {
         return Cow::Borrowed(name);
     }

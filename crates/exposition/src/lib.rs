@@ -8,11 +8,14 @@ mod page;
 mod process;
 mod protobuf;
 pub mod registry;
+mod sample_page;
 
 pub use classic::{ClassicHistogram, ClassicPart, classic_part};
 pub use encode::encode;
 pub use family::{Family, Metric, MetricKind, MetricValue};
-pub use negotiate::{Escaping, Format, Syntax, negotiate, negotiate_with_openmetrics};
+pub use negotiate::{
+    Escaping, Format, Syntax, negotiate, negotiate_with_openmetrics, negotiate_with_protobuf,
+};
 pub use page::{
     Entry, InvalidNames, LabelsBuf, LabelsError, PageFormat, PageParser, ParseError, RawExemplar, SeriesLine,
     ValuePart, labels_of, value_after,
@@ -24,3 +27,4 @@ pub use protobuf::{
 pub use registry::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Registry, Summary, SummaryVec,
 };
+pub use sample_page::{SamplePage, SampleValue};

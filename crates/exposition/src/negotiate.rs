@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A format that pages are written in. Protobuf will be another [`Syntax`].
+/// A format that pages are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Format {
     /// The text itself.
@@ -11,7 +11,7 @@ pub struct Format {
     pub escaping: Escaping,
 }
 
-/// The text of a page.
+/// How a page is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Syntax {
     /// Prometheus' text format 0.0.4.
@@ -20,6 +20,8 @@ pub enum Syntax {
     OpenMetrics0,
     /// OpenMetrics text 1.0.0.
     OpenMetrics1,
+    /// Delimited messages. Only [`crate::SamplePage`] writes them.
+    Protobuf,
 }
 
 /// What happens to names that are not `[a-zA-Z_:][a-zA-Z0-9_:]*`.
@@ -70,6 +72,9 @@ impl fmt::Display for Format {
             Syntax::Text => "text/plain; version=0.0.4; charset=utf-8",
             Syntax::OpenMetrics0 => "application/openmetrics-text; version=0.0.1; charset=utf-8",
             Syntax::OpenMetrics1 => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Syntax::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
         };
         write!(f, "{media_type}; escaping={}", self.escaping.name())
     }
@@ -78,16 +83,22 @@ impl fmt::Display for Format {
 /// The format for an `Accept` header among those that Prometheus' own page has: OpenMetrics is not one of them.
 #[must_use]
 pub fn negotiate(accept: &str) -> Format {
-    choose(accept, false)
+    choose(accept, &[Syntax::Text])
+}
+
+/// The format for an `Accept` header of who federates: text or protobuf.
+#[must_use]
+pub fn negotiate_with_protobuf(accept: &str) -> Format {
+    choose(accept, &[Syntax::Text, Syntax::Protobuf])
 }
 
 /// The format for an `Accept` header, OpenMetrics included (kube-state-metrics, Thanos).
 #[must_use]
 pub fn negotiate_with_openmetrics(accept: &str) -> Format {
-    choose(accept, true)
+    choose(accept, &[Syntax::Text, Syntax::OpenMetrics0, Syntax::OpenMetrics1])
 }
 
-fn choose(accept: &str, openmetrics: bool) -> Format {
+fn choose(accept: &str, had: &[Syntax]) -> Format {
     let mut entries: Vec<Accepted<'_>> = accept.split(',').filter_map(Accepted::parse).collect();
     entries.sort_by(|a, b| b.quality.total_cmp(&a.quality)); // stable: of equal quality the first wins
     let mut escaping = Escaping::Underscores;
@@ -96,11 +107,14 @@ fn choose(accept: &str, openmetrics: bool) -> Format {
         escaping = entry.escaping.unwrap_or(escaping);
         let syntax = match (entry.media_type, entry.version) {
             ("text/plain", "" | "0.0.4") => Syntax::Text,
-            ("application/openmetrics-text", "1.0.0") if openmetrics => Syntax::OpenMetrics1,
-            ("application/openmetrics-text", "" | "0.0.1") if openmetrics => Syntax::OpenMetrics0,
+            ("application/openmetrics-text", "1.0.0") => Syntax::OpenMetrics1,
+            ("application/openmetrics-text", "" | "0.0.1") => Syntax::OpenMetrics0,
+            ("application/vnd.google.protobuf", _) if entry.is_delimited => Syntax::Protobuf,
             _ => continue,
         };
-        return Format { syntax, escaping };
+        if had.contains(&syntax) {
+            return Format { syntax, escaping };
+        }
     }
     Format { syntax: Syntax::Text, escaping }
 }
@@ -109,6 +123,8 @@ struct Accepted<'a> {
     media_type: &'a str,
     version: &'a str,
     escaping: Option<Escaping>,
+    /// Families of metrics, each after its length.
+    is_delimited: bool,
     quality: f64,
 }
 
@@ -116,16 +132,21 @@ impl<'a> Accepted<'a> {
     fn parse(entry: &'a str) -> Option<Self> {
         let mut parts = entry.split(';').map(str::trim);
         let media_type = parts.next().filter(|media_type| media_type.contains('/'))?;
-        let mut accepted = Accepted { media_type, version: "", escaping: None, quality: 1.0 };
+        let mut accepted =
+            Accepted { media_type, version: "", escaping: None, is_delimited: false, quality: 1.0 };
+        let (mut families, mut delimited) = (false, false);
         for (name, value) in parts.filter_map(|part| part.split_once('=')) {
             let value = value.trim().trim_matches('"');
             match name.trim() {
                 "q" => accepted.quality = value.parse().unwrap_or(1.0),
                 "version" => accepted.version = value,
                 "escaping" => accepted.escaping = Escaping::from_name(value),
+                "proto" => families = value == "io.prometheus.client.MetricFamily",
+                "encoding" => delimited = value == "delimited",
                 _ => {}
             }
         }
+        accepted.is_delimited = families && delimited;
         Some(accepted)
     }
 }

@@ -120,6 +120,9 @@ fn names_are_escaped_in_four_ways() {
         let family = Family::new("a.b_c", "", MetricKind::Gauge).with(labels([("é", "1")]), 1.0);
         let page = encode(&[family], Format { syntax: Syntax::Text, escaping });
         assert_eq!(page.lines().last(), Some(line));
+        let legacy = Family::new("a_b:c", "", MetricKind::Gauge).with(labels([("x_y", "1")]), 1.0);
+        let page = encode(&[legacy], Format { syntax: Syntax::Text, escaping });
+        assert_eq!(page.lines().last(), Some("a_b:c{x_y=\"1\"} 1"), "{escaping:?}");
     }
 }
 

@@ -67,6 +67,11 @@ impl Matcher {
         Matcher { op: MatchOp::Equal, name: name.into(), value: value.into(), regex: None }
     }
 
+    /// `name!="value"`.
+    pub fn not_equal(name: impl Into<Arc<str>>, value: impl Into<Arc<str>>) -> Self {
+        Matcher { op: MatchOp::NotEqual, name: name.into(), value: value.into(), regex: None }
+    }
+
     /// Whether a label of value `value` (empty when missing) satisfies the condition.
     #[must_use]
     pub fn matches(&self, value: &str) -> bool {

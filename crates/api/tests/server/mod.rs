@@ -41,6 +41,9 @@ impl api::Runtime for Still {
     fn scrape_pool_yaml(&self, _: &str) -> Option<String> {
         None
     }
+    fn external_labels(&self) -> Vec<(String, String)> {
+        vec![("cluster".into(), "c1".into()), ("replica".into(), "0".into())]
+    }
     fn flags(&self) -> Vec<(String, String)> {
         Vec::new()
     }

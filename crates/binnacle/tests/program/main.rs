@@ -14,6 +14,7 @@ mod config_errors;
 mod crash;
 mod crowd;
 mod drop_in;
+mod federate;
 mod http;
 mod kill;
 mod kube_recipes;
