@@ -60,6 +60,7 @@ pub(crate) fn load(
     let features = FeatureDefaults {
         extra_scrape_metrics: features.extra_scrape_metrics,
         protobuf_first: features.scraped_start_times() != scrape::StartTimes::Ignored,
+        max_exemplars: features.exemplar_storage.then_some(storage::DEFAULT_EXEMPLARS),
     };
     let load_options = LoadOptions { environment: &environment, directory, default_retention, features };
     let in_file = |e: config::ConfigError| refused(format!("parsing YAML file {file}: {e}"), e.report(&file));

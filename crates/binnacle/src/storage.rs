@@ -9,7 +9,7 @@ use crate::storage_flags::{StorageOptions, longest_block};
 use crate::wiring::Options;
 
 /// Exemplars that are kept where the file does not say.
-const DEFAULT_EXEMPLARS: usize = 100_000;
+pub(crate) const DEFAULT_EXEMPLARS: i64 = 100_000;
 
 /// What the flags say about how long and how much is kept, as the configuration has it.
 pub(crate) fn flagged_retention(options: &StorageOptions) -> Retention {
@@ -61,7 +61,8 @@ fn float_encoding(xor2: bool, floats: &str) -> FloatEncoding {
 
 fn max_exemplars(config: &Config) -> usize {
     let exemplars = &config.document().storage.exemplars;
-    exemplars.as_ref().map_or(DEFAULT_EXEMPLARS, |e| usize::try_from(e.max_exemplars).unwrap_or(0))
+    let max = exemplars.as_ref().map_or(DEFAULT_EXEMPLARS, |exemplars| exemplars.max_exemplars);
+    usize::try_from(max).unwrap_or(0)
 }
 
 /// Puts the section `storage` in force.

@@ -23,13 +23,15 @@ pub struct LoadOptions<'a> {
     pub features: FeatureDefaults,
 }
 
-/// Defaults of `global` that features of the program change.
+/// Defaults that features of the program change.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FeatureDefaults {
     /// `extra_scrape_metrics` is on.
     pub extra_scrape_metrics: bool,
     /// `scrape_protocols` begins with protobuf, which has most start times.
     pub protobuf_first: bool,
+    /// How many exemplars are kept, if any are.
+    pub max_exemplars: Option<i64>,
 }
 
 impl std::fmt::Debug for LoadOptions<'_> {

@@ -406,3 +406,23 @@ storage:
         assert_eq!(err.problems()[0].span.unwrap().start.line, line, "{rule}");
     }
 }
+
+#[test]
+fn defaults_of_features_show_unless_the_file_says_otherwise() {
+    let features = FeatureDefaults { max_exemplars: Some(100_000), ..FeatureDefaults::default() };
+    let options = LoadOptions {
+        environment: &environment,
+        directory: Path::new(""),
+        default_retention: Retention::default(),
+        features,
+    };
+    for (text, shown) in [
+        ("", "  exemplars:\n    max_exemplars: 100000\n"),
+        ("storage: {exemplars: {max_exemplars: 5}}", "  exemplars:\n    max_exemplars: 5\n"),
+    ] {
+        let yaml = load(text, &options).unwrap().effective_yaml();
+        assert!(yaml.contains(shown), "{yaml}");
+    }
+    let without = load_in(Path::new(""), "").unwrap().effective_yaml();
+    assert!(!without.contains("exemplars"), "{without}");
+}

@@ -7,7 +7,7 @@ use super::global::{Global, Runtime};
 use super::relabel::{Rules, compile};
 use super::remote::{RemoteRead, RemoteWrite};
 use super::scrape::{JobError, ScrapeConfig, Step};
-use super::storage::{Otlp, Retention, Storage, Tracing};
+use super::storage::{Exemplars, Otlp, Retention, Storage, Tracing};
 use crate::decode::{Keys, Section, Stop, section};
 use crate::kinds::{FilePath, NameScheme};
 use crate::load::FeatureDefaults;
@@ -89,6 +89,9 @@ impl Document {
             written.and_then(|global| global.get(key)).is_some_and(|node| !node.is_null())
         });
         self.storage.tsdb.get_or_insert_default().complete_retention(retention);
+        if let Some(max_exemplars) = features.max_exemplars {
+            self.storage.exemplars.get_or_insert(Exemplars { max_exemplars });
+        }
         check_patterns(root, "rule_files", &self.rule_files, "invalid rule file path")?;
         check_patterns(
             root,
