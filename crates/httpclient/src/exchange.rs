@@ -180,6 +180,10 @@ pub(crate) fn hyper_text(err: &hyper::Error) -> String {
     match cause.and_then(|cause| cause.downcast_ref::<std::io::Error>()) {
         Some(io) => io_text(io),
         None if err.is_incomplete_message() => "EOF".to_owned(),
+        // Where something else listens than a server of HTTP.
+        None if err.is_parse() && !err.is_parse_too_large() => {
+            format!("net/http: HTTP/1.x transport connection broken: malformed HTTP response: {err}")
+        }
         None => match cause {
             Some(cause) => format!("{err}: {cause}"),
             None => err.to_string(),

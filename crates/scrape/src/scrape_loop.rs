@@ -16,6 +16,7 @@ use crate::metrics::{IntervalMetrics, Metrics};
 use crate::options::{DEFAULT_MAX_BODY, StartTimes};
 use crate::take_in::{Fetched, TakeIn, TargetState};
 use crate::target::Target;
+use crate::url::parse;
 use crate::workers::Workers;
 
 /// The longest page that `body_size_limit` can allow: lines are counted in 31 bits.
@@ -108,8 +109,7 @@ impl ScrapeLoop {
                 Some(path) => job.client.clone().with_unix_socket(path).connection(),
                 None => job.client.connection(),
             },
-            url: Url::parse(&target.url)
-                .map_err(|err| format!("parse {}: {err}", model::number::quote(&target.url))),
+            url: parse(&target.url),
             headers: job.headers(&target),
             interval_metrics: environment.metrics.interval(&model::duration::format_go(interval)),
             environment,

@@ -304,6 +304,11 @@ impl TakeIn {
         match format_of(&content_type, self.job.options.fallback_scrape_protocol) {
             Ok(format) => Some(Page { body, format, _share: share }),
             Err(reason) => {
+                let (scrape_pool, target) = (&self.job.options.name, &self.target.url);
+                tracing::error!(
+                    component = "scrape manager", scrape_pool, %target, content_type, err = reason,
+                    "Failed to determine correct type of scrape target."
+                );
                 report.error = Some(reason);
                 self.environment.workers.give_back(body);
                 None
