@@ -575,6 +575,7 @@ impl TakeIn {
                 scratch.batch.start_times.resize(scratch.batch.samples.len(), 0);
             }
             scratch.batch.in_order_only = self.environment.synthesize_start_times;
+            scratch.batch.in_order_markers = true;
             if let Err(err) = store.append(&scratch.batch, &mut scratch.outcome) {
                 tracing::error!(component = "scrape manager", target = %self.target.url, %err, "Scrape commit failed");
                 return refused;
@@ -705,6 +706,7 @@ impl TargetState {
         self.push_markers(track_timestamps, t, &mut scratch.batch.samples);
         let reports = self.reports.handles().iter();
         scratch.batch.samples.extend(reports.map(|&series| BatchSample { series, t, v: STALE_NAN }));
+        scratch.batch.in_order_markers = true;
         store.append(&scratch.batch, &mut scratch.outcome)
     }
 

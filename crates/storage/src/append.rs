@@ -100,6 +100,8 @@ pub struct Batch {
     pub metadata: Vec<BatchMetadata>,
     /// What is older than a series' newest sample is refused, even where samples out of order are taken.
     pub in_order_only: bool,
+    /// The same for staleness markers alone: what ended is no news of a series that someone else went on with.
+    pub in_order_markers: bool,
 }
 
 impl Batch {
@@ -111,6 +113,7 @@ impl Batch {
         self.exemplars.clear();
         self.metadata.clear();
         self.in_order_only = false;
+        self.in_order_markers = false;
     }
 
     /// Whether there is nothing in it.

@@ -14,9 +14,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use exposition::{MetricValue, Registry};
-use model::{Labels, Matcher, is_stale};
+use model::{Labels, Matcher, STALE_NAN, is_stale};
 use proptest::prelude::*;
-use storage::{MemoryBudget, Newest, Projection, QueryContext, Rejection, Request, Select};
+use storage::{
+    Affinity, Append, Batch, BatchSample, MemoryBudget, Newest, Outcome, Projection, QueryContext, Rejection,
+    Request, Select,
+};
 use support::{Dump, copy_dir, everything, named, open_with, read, try_write, write};
 use tsdb::{Db, DbOptions, Head, HeadOptions, OpenError};
 
@@ -54,6 +57,26 @@ fn counter(registry: &Registry, name: &str, label: Option<&str>) -> f64 {
         MetricValue::Histogram { count, .. } => *count as f64,
         MetricValue::Summary { .. } => panic!("{name} is a summary"),
     }
+}
+
+#[test]
+fn markers_of_who_left_do_not_come_between_the_samples_of_who_went_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = Head::open(dir.path(), options(), &Registry::new()).unwrap();
+    let a = named("a", 1);
+    write(&head, &[(a.clone(), START, 1.0), (a.clone(), START + MINUTE, 2.0)]);
+    let series = head.resolve(Affinity(0), &a).unwrap().series;
+    let late = |v: f64, in_order_markers: bool| {
+        let t = START + MINUTE / 2;
+        let batch =
+            Batch { samples: vec![BatchSample { series, t, v }], in_order_markers, ..Batch::default() };
+        let mut outcome = Outcome::default();
+        head.append(&batch, &mut outcome).unwrap();
+        outcome.rejected
+    };
+    assert_eq!(late(STALE_NAN, true), [(0, Rejection::OutOfOrder)]);
+    assert_eq!(late(1.5, true), [], "samples may be late");
+    assert_eq!(late(STALE_NAN, false), [], "and so may markers of others than scrapes");
 }
 
 #[test]

@@ -142,6 +142,8 @@ impl Append for Recorder {
             }
         }
         for (i, sample) in batch.samples.iter().enumerate() {
+            let late_marker = model::is_stale(sample.v) && !batch.in_order_markers;
+            assert!(!late_marker, "a staleness marker that may land between the samples of somebody else");
             let refused = match state.series.get_mut(&sample.series.0) {
                 None => Some(Rejection::UnknownSeries),
                 Some(_) if sample.t < oldest => Some(Rejection::OutOfBounds),

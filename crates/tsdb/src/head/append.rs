@@ -310,7 +310,11 @@ impl Head {
                     data.check_float(slot, sample.t, sample.v)
                 };
                 match in_order {
-                    Err(reason) if batch.in_order_only => outcome.rejected.push((i, reason)),
+                    Err(reason)
+                        if batch.in_order_only || batch.in_order_markers && model::is_stale(sample.v) =>
+                    {
+                        outcome.rejected.push((i, reason));
+                    }
                     Err(reason) => match limits.late(sample.t, reason) {
                         Ok(()) => {
                             let (t, start_time) = (sample.t, start_time(batch, i));
