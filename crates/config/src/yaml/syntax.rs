@@ -59,7 +59,13 @@ pub(super) fn explain(err: &ScanError, text: &str, within: Option<Place>) -> Syn
         ErrorKind::ExpectedFlowSequenceSeparator | ErrorKind::InvalidColonPlacement => {
             ("did not find expected ',' or ']'", Grammar, here)
         }
-        ErrorKind::ExpectedFlowMappingSeparator => ("did not find expected ',' or '}'", Grammar, here),
+        ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::FlowMappingValueAdjacentCollection => {
+            ("did not find expected ',' or '}'", Grammar, here)
+        }
+        ErrorKind::CommentInterceptedScalar => {
+            // The comment ends the scalar; what is deeper than a key below it is none.
+            ("did not find expected key", Grammar, next_content(text, marker.line()).unwrap_or(here))
+        }
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabInIndentation
@@ -162,4 +168,19 @@ fn unknown_anchor(text: &str, place: Place) -> SyntaxError {
         .take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
         .collect();
     SyntaxError { message: format!("yaml: unknown anchor '{name}' referenced"), place }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+
+    #[test]
+    fn mistakes_are_told_in_gos_words() {
+        for (text, message) in [
+            ("g:\nscrape: 15s # why\n  external: x\n", "yaml: line 2: did not find expected key"),
+            ("g:\n  scrape:15s # why\n  external:\n    x: y\n", "yaml: line 2: did not find expected key"),
+        ] {
+            assert_eq!(parse(text).unwrap_err().message, message, "{text}");
+        }
+    }
 }
