@@ -197,20 +197,32 @@ impl Cluster {
         }
     }
 
-    /// What an API server does on bad days, one after the other.
+    /// What an API server does on bad days, one after the other. What is left of one ends with the next: pauses between
+    /// requests grow from failure to failure, and a server that always fails would be asked twice a minute.
     fn misbehave(&self, turn: usize) {
+        self.behave();
         match turn % 4 {
             0 => self.server.drop_connections(),
             1 => {
-                self.server.conduct(|conduct| conduct.refusals = vec![503, 429, 500]);
+                self.server.conduct(|conduct| conduct.refusals = vec![503, 429]);
                 self.server.drop_connections();
             }
             2 => {
                 self.server.compact();
                 self.server.drop_connections();
             }
-            _ => self.server.conduct(|conduct| conduct.cut_after = Some(3000)),
+            _ => {
+                self.server.conduct(|conduct| conduct.cut_after = Some(30_000));
+                self.server.drop_connections();
+            }
         }
+    }
+
+    fn behave(&self) {
+        self.server.conduct(|conduct| {
+            conduct.refusals.clear();
+            conduct.cut_after = None;
+        });
     }
 }
 
@@ -263,7 +275,7 @@ fn nothing_grows_while_targets_come_and_go_and_the_api_server_flaps() {
             }
         }
     }
-    cluster.server.conduct(|conduct| conduct.refusals.clear());
+    cluster.behave();
     // At rest again: exactly the pods that are there are targets, and nothing of the others is left but their series.
     let mut wanted: Vec<String> =
         cluster.present.iter().map(|i| Cluster::name(&synthetic_pod(*i)).1.to_owned()).collect();
