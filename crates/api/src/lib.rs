@@ -1,6 +1,6 @@
 //! HTTP API v1 as Prometheus serves it, `/metrics`, lifecycle endpoints and the embedded page.
 //!
-//! The path of a request: [`server`](serve) accepts and bounds connections → `routes` finds the handler →
+//! The path of a request: [`httpserver`] accepts and lets in → [`server`](serve) reads forms → `routes` finds the handler →
 //! the handler reads its parameters, asks engine, store or scraper, and writes JSON → `reply` compresses.
 
 mod active_queries;
@@ -14,7 +14,6 @@ mod metrics;
 mod page;
 mod query;
 mod query_log;
-mod raw_targets;
 mod reply;
 mod request;
 mod routes;
@@ -38,7 +37,7 @@ use crate::metrics::Metrics;
 
 pub use active_queries::ActiveQueries;
 pub use query_log::QueryLog;
-pub use server::{ServeError, listen, serve};
+pub use server::serve;
 pub use starting::serve_starting;
 
 /// What the server is told by flags.
@@ -50,9 +49,7 @@ pub struct Options {
     pub external_path: String,
     /// How links to targets on this machine are to name it.
     pub external_address: scrape::ExternalAddress,
-    /// Connections served at once; more wait.
-    pub max_connections: usize,
-    /// How long a client may take to send a request, and how long an idle connection is kept.
+    /// How long a client may take to send a form.
     pub read_timeout: Duration,
     /// Queries evaluated at once; more wait.
     pub max_concurrency: usize,

@@ -26,7 +26,6 @@ pub(crate) struct Metrics {
     pub(crate) requests: CounterVec,
     pub(crate) duration: HistogramVec,
     pub(crate) size: HistogramVec,
-    pub(crate) connections: Gauge,
     pub(crate) queries: Gauge,
     pub(crate) queries_max: Gauge,
     /// How long each stage of a query took.
@@ -86,8 +85,6 @@ impl Metrics {
                 &["handler"],
                 &SIZE_BUCKETS,
             ),
-            connections: registry
-                .gauge("binnacle_http_connections", "Connections that are open, of --web.max-connections."),
             queries: registry.gauge(
                 "prometheus_engine_queries",
                 "The current number of queries being executed or waiting.",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
+use httpserver::Caller;
 
 use crate::reply::{Answer, Coding, Reply, compress};
 use crate::request::{Params, Request};
@@ -120,7 +121,7 @@ pub(crate) async fn dispatch(
         path,
         params: Params::parse(form, &raw_query),
         raw_query,
-        client: parts.extensions.get::<std::net::SocketAddr>().map(std::net::SocketAddr::ip),
+        client: parts.extensions.get::<Caller>().map(|caller| caller.address.ip()),
         headers: parts.headers,
         path_param: String::new(),
     };

@@ -1,81 +1,64 @@
 //! What is answered while the storage is being opened: the process lives, and is not ready yet. Without it, whoever
 //! looks after the process would take a long replay for a hang, and kill it into the next one.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
+use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
+use httpserver::{ResponseBody, Server};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-
-/// Connections answered at once; more wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 64;
-
-/// How long a request's head may take to arrive.
-const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Answers `/-/healthy` below `route_prefix` with 200 and all else with 503 until `opened` is cancelled, then hands
 /// the listener on.
 pub async fn serve_starting(
+    server: Server,
     listener: TcpListener,
     route_prefix: &str,
     opened: CancellationToken,
 ) -> TcpListener {
     let healthy: Arc<str> = format!("{}/-/healthy", route_prefix.trim_end_matches('/')).into();
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let (slot, accepted) = tokio::select! {
-            () = opened.cancelled() => return listener,
-            next = async { (Arc::clone(&slots).acquire_owned().await, listener.accept().await) } => next,
-        };
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let healthy = Arc::clone(&healthy);
-        tokio::spawn(async move {
-            connection(stream, &healthy).await;
-            drop(slot);
-        });
-    }
+    let handler = move |request: Request<Incoming>| {
+        let is_healthy = *request.uri().path() == *healthy;
+        async move { answer(is_healthy) }
+    };
+    server.serve(&listener, handler, opened).await;
+    listener
 }
 
-/// One answer a connection: the next request shall meet the real server.
-async fn connection(stream: TcpStream, healthy: &str) {
-    let service = service_fn(|request: Request<Incoming>| async move {
-        let (status, text) = match request.uri().path() == healthy {
-            true => (StatusCode::OK, "Prometheus Server is Healthy.\n"),
-            false => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
-        };
-        let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
-        *response.status_mut() = status;
-        let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
-        response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
-        Ok::<_, Infallible>(response)
-    });
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(READ_TIMEOUT)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "connection ended early");
-    }
+fn answer(is_healthy: bool) -> Response<ResponseBody> {
+    let (status, text) = match is_healthy {
+        true => (StatusCode::OK, "Prometheus Server is Healthy.\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+    };
+    let mut response = Response::new(ResponseBody::whole(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    // The next request shall meet the real server.
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     use super::*;
+
+    fn server() -> Server {
+        let limits = httpserver::Limits {
+            max_connections: 8,
+            read_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(60),
+            shutdown_timeout: Duration::from_secs(60),
+        };
+        Server::new(limits, None, &exposition::registry::Registry::new()).unwrap()
+    }
 
     async fn get(address: std::net::SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -93,7 +76,7 @@ mod tests {
         let opened = CancellationToken::new();
         let serving = tokio::spawn({
             let opened = opened.clone();
-            async move { serve_starting(listener, "/prom/", opened).await }
+            async move { serve_starting(server(), listener, "/prom/", opened).await }
         });
         assert!(get(address, "/prom/-/healthy").await.starts_with("HTTP/1.1 200 OK"));
         for path in ["/prom/-/ready", "/prom/api/v1/query?query=up", "/-/healthy"] {

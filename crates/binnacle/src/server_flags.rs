@@ -52,11 +52,19 @@ pub(crate) struct CommonFlags {
     #[arg(long = "web.route-prefix", value_name = "PATH")]
     route_prefix: Option<String>,
 
+    /// File with certificates, users, headers and tenants of this server; read again whenever it changes
+    #[arg(long = "web.config.file", value_name = "FILE", default_value = "")]
+    web_config: PathBuf,
+
     /// How long a request may take to arrive, and how long an idle connection is kept
     #[arg(long = "web.read-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     read_timeout: Duration,
 
-    /// Connections served at once
+    /// How long a client may take nothing of its answer
+    #[arg(long = "web.stall-timeout", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    stall_timeout: Duration,
+
+    /// Connections served at once, over all addresses; beyond, one that is idle makes room
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = 512)]
     max_connections: usize,
 
@@ -162,8 +170,13 @@ impl CommonFlags {
             external_host: host_of_url(&self.external_url),
             external_path,
             route_prefix,
-            read_timeout: self.read_timeout,
-            max_connections: self.max_connections,
+            limits: httpserver::Limits {
+                max_connections: self.max_connections,
+                read_timeout: self.read_timeout,
+                stall_timeout: self.stall_timeout,
+                shutdown_timeout: self.query_timeout,
+            },
+            web_config: Some(self.web_config.clone()).filter(|path| !path.as_os_str().is_empty()),
             enable_lifecycle: self.enable_lifecycle,
             enable_admin: self.enable_admin_api,
             cors_origin,
@@ -205,6 +218,7 @@ impl CommonFlags {
             ("scrape.adjust-timestamps", self.adjust_timestamps.to_string()),
             ("scrape.discovery-reload-interval", time(self.discovery_reload_interval)),
             ("scrape.timestamp-tolerance", time(self.timestamp_tolerance)),
+            ("web.config.file", self.web_config.display().to_string()),
             ("web.cors.origin", self.cors_origin.clone()),
             ("web.enable-admin-api", self.enable_admin_api.to_string()),
             ("web.enable-lifecycle", self.enable_lifecycle.to_string()),
@@ -212,6 +226,7 @@ impl CommonFlags {
             ("web.listen-address", self.listen_address.join(",")),
             ("web.max-connections", self.max_connections.to_string()),
             ("web.read-timeout", time(self.read_timeout)),
+            ("web.stall-timeout", time(self.stall_timeout)),
             (
                 "web.route-prefix",
                 if route_prefix.is_empty() { "/".to_owned() } else { route_prefix.to_owned() },

@@ -10,7 +10,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("rules.", "rules"),
     ("storage.agent.", "agent mode"),
     ("storage.remote.", "remote read and write"),
-    ("web.config.file", "TLS and authentication of the server"),
     ("web.console.libraries", "console templates"),
     ("web.console.templates", "console templates"),
     ("web.enable-otlp-receiver", "OTLP"),

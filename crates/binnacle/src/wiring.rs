@@ -1,5 +1,6 @@
 //! Puts the parts together, in the order in which a sample passes them, and takes them apart again.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ pub(crate) struct Options {
     pub(crate) external_host: Option<String>,
     pub(crate) external_path: String,
     pub(crate) route_prefix: String,
-    pub(crate) read_timeout: Duration,
-    pub(crate) max_connections: usize,
+    pub(crate) limits: httpserver::Limits,
+    pub(crate) web_config: Option<PathBuf>,
     pub(crate) enable_lifecycle: bool,
     pub(crate) enable_admin: bool,
     pub(crate) cors_origin: Regex,
@@ -108,11 +109,22 @@ async fn serve(
 
     // The addresses first: one that is taken is worth knowing before a long replay.
     let opened = CancellationToken::new();
+    let web = options.web_config.as_deref().map(|path| (path, Arc::new(config::read_web_options) as _));
+    let server = httpserver::Server::new(options.limits.clone(), web, &registry).with_context(|| {
+        format!("--web.config.file={:?}", options.web_config.as_deref().unwrap_or(Path::new("")))
+    })?;
     let mut waiting = Vec::new();
     for address in &options.listen {
-        let listener = api::listen(address).await?;
-        let (prefix, opened) = (options.route_prefix.clone(), opened.clone());
-        waiting.push(tokio::spawn(async move { api::serve_starting(listener, &prefix, opened).await }));
+        let listener = httpserver::listen(address).await?;
+        tracing::info!(
+            address = listener.local_addr()?.to_string(),
+            tls = server.speaks_tls(),
+            http2 = server.speaks_http2(),
+            "Listening on"
+        );
+        let (server, prefix, opened) = (server.clone(), options.route_prefix.clone(), opened.clone());
+        waiting
+            .push(tokio::spawn(async move { api::serve_starting(server, listener, &prefix, opened).await }));
     }
 
     crate::memory::register(&options.memory, &registry);
@@ -161,13 +173,13 @@ async fn serve(
     let api = build_api(options, &db, &scrape, &runtime, &registry)?;
     let servers: Vec<_> = listeners
         .into_iter()
-        .map(|listener| tokio::spawn(api::serve(Arc::clone(&api), listener, stop.clone())))
+        .map(|listener| tokio::spawn(api::serve(Arc::clone(&api), server.clone(), listener, stop.clone())))
         .collect();
     // Scraping runs already: what it brings is in the log, and can be read when the rest of the log is.
     let replayed = replay(&db, &stop).await;
     let upkeep = replayed.as_ref().is_ok_and(|replayed| *replayed).then(|| {
         runtime.set_ready();
-        announce(options);
+        announce(options, server.speaks_tls());
         let db = Arc::clone(&db);
         std::thread::Builder::new().name("binnacle-upkeep".to_owned()).spawn(move || db.run_upkeep())
     });
@@ -266,8 +278,7 @@ fn build_api(
             route_prefix: options.route_prefix.clone(),
             external_path: options.external_path.clone(),
             external_address: scrape::ExternalAddress { host, listen_port: first_port.to_owned() },
-            max_connections: options.max_connections,
-            read_timeout: options.read_timeout,
+            read_timeout: options.limits.read_timeout,
             max_concurrency: options.query_max_concurrency,
             query_timeout: options.query_timeout,
             max_samples: options.query_max_samples,
@@ -314,12 +325,13 @@ pub(crate) fn hostname() -> String {
 }
 
 /// Tells the user where to look.
-fn announce(options: &Options) {
+fn announce(options: &Options, tls: bool) {
+    let scheme = if tls { "https" } else { "http" };
     for address in &options.listen {
         let (host, port) = address.rsplit_once(':').unwrap_or(("", address));
         let host = if matches!(host, "" | "0.0.0.0" | "[::]") { "localhost" } else { host };
         tracing::info!(
-            url = format!("http://{host}:{port}{}/", options.external_path),
+            url = format!("{scheme}://{host}:{port}{}/", options.external_path),
             data = options.storage.path.display().to_string(),
             "Server is ready to receive web requests. Ctrl-C stops it."
         );

@@ -20,6 +20,7 @@ mod selector;
 mod target_file;
 mod unsupported;
 mod web_config;
+mod web_tenancy;
 mod yaml;
 
 pub use convert::Job;
@@ -30,5 +31,5 @@ pub use references::Depth;
 pub use rule_file::{LoadedRules, Rule, RuleFile, RuleFileOptions, RuleGroup, load_rules};
 pub use sections::*;
 pub use unsupported::Unsupported;
-pub use web_config::check_web_config;
+pub use web_config::{check_web_config, read_web_options};
 pub use yaml::{Place, Span};

@@ -1,30 +1,42 @@
-//! `web.config.file`: TLS, headers and users of our own server. So far it is checked alone.
+//! `web.config.file`: TLS, headers, users and tenants of our own server.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use httpclient::Source;
+use httpserver::{ClientAuth, ServerTls as TlsOptions, WebOptions};
 use model::number::quote;
 
 use crate::decode::{Field, Invalid, Issues, Keys, Section, Stop, decode_section, invalid_at, section};
 use crate::error::of_reading;
 use crate::kinds::{FilePath, Secret};
+use crate::web_tenancy::Tenancy;
 use crate::yaml::{Node, Out, Resolved, parse, resolve, text};
 
 section! {
     /// The file.
-    #[allow(unreachable_pub, reason = "checked alone")]
+    #[allow(unreachable_pub, reason = "read here alone")]
     WebConfig "web.Config" "web.Config" {
         tls_server_config: ServerTls = "tls_server_config",
         http_server_config: ServerHttp = "http_server_config",
         rate_limit: RateLimit = "rate_limit",
         basic_auth_users: BTreeMap<String, Secret> = "basic_auth_users",
+        tenancy: Option<Tenancy> = "tenancy",
     }
 }
-impl Section for WebConfig {}
+impl Section for WebConfig {
+    fn defaults() -> Self {
+        WebConfig {
+            tls_server_config: ServerTls::defaults(),
+            http_server_config: ServerHttp::defaults(),
+            ..WebConfig::default()
+        }
+    }
+}
 
 section! {
     /// Certificates of the server and of its clients.
-    #[allow(unreachable_pub, reason = "checked alone")]
+    #[allow(unreachable_pub, reason = "read here alone")]
     ServerTls "web.TLSConfig" "web.TLSConfig" {
         cert: String = "cert",
         key: Secret = "key",
@@ -38,24 +50,41 @@ section! {
         min_version: Version = "min_version",
         max_version: Version = "max_version",
         prefer_server_cipher_suites: bool = "prefer_server_cipher_suites",
-        client_allowed_sans: Vec<String> = "client_allowed_sans",
+        client_allowed_sans: Option<Vec<String>> = "client_allowed_sans",
     }
 }
-impl Section for ServerTls {}
+impl Section for ServerTls {
+    const OVERLAY: bool = true;
+
+    fn defaults() -> Self {
+        ServerTls {
+            min_version: Version("TLS12".into()),
+            max_version: Version("TLS13".into()),
+            prefer_server_cipher_suites: true,
+            ..ServerTls::default()
+        }
+    }
+}
 
 section! {
     /// HTTP/2 and headers of answers.
-    #[allow(unreachable_pub, reason = "checked alone")]
+    #[allow(unreachable_pub, reason = "read here alone")]
     ServerHttp "web.HTTPConfig" "web.HTTPConfig" {
         http2: bool = "http2",
         headers: BTreeMap<String, String> = "headers",
     }
 }
-impl Section for ServerHttp {}
+impl Section for ServerHttp {
+    const OVERLAY: bool = true;
+
+    fn defaults() -> Self {
+        ServerHttp { http2: true, ..ServerHttp::default() }
+    }
+}
 
 section! {
     /// How many requests.
-    #[allow(unreachable_pub, reason = "checked alone")]
+    #[allow(unreachable_pub, reason = "read here alone")]
     RateLimit "web.RateLimiterConfig" "web.RateLimiterConfig" {
         burst: isize = "burst",
         interval: GoDuration = "interval",
@@ -162,25 +191,65 @@ impl Field for GoDuration {
 /// In promtool's words.
 pub fn check_web_config(path: &str) -> Result<(), String> {
     let content = std::fs::read(path).map_err(|err| of_reading(path, &err))?;
-    let mut config = read(&text(&content).map_err(|err| err.message)?)?;
+    let config = read_checked(&content, Path::new(path))?;
+    config.tls_server_config.check_certificates()?;
+    config.options().map(drop)
+}
+
+/// Options of the server as a file's content says; what it names is relative to the directory of `path`.
+///
+/// # Errors
+/// In promtool's words.
+pub fn read_web_options(content: &[u8], path: &Path) -> Result<WebOptions, String> {
+    let config = read_checked(content, path)?;
+    config.tls_server_config.check_certificates()?;
+    config.options()
+}
+
+fn read_checked(content: &[u8], path: &Path) -> Result<WebConfig, String> {
+    let mut config = read(&text(content).map_err(|err| err.message)?)?;
     config.basic_auth_users.values().try_for_each(|hash| check_bcrypt(&hash.0))?;
-    Keys::set_directories(&mut config, Path::new(path).parent().unwrap_or(Path::new("")));
-    config.tls_server_config.check_certificates()
+    Keys::set_directories(&mut config, path.parent().unwrap_or(Path::new("")));
+    Ok(config)
 }
 
 fn read(text: &str) -> Result<WebConfig, String> {
-    let Some(root) = parse(text).map_err(|err| err.message)? else { return Ok(WebConfig::default()) };
+    let Some(root) = parse(text).map_err(|err| err.message)? else { return Ok(WebConfig::defaults()) };
     if root.is_null() {
-        return Ok(WebConfig::default());
+        return Ok(WebConfig::defaults());
     }
     let mut issues = Issues::default();
     let config = decode_section(&root, &mut issues).map_err(|stop| stop.line)?;
     if let Some((line, _)) = issues.finish() {
         return Err(line);
     }
-    let config: WebConfig = config.unwrap_or_default();
+    let config: WebConfig = config.unwrap_or_else(WebConfig::defaults);
     config.http_server_config.check_headers().map_err(|err| err.stop(&root).line)?;
     Ok(config)
+}
+
+impl WebConfig {
+    fn options(&self) -> Result<WebOptions, String> {
+        let tls = self.tls_server_config.options();
+        let verifies = tls.as_ref().is_some_and(|tls| {
+            matches!(tls.client_auth, ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify)
+        });
+        let is_user = |name: &str| self.basic_auth_users.contains_key(name);
+        let tenancy = self.tenancy.as_ref().map(|tenancy| tenancy.options(is_user, verifies)).transpose()?;
+        let secret =
+            |(name, hash): (&String, &Secret)| (name.clone(), httpclient::Secret::new(hash.0.as_str()));
+        Ok(WebOptions {
+            tls,
+            http2: self.http_server_config.http2,
+            headers: self.http_server_config.headers.clone(),
+            rate_limit: (self.rate_limit.interval.0 != 0).then(|| httpserver::RateLimit {
+                burst: i64::try_from(self.rate_limit.burst).unwrap_or(i64::MAX),
+                interval: self.rate_limit.interval.0,
+            }),
+            users: self.basic_auth_users.iter().map(secret).collect(),
+            tenancy,
+        })
+    }
 }
 
 impl ServerHttp {
@@ -212,14 +281,36 @@ impl ServerHttp {
 }
 
 impl ServerTls {
+    /// Whether none of the keys that ask for TLS is there.
+    fn is_off(&self) -> bool {
+        let texts = [&self.cert, &self.key.0, &self.client_ca, &self.client_auth_type];
+        let files = [&self.cert_file, &self.key_file, &self.client_ca_file];
+        texts.into_iter().all(String::is_empty) && files.into_iter().all(FilePath::is_unset)
+    }
+
+    /// What was checked, for the server.
+    fn options(&self) -> Option<TlsOptions> {
+        if self.is_off() {
+            return None;
+        }
+        let version =
+            |version: &Version, default| httpserver::Version::of_name(&version.0).unwrap_or(default);
+        Some(TlsOptions {
+            cert: source(&self.cert_file, &self.cert)?,
+            key: source(&self.key_file, &self.key.0)?,
+            client_ca: source(&self.client_ca_file, &self.client_ca),
+            client_auth: ClientAuth::of_name(&self.client_auth_type)?,
+            allowed_sans: self.client_allowed_sans.clone(),
+            min_version: version(&self.min_version, httpserver::Version::Tls12),
+            max_version: version(&self.max_version, httpserver::Version::Tls13),
+            cipher_suites: self.cipher_suites.iter().map(|cipher| cipher.0.clone()).collect(),
+            curves: self.curve_preferences.iter().map(|curve| curve.0.clone()).collect(),
+            prefer_server_cipher_suites: self.prefer_server_cipher_suites,
+        })
+    }
+
     fn check_certificates(&self) -> Result<(), String> {
-        let none = self.cert.is_empty()
-            && self.cert_file.is_unset()
-            && self.key.is_empty()
-            && self.key_file.is_unset();
-        let no_clients =
-            self.client_ca.is_empty() && self.client_ca_file.is_unset() && self.client_auth_type.is_empty();
-        if none && no_clients {
+        if self.is_off() {
             return Ok(());
         }
         if self.cert.is_empty() && self.cert_file.is_unset() {
@@ -236,21 +327,24 @@ impl ServerTls {
             let file = &self.client_ca_file.0;
             std::fs::read(file).map_err(|err| of_reading(file, &err))?;
         }
-        let asks_clients = match self.client_auth_type.as_str() {
-            "" | "NoClientCert" => false,
-            "RequestClientCert"
-            | "RequireAnyClientCert"
-            | "RequireClientCert"
-            | "VerifyClientCertIfGiven"
-            | "RequireAndVerifyClientCert" => true,
-            other => return Err(format!("invalid ClientAuth: {other}")),
+        let Some(client_auth) = ClientAuth::of_name(&self.client_auth_type) else {
+            return Err(format!("invalid ClientAuth: {}", self.client_auth_type));
         };
+        let asks_clients = client_auth != ClientAuth::None;
         let knows_clients = !self.client_ca.is_empty() || !self.client_ca_file.is_unset();
         if knows_clients && !asks_clients {
             return Err("client CA's have been configured without a Client Auth Policy".into());
         }
         Ok(())
     }
+}
+
+/// The file if there is one, else the text; none if both are empty.
+fn source(file: &FilePath, text: &str) -> Option<Source> {
+    if !file.is_unset() {
+        return Some(Source::File(file.0.clone().into()));
+    }
+    (!text.is_empty()).then(|| Source::Inline(httpclient::Secret::new(text)))
 }
 
 /// The content of a file if there is one, else the text.

@@ -47,6 +47,7 @@ pub use options::{
 };
 pub use secret::Secret;
 pub use signer::{Signer, Signing, Unsigned};
+pub use tls::system_roots;
 pub use url::Url;
 
 /// How we name ourselves to servers.

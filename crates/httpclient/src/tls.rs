@@ -317,7 +317,8 @@ fn certificates(text: &str) -> Option<Vec<CertificateDer<'static>>> {
 }
 
 /// The system's certificates; none if it has none (then only [`webpki_roots`] are trusted, see [`GoVerifier::new`]).
-fn system_roots() -> Vec<CertificateDer<'static>> {
+#[must_use]
+pub fn system_roots() -> Vec<CertificateDer<'static>> {
     SYSTEM_ROOTS
         .iter()
         .filter_map(|path| std::fs::read(path).ok())

@@ -82,7 +82,6 @@ impl Server {
                     host: "h:9090".into(),
                     listen_port: "9090".into(),
                 },
-                max_connections: 16,
                 read_timeout: Duration::from_secs(10),
                 max_concurrency: 4,
                 query_timeout: Duration::from_secs(60),
@@ -98,13 +97,20 @@ impl Server {
             Arc::clone(&db),
             Arc::new(scrape),
             Arc::new(Still),
-            registry,
+            registry.clone(),
             Vec::new(),
         );
-        let listener = reactor.block_on(api::listen("127.0.0.1:0")).unwrap();
+        let limits = httpserver::Limits {
+            max_connections: 16,
+            read_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(10),
+            shutdown_timeout: Duration::from_secs(10),
+        };
+        let server = httpserver::Server::new(limits, None, &registry).unwrap();
+        let listener = reactor.block_on(httpserver::listen("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        reactor.spawn(api::serve(api, listener, stop.clone()));
+        reactor.spawn(api::serve(api, server, listener, stop.clone()));
         drop(_inside);
         Server { address, db, stop, _reactor: reactor, dir }
     }
