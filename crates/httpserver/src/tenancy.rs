@@ -174,6 +174,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::type_complexity)] // a table of cases
     fn the_first_rule_that_fits_says_what_may_be_seen() {
         let header = |value: Option<&str>| {
             Some(HeaderRule { name: HeaderName::from_static("x-team"), value: value.map(str::to_owned) })
@@ -189,7 +190,7 @@ mod tests {
             trusted_proxies: vec![Network::parse("10.0.0.0/8").unwrap(), Network::parse("fd00::1").unwrap()],
             rules: vec![
                 rule(Some("root"), None, Grant::Everything),
-                rule(Some("ann"), None, a.clone()),
+                rule(Some("ann"), None, a),
                 rule(None, header(Some("admins")), Grant::Everything),
                 rule(None, header(None), Grant::HeaderAsLabel("team".into())),
             ],

@@ -360,6 +360,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::type_complexity)] // a table of cases
     fn credentials_are_read_as_go_reads_them() {
         let cases: &[(&str, Option<(&str, &[u8])>)] = &[
             ("Basic YWRtaW46dGVzdA==", Some(("admin", b"test"))),

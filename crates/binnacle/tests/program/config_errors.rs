@@ -77,7 +77,6 @@ fn what_is_not_there_yet_is_refused_by_name() {
         "--web.enable-otlp-receiver",
         "--storage.remote.flush-deadline=1m",
         "--rules.max-concurrent-evals=4",
-        "--web.config.file=web.yml",
         "--enable-feature=search-api",
         "--agent",
     ] {

@@ -32,3 +32,4 @@ mod targets_api;
 mod ten_thousand;
 mod tls;
 mod up;
+mod web;

@@ -1,6 +1,7 @@
 //! The server over real sockets: whom it lets in, and what it bears.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::type_complexity)] // tables of cases
 
 mod certificates;
 mod floods;
@@ -120,7 +121,7 @@ pub(crate) async fn get(
     let url = Url::parse(&format!("{scheme}://localhost:{}/who", address.port())).unwrap();
     let answered = client.get(&url, headers, httpclient::Limits::default(), Duration::from_secs(30)).await;
     let (head, body) = answered.map_err(|err| err.to_string())?;
-    Ok((head.status.as_u16(), head.headers.clone(), String::from_utf8(body).unwrap()))
+    Ok((head.status.as_u16(), head.headers, String::from_utf8(body).unwrap()))
 }
 
 /// Of a client that trusts this certificate.
