@@ -35,6 +35,12 @@ impl ResponseBody {
     }
 }
 
+impl Default for ResponseBody {
+    fn default() -> Self {
+        ResponseBody::whole(Bytes::new())
+    }
+}
+
 impl Body for ResponseBody {
     type Data = Bytes;
     type Error = std::io::Error;
