@@ -5,6 +5,7 @@
 
 mod active_queries;
 mod admin;
+mod bodies;
 mod explain;
 mod federate;
 mod json;
@@ -14,6 +15,8 @@ mod metrics;
 mod page;
 mod query;
 mod query_log;
+mod remote_read;
+mod remote_write;
 mod reply;
 mod request;
 mod routes;
@@ -41,7 +44,7 @@ pub use server::serve;
 pub use starting::serve_starting;
 
 /// What the server is told by flags.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Path under which everything is served, empty or like `/prom`.
     pub route_prefix: String,
@@ -65,6 +68,14 @@ pub struct Options {
     pub enable_admin: bool,
     /// Origins that browsers may call from.
     pub cors_origin: model::Regex,
+    /// Takes what is written by remote write; none where that is not served.
+    pub write_receiver: Option<Arc<remote::Receiver>>,
+    /// Answers remote read.
+    pub read_server: Arc<remote::ReadServer>,
+    /// Requests of remote read that are answered at once; more wait.
+    pub max_reads: usize,
+    /// Bytes that bodies of requests may take together; more wait.
+    pub max_request_memory: u64,
     /// Where every query is written down when it has run.
     pub query_log: Arc<QueryLog>,
     /// Where it stands while it runs.
@@ -152,6 +163,10 @@ pub struct Api {
     pages: Vec<MetricsPage>,
     metrics: Metrics,
     query_queue: Arc<Semaphore>,
+    bodies: bodies::Bodies,
+    /// Remote write requests that are worked on at once; more wait.
+    write_slots: Semaphore,
+    read_slots: Arc<Semaphore>,
 }
 
 impl Api {
@@ -169,6 +184,9 @@ impl Api {
         let metrics = Metrics::register(&registry);
         metrics.queries_max.set(options.max_concurrency as f64);
         let query_queue = Arc::new(Semaphore::new(options.max_concurrency.max(1)));
+        let bodies = bodies::Bodies::new(options.max_request_memory, &registry);
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let read_slots = Arc::new(Semaphore::new(options.max_reads.max(1)));
         Arc::new(Api {
             options,
             engine,
@@ -180,6 +198,9 @@ impl Api {
             pages,
             metrics,
             query_queue,
+            bodies,
+            write_slots: Semaphore::new(cores * 2),
+            read_slots,
         })
     }
 

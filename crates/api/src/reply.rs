@@ -38,6 +38,13 @@ impl Reply {
         Reply::new(status, "text/plain; charset=utf-8", text.into())
     }
 
+    /// Plain text as Go's `http.Error` writes it.
+    pub(crate) fn go_error(status: StatusCode, text: impl Into<String>) -> Reply {
+        let mut reply = Reply::text(status, text);
+        reply.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        reply
+    }
+
     /// JSON text as the whole body.
     pub(crate) fn json(status: StatusCode, text: impl Into<Bytes>) -> Reply {
         Reply::new(status, "application/json", text)

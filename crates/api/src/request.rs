@@ -20,6 +20,8 @@ pub(crate) struct Request {
     pub(crate) params: Params,
     /// What the route's `:name` or `*rest` stands for, percent-decoded.
     pub(crate) path_param: String,
+    /// The body, of those requests whose body is neither a form nor nothing.
+    pub(crate) body: crate::bodies::Body,
 }
 
 impl Request {

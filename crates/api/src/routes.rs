@@ -10,7 +10,10 @@ use httpserver::Caller;
 
 use crate::reply::{Answer, Coding, Reply, compress};
 use crate::request::{Params, Request};
-use crate::{Api, admin, federate, lifecycle, page, query, self_metrics, series, status, targets};
+use crate::{
+    Api, admin, bodies, federate, lifecycle, page, query, remote_read, remote_write, self_metrics, series,
+    status, targets,
+};
 
 type Handler = fn(Arc<Api>, Request) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
 
@@ -23,6 +26,7 @@ struct Route {
 }
 
 const GET: &[Method] = &[Method::GET];
+const POST: &[Method] = &[Method::POST];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
 const POST_PUT: &[Method] = &[Method::POST, Method::PUT];
 const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
@@ -30,7 +34,7 @@ const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
 const ANY: &[Method] = &[];
 
 macro_rules! route {
-    ($methods:expr, $pattern:literal, $handler:path) => {
+    ($methods:expr, $pattern:expr, $handler:path) => {
         Route {
             pattern: $pattern,
             methods: $methods,
@@ -71,7 +75,24 @@ const API: &[Route] = &[
     route!(POST_PUT, "/api/v1/admin/tsdb/delete_series", admin::delete_series),
     route!(POST_PUT, "/api/v1/admin/tsdb/clean_tombstones", admin::clean_tombstones),
     route!(POST_PUT, "/api/v1/admin/tsdb/snapshot", admin::snapshot),
+    route!(POST, WRITE, remote_write::write),
+    route!(POST, READ, remote_read::read),
 ];
+
+/// Where samples are written to.
+const WRITE: &str = "/api/v1/write";
+
+/// Where others read.
+const READ: &str = "/api/v1/read";
+
+/// The longest body that is read of a POST of this path, unless it is a form; none where none is.
+pub(crate) fn body_limit(api: &Api, path: &str) -> Option<usize> {
+    match path.strip_prefix(api.options.route_prefix.as_str())? {
+        WRITE if api.options.write_receiver.is_some() => Some(remote::MAX_WRITE_BODY),
+        READ => Some(remote::MAX_READ_BODY),
+        _ => None,
+    }
+}
 
 /// The only one of them that has an answer before the log is replayed.
 const WHILE_STARTING: &str = "/api/v1/status/walreplay";
@@ -105,6 +126,7 @@ pub(crate) async fn dispatch(
     api: Arc<Api>,
     parts: http::request::Parts,
     form: &[u8],
+    body: bodies::Body,
 ) -> (&'static str, Reply) {
     let full = parts.uri.path();
     let raw_query = parts.uri.query().unwrap_or("").to_owned();
@@ -124,6 +146,7 @@ pub(crate) async fn dispatch(
         client: parts.extensions.get::<Caller>().map(|caller| caller.address.ip()),
         headers: parts.headers,
         path_param: String::new(),
+        body,
     };
     if request.path == "/api/v1" || request.path.starts_with("/api/v1/") {
         return api_call(api, request).await;
@@ -168,8 +191,11 @@ async fn api_call(api: Arc<Api>, mut request: Request) -> (&'static str, Reply) 
             true => run(Arc::clone(&api), route, request).await,
             false => Reply::text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
         };
-        add_cors(&api, &origin, &mut reply);
-        compress(&mut reply, coding);
+        // They are for servers, and their bodies are compressed already.
+        if ![WRITE, READ].contains(&route.pattern) {
+            add_cors(&api, &origin, &mut reply);
+            compress(&mut reply, coding);
+        }
         return (route.pattern, reply);
     }
     ("", not_found())

@@ -34,20 +34,23 @@ async fn handle(api: Arc<Api>, request: Request<Incoming>) -> Response<ResponseB
     if !caller.is_some_and(|caller| matches!(caller.access, Access::Everything)) {
         return Response::builder().status(403).body(ResponseBody::whole("Forbidden\n")).unwrap_or_default();
     }
+    let raw = routes::body_limit(&api, parts.uri.path()).filter(|_| parts.method == http::Method::POST);
     let reading = async {
         let _reading = caller.map(Caller::reading);
-        match is_form {
+        if let Some(limit) = raw {
+            return api.bodies.read(body, limit).await.map(|body| (Bytes::new(), body));
+        }
+        let form = match is_form {
             true => Limited::new(body, MAX_FORM_BYTES).collect().await.map(|b| b.to_bytes()),
             false => Ok(Bytes::new()),
-        }
+        };
+        form.map(|form| (form, Default::default()))
+            .map_err(|_| "the request's body is too large or ended early\n".to_owned())
     };
     let read_timeout = api.options.read_timeout;
     let (handler, reply) = match tokio::time::timeout(read_timeout, reading).await {
-        Ok(Ok(form)) => routes::dispatch(Arc::clone(&api), parts, &form).await,
-        Ok(Err(_)) => {
-            let text = "the request's body is too large or ended early\n";
-            ("", Reply::text(http::StatusCode::PAYLOAD_TOO_LARGE, text))
-        }
+        Ok(Ok((form, body))) => routes::dispatch(Arc::clone(&api), parts, &form, body).await,
+        Ok(Err(text)) => ("", Reply::text(http::StatusCode::PAYLOAD_TOO_LARGE, text)),
         Err(_) => (
             "",
             Reply::text(http::StatusCode::REQUEST_TIMEOUT, "the request's body did not arrive in time\n"),

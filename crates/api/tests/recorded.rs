@@ -193,6 +193,123 @@ fn the_admin_api_answers_as_recorded() {
     assert_eq!(count, 16);
 }
 
+/// The rows that write, in their order and on a server of their own.
+#[test]
+fn remote_write_is_answered_as_recorded() {
+    let Some(shared) = shared() else { return };
+    let server = Server::start();
+    server.load(&floats(&shared.join("golden/promql/dataset.jsonl.gz")));
+    let rows = std::fs::read_to_string(shared.join("golden/api/requests.jsonl")).unwrap();
+    let rows = rows.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+    let mut count = 0;
+    let mut different = Vec::new();
+    for row in rows.filter(|row| row["path"] == "/api/v1/write" && row["server"] == "past") {
+        different.extend(compare(&server, &row).map(|why| format!("{}: {why}", row["id"])));
+        count += 1;
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+    assert!(count > 30, "{count}");
+}
+
+/// The rows that read from afar. Frames and compressed bodies may be cut and packed otherwise: texts and lengths of their
+/// decoded messages are compared by [`messages`].
+#[test]
+fn remote_read_is_answered_as_recorded() {
+    use base64::Engine as _;
+    let Some(shared) = shared() else { return };
+    let server = Server::start();
+    let without_floats = server.load(&floats(&shared.join("golden/promql/dataset.jsonl.gz")));
+    let rows = std::fs::read_to_string(shared.join("golden/api/requests.jsonl")).unwrap();
+    let rows = rows.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+    let (mut count, mut different) = (0, Vec::new());
+    for row in rows.filter(|row| row["path"] == "/api/v1/read" && row["server"] == "past") {
+        let expect = &row["expect"];
+        let body = expect["body_b64"]
+            .as_str()
+            .map(|text| base64::engine::general_purpose::STANDARD.decode(text).unwrap());
+        let want = body.or_else(|| expect["text"].as_str().map(|text| text.as_bytes().to_vec())).unwrap();
+        let got = server.request(&row);
+        count += 1;
+        let mut differs = u64::from(got.status) != expect["status"].as_u64().unwrap();
+        for (name, value) in expect["headers"].as_object().unwrap() {
+            differs |= got.headers.get(name).map(String::as_str) != value.as_str();
+        }
+        let (want, have) = (messages(&want, expect), messages(&got.raw, expect));
+        let names = |name: &String| want.iter().any(|m| m.windows(name.len()).any(|w| w == name.as_bytes()));
+        if without_floats.iter().any(names) {
+            continue;
+        }
+        differs |= got.headers.contains_key("vary");
+        if differs || want != have {
+            different.push(format!("{}: {} {:?}\n{have:?}\n{want:?}", row["id"], got.status, got.headers));
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+    assert!(count > 15, "{count}");
+}
+
+/// The messages of an answer, without external labels, which this server has none of: each series as a sorted list of its
+/// fields.
+fn messages(body: &[u8], expect: &Value) -> Vec<Vec<u8>> {
+    let Some(kind) = expect["headers"]["content-type"].as_str() else { return Vec::new() };
+    if expect["status"] != 200 {
+        return vec![body.to_vec()];
+    }
+    let mut out = Vec::new();
+    if kind.starts_with("application/x-protobuf") {
+        let plain = snap::raw::Decoder::new().decompress_vec(body).unwrap();
+        for (_, result) in fields(&plain) {
+            out.extend(fields(result).into_iter().map(|(_, series)| without_external(series)));
+        }
+        out.sort();
+        return out;
+    }
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (length, after) = varint(rest);
+        let (frame, after) = after[4..].split_at(length as usize);
+        out.extend(
+            fields(frame).into_iter().filter(|(n, _)| *n == 1).map(|(_, series)| without_external(series)),
+        );
+        rest = after;
+    }
+    out
+}
+
+fn varint(bytes: &[u8]) -> (u64, &[u8]) {
+    let end = bytes.iter().position(|b| *b < 128).unwrap();
+    let number = bytes[..=end].iter().rev().fold(0, |number, b| number << 7 | u64::from(b & 127));
+    (number, &bytes[end + 1..])
+}
+
+/// Number and bytes of each field; of numbers the bytes of the field.
+fn fields(mut message: &[u8]) -> Vec<(u64, &[u8])> {
+    let mut out = Vec::new();
+    while !message.is_empty() {
+        let (tag, rest) = varint(message);
+        let (field, after) = match tag & 7 {
+            0 => {
+                let after = varint(rest).1;
+                (&rest[..rest.len() - after.len()], after)
+            }
+            1 => rest.split_at(8),
+            _ => {
+                let (length, rest) = varint(rest);
+                rest.split_at(length as usize)
+            }
+        };
+        out.push((tag >> 3, field));
+        message = after;
+    }
+    out
+}
+
+fn without_external(series: &[u8]) -> Vec<u8> {
+    let external: [&[u8]; 2] = [b"\x0a\x07cluster\x12\x02c1", b"\x0a\x07replica\x12\x010"];
+    let kept = fields(series).into_iter().filter(|(n, field)| *n != 1 || !external.contains(field));
+    kept.flat_map(|(n, field)| [&[n as u8], field].concat()).collect()
+}
+
 #[test]
 fn exemplars_are_answered_as_recorded() {
     let Some(shared) = shared() else { return };

@@ -27,6 +27,7 @@ pub(crate) struct Loaded {
     pub(crate) jobs: Vec<Job>,
     /// Each job with everything filled in and secrets hidden, by name.
     pub(crate) job_texts: BTreeMap<String, String>,
+    pub(crate) remote_writes: Vec<remote::WriteOptions>,
 }
 
 /// Why a configuration is refused.
@@ -79,5 +80,7 @@ pub(crate) fn load(
         .collect::<Result<_, _>>()
         .map_err(|e| refused(e.clone(), format!("error: {file}: {e}\n")))?;
     let job_texts = configs.iter().map(|job| (job.job_name.clone(), job.effective_yaml())).collect();
-    Ok(Loaded { config, jobs, job_texts })
+    let remote_writes =
+        config.remote_writes().map_err(|e| refused(e.clone(), format!("error: {file}: {e}\n")))?;
+    Ok(Loaded { config, jobs, job_texts, remote_writes })
 }

@@ -29,6 +29,7 @@ pub(crate) struct Runtime {
     scrape: Arc<scrape::Manager>,
     discovery: discovery::Manager,
     db: Arc<tsdb::Db>,
+    remote_write: Arc<remote::RemoteWrite>,
     query_log: Arc<api::QueryLog>,
     metrics: Metrics,
     stop: CancellationToken,
@@ -74,6 +75,7 @@ impl Runtime {
         scrape: Arc<scrape::Manager>,
         discovery: discovery::Manager,
         db: Arc<tsdb::Db>,
+        remote_write: Arc<remote::RemoteWrite>,
         registry: &Registry,
         stop: CancellationToken,
     ) -> Runtime {
@@ -103,6 +105,7 @@ impl Runtime {
             scrape,
             discovery,
             db,
+            remote_write,
             query_log: Arc::new(api::QueryLog::new(registry)),
             metrics,
             stop,
@@ -115,13 +118,16 @@ impl Runtime {
         let mut running = self.running.lock();
         // Loops and providers are started here: they need the reactor, whichever thread asks.
         let _reactor = self.reactor.enter();
-        let Loaded { config, jobs, job_texts } = loaded;
+        let Loaded { config, jobs, job_texts, remote_writes } = loaded;
         let query_log = api::QueryLog::open(config.query_log_file())
             .with_context(|| format!("opening the query log {:?}", config.query_log_file()))?;
+        remote::RemoteWrite::check(&remote_writes)?;
         let scraped = jobs.iter().map(|job| job.scrape.clone()).collect();
         self.scrape.apply(scraped)?;
         self.query_log.switch_to(query_log);
         self.discovery.apply(jobs.into_iter().map(|job| (job.scrape.name, job.providers)));
+        let external = model::Labels::from_pairs(&config.document().global.external_labels);
+        self.remote_write.apply(remote_writes, &external)?;
         storage::apply(&self.db, &self.options.storage, &config);
         *self.storage_retention.lock() = storage::shown_retention(&config.retention());
         *running = Running {

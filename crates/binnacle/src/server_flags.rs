@@ -18,6 +18,7 @@ use crate::{logging, memory};
 const BOOLEANS: &[&str] = &[
     "web.enable-admin-api",
     "web.enable-lifecycle",
+    "web.enable-remote-write-receiver",
     "scrape.adjust-timestamps",
     "storage.tsdb.no-lockfile",
     "storage.tsdb.wal-compression",
@@ -76,12 +77,48 @@ pub(crate) struct CommonFlags {
     #[arg(long = "web.enable-admin-api", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
     enable_admin_api: bool,
 
+    /// Take samples that others write (/api/v1/write)
+    #[arg(long = "web.enable-remote-write-receiver", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    enable_write_receiver: bool,
+
+    /// Messages that are taken there: prometheus.WriteRequest (version 1.0) and io.prometheus.write.v2.Request (2.0); may be repeated
+    #[arg(long = "web.remote-write-receiver.accepted-protobuf-messages", value_name = "MESSAGE", value_parser = remote::MessageType::of_name, default_values = ["prometheus.WriteRequest", "io.prometheus.write.v2.Request"])]
+    accepted_messages: Vec<remote::MessageType>,
+
+    /// Memory that bodies of requests may take together; more wait
+    #[arg(long = "web.max-request-memory", value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
+    max_request_memory: u64,
+
     /// Origins that browsers may call the API from, as an anchored regular expression
     #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*")]
     cors_origin: String,
 
     #[command(flatten)]
     storage: StorageFlags,
+
+    /// How long samples that wait to be sent on by remote write are still sent when the server ends
+    #[arg(long = "storage.remote.flush-deadline", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
+    remote_flush_deadline: Duration,
+
+    /// Logs that are kept for destinations of remote write that cannot be reached, beyond what the server itself needs; 0 for none
+    #[arg(long = "storage.remote.backlog-size", value_name = "SIZE", default_value = "8GiB", value_parser = parse_size)]
+    remote_backlog_size: u64,
+
+    /// Samples that a query of remote read may return; 0 for any number
+    #[arg(long = "storage.remote.read-sample-limit", value_name = "N", default_value = "50000000", value_parser = parse_count)]
+    remote_read_sample_limit: u64,
+
+    /// Requests of remote read that are answered at once; 0 for any number
+    #[arg(long = "storage.remote.read-concurrent-limit", value_name = "N", default_value_t = 10)]
+    remote_read_concurrent_limit: usize,
+
+    /// About how many bytes a frame of an answer to remote read has
+    #[arg(
+        long = "storage.remote.read-max-bytes-in-frame",
+        value_name = "BYTES",
+        default_value_t = 1_048_576
+    )]
+    remote_read_max_bytes_in_frame: usize,
 
     /// How far back a query looks for a series' newest sample
     #[arg(long = "query.lookback-delta", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
@@ -179,6 +216,15 @@ impl CommonFlags {
             web_config: Some(self.web_config.clone()).filter(|path| !path.as_os_str().is_empty()),
             enable_lifecycle: self.enable_lifecycle,
             enable_admin: self.enable_admin_api,
+            write_messages: self.enable_write_receiver.then(|| self.accepted_messages.clone()),
+            max_request_memory: self.max_request_memory,
+            remote_flush_deadline: self.remote_flush_deadline,
+            remote_backlog_size: self.remote_backlog_size,
+            remote_read: remote::ReadServerOptions {
+                sample_limit: self.remote_read_sample_limit,
+                max_bytes_in_frame: self.remote_read_max_bytes_in_frame,
+            },
+            remote_read_concurrent_limit: self.remote_read_concurrent_limit,
             cors_origin,
             storage,
             memory,
@@ -219,9 +265,20 @@ impl CommonFlags {
             ("scrape.discovery-reload-interval", time(self.discovery_reload_interval)),
             ("scrape.timestamp-tolerance", time(self.timestamp_tolerance)),
             ("web.config.file", self.web_config.display().to_string()),
+            ("storage.remote.backlog-size", self.remote_backlog_size.to_string()),
+            ("storage.remote.flush-deadline", time(self.remote_flush_deadline)),
+            ("storage.remote.read-concurrent-limit", self.remote_read_concurrent_limit.to_string()),
+            ("storage.remote.read-max-bytes-in-frame", self.remote_read_max_bytes_in_frame.to_string()),
+            ("storage.remote.read-sample-limit", self.remote_read_sample_limit.to_string()),
             ("web.cors.origin", self.cors_origin.clone()),
             ("web.enable-admin-api", self.enable_admin_api.to_string()),
             ("web.enable-lifecycle", self.enable_lifecycle.to_string()),
+            ("web.enable-remote-write-receiver", self.enable_write_receiver.to_string()),
+            ("web.max-request-memory", self.max_request_memory.to_string()),
+            (
+                "web.remote-write-receiver.accepted-protobuf-messages",
+                self.accepted_messages.iter().map(|m| m.name()).collect::<Vec<_>>().join(","),
+            ),
             ("web.external-url", self.external_url.clone()),
             ("web.listen-address", self.listen_address.join(",")),
             ("web.max-connections", self.max_connections.to_string()),
@@ -251,6 +308,15 @@ pub(crate) fn expand_negations(args: Vec<String>) -> Vec<String> {
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let millis = duration::parse(text).map_err(|e| format!("{e} (write it like 30s, 5m or 1h30m)"))?;
     u64::try_from(millis).map(Duration::from_millis).map_err(|_| "must not be negative".to_owned())
+}
+
+/// A whole number, which may be written like 5e7.
+fn parse_count(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().or_else(|| {
+        let float: f64 = text.parse().ok()?;
+        (float >= 0.0 && float.fract() == 0.0 && float < 1e18).then_some(float as u64)
+    });
+    number.ok_or_else(|| "must be a whole number".to_owned())
 }
 
 /// `/prom` from `prom/`, nothing from `/`.

@@ -27,6 +27,13 @@ pub(crate) struct Options {
     pub(crate) web_config: Option<PathBuf>,
     pub(crate) enable_lifecycle: bool,
     pub(crate) enable_admin: bool,
+    /// The messages that the receiver of remote write takes; none: it is off.
+    pub(crate) write_messages: Option<Vec<remote::MessageType>>,
+    pub(crate) max_request_memory: u64,
+    pub(crate) remote_flush_deadline: Duration,
+    pub(crate) remote_backlog_size: u64,
+    pub(crate) remote_read: remote::ReadServerOptions,
+    pub(crate) remote_read_concurrent_limit: usize,
     pub(crate) cors_origin: Regex,
     pub(crate) storage: StorageOptions,
     pub(crate) lookback_delta: Duration,
@@ -66,11 +73,15 @@ pub(crate) fn run(mut options: Options, source: ConfigSource) -> anyhow::Result<
     let tokio = runtime("binnacle-io")?;
     // Scraping computes and may wait for the storage where its pages arrive; whoever asks must not wait for that.
     let scraping = runtime("binnacle-scrape")?;
+    // What is sent on is encoded there: requests must not wait for that either.
+    let sending = sending_runtime()?;
     register_tasks(&registry, tokio.handle(), scraping.handle());
     open_files::raise_limit();
-    let outcome = tokio.block_on(serve(&options, source, first, registry, scraping.handle()));
+    let outcome =
+        tokio.block_on(serve(&options, source, first, registry, scraping.handle(), sending.handle()));
     // Threads that are stuck in a system call must not keep the process from ending.
     scraping.shutdown_timeout(Duration::from_secs(1));
+    sending.shutdown_timeout(Duration::from_secs(1));
     tokio.shutdown_timeout(Duration::from_secs(1));
     outcome
 }
@@ -79,6 +90,15 @@ fn runtime(name: &str) -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name(name)
+        .build()
+        .context("cannot start the runtime")
+}
+
+fn sending_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .thread_name("binnacle-remote")
         .build()
         .context("cannot start the runtime")
 }
@@ -103,6 +123,7 @@ async fn serve(
     first: Loaded,
     registry: Registry,
     scraping: &tokio::runtime::Handle,
+    sending: &tokio::runtime::Handle,
 ) -> anyhow::Result<()> {
     let started = std::time::SystemTime::now();
     let stop = CancellationToken::new();
@@ -158,6 +179,7 @@ async fn serve(
         async move { scrape.run(sets).await }
     });
 
+    let remote_write = remote_write(options, &db, &scrape, &registry, sending);
     let runtime = Arc::new(Runtime::new(
         source,
         options.clone(),
@@ -165,10 +187,12 @@ async fn serve(
         Arc::clone(&scrape),
         discovery,
         Arc::clone(&db),
+        Arc::clone(&remote_write),
         &registry,
         stop.clone(),
     ));
     runtime.apply(first).context("the configuration cannot be put in force")?;
+    tokio::spawn(Arc::clone(&remote_write).run(stop.clone()));
     signals::handle(Arc::clone(&runtime), stop.clone())?;
     let api = build_api(options, &db, &scrape, &runtime, &registry)?;
     let servers: Vec<_> = listeners
@@ -196,6 +220,7 @@ async fn serve(
     scrape.stop().await;
     follow.abort();
     tokio::task::spawn_blocking(move || {
+        remote_write.stop();
         if let Some(upkeep) = upkeep {
             // A panic there was logged; what is in the head must be saved all the same.
             let _ = upkeep.join();
@@ -208,6 +233,41 @@ async fn serve(
     replayed?;
     tracing::info!("See you next time!");
     Ok(())
+}
+
+/// Sends on what is stored.
+fn remote_write(
+    options: &Options,
+    db: &tsdb::Db,
+    scrape: &Arc<scrape::Manager>,
+    registry: &Registry,
+    runtime: &tokio::runtime::Handle,
+) -> Arc<remote::RemoteWrite> {
+    let scrape = Arc::clone(scrape);
+    let options = remote::SenderOptions {
+        data: options.storage.path.clone(),
+        flush_deadline: options.remote_flush_deadline,
+        backlog_size: options.remote_backlog_size,
+        type_and_unit_labels: options.features.type_and_unit_labels,
+        memory: options.memory.clone(),
+        metadata: Arc::new(move || families(&scrape)),
+        runtime: runtime.clone(),
+    };
+    remote::RemoteWrite::new(options, Arc::clone(db.head()), registry)
+}
+
+/// What targets say about their metrics, each saying once.
+fn families(scrape: &scrape::Manager) -> Vec<remote::FamilyMetadata> {
+    let view = scrape.targets(None);
+    let mut seen = std::collections::HashSet::new();
+    let all = view.active.iter().flat_map(|target| &target.metadata.families);
+    let all = all.map(|family| remote::FamilyMetadata {
+        name: family.metric.to_string(),
+        kind: family.kind.as_str().to_owned(),
+        help: family.help.to_string(),
+        unit: family.unit.to_string(),
+    });
+    all.filter(|family| seen.insert(family.clone())).collect()
 }
 
 async fn open_storage(options: &Options, registry: &Registry) -> anyhow::Result<Arc<tsdb::Db>> {
@@ -286,6 +346,20 @@ fn build_api(
             enable_lifecycle: options.enable_lifecycle,
             enable_admin: options.enable_admin,
             cors_origin: options.cors_origin.clone(),
+            write_receiver: options
+                .write_messages
+                .clone()
+                .map(|accepted| receiver(options, accepted, db, registry)),
+            max_request_memory: options.max_request_memory,
+            read_server: Arc::new(remote::ReadServer::new(
+                Arc::clone(db) as Arc<dyn ::storage::Select>,
+                options.remote_read.clone(),
+                registry,
+            )),
+            max_reads: match options.remote_read_concurrent_limit {
+                0 => tokio::sync::Semaphore::MAX_PERMITS,
+                limit => limit,
+            },
             query_log: runtime.query_log(),
             active_queries: active_queries(options),
         },
@@ -296,6 +370,24 @@ fn build_api(
         registry.clone(),
         pages,
     ))
+}
+
+/// Takes what others write.
+fn receiver(
+    options: &Options,
+    accepted: Vec<remote::MessageType>,
+    db: &Arc<tsdb::Db>,
+    registry: &Registry,
+) -> Arc<remote::Receiver> {
+    let features = options.features;
+    let receiver = remote::ReceiverOptions {
+        accepted,
+        start_zeros: features.start_zeros,
+        type_and_unit_labels: features.type_and_unit_labels,
+        metadata: features.metadata_wal_records,
+    };
+    let store = Arc::clone(db) as Arc<dyn ::storage::Append>;
+    Arc::new(remote::Receiver::new(store, receiver, &options.memory, registry))
 }
 
 /// The file that says which queries run. Without it they run as well.

@@ -115,6 +115,7 @@ impl HttpClient {
             oauth2: self.oauth2.as_ref().map(|oauth2| Box::new(oauth2.to_options())),
             http2: self.enable_http2,
             proxy: self.proxy.to_options(),
+            any_address: false,
         }
     }
 }

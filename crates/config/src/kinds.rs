@@ -221,6 +221,12 @@ pub struct Url(
 );
 
 impl Url {
+    /// As it may be shown: without a password.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        redacted(&self.0)
+    }
+
     pub(crate) fn is_unset(&self) -> bool {
         self.0.is_empty()
     }

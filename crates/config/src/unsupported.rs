@@ -113,7 +113,11 @@ impl Config {
             "alerting",
         );
         findings.note(!document.rule_files.is_empty(), "rule_files");
-        findings.note(!document.remote_write.is_empty(), "remote_write");
+        for (i, write) in document.remote_write.iter().flatten().enumerate() {
+            let at = [Step::Key("remote_write"), Step::Index(i), Step::Key("azuread")];
+            let certificate = write.azuread.as_ref().is_some_and(|azure| azure.certificate.is_some());
+            findings.inside(&at, "remote_write.azuread.".into()).note(certificate, "certificate");
+        }
         findings.note(!document.remote_read.is_empty(), "remote_read");
         findings.note(!document.tracing.endpoint.is_empty(), "tracing");
         findings.note(written("otlp"), "otlp");

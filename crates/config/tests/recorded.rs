@@ -252,7 +252,7 @@ scrape_configs:
 fn what_has_no_effect_yet_is_named_with_its_place() {
     let text = "
 rule_files: [a.yml]
-remote_write:
+remote_read:
 - url: http://x
 scrape_configs:
 - job_name: j
@@ -262,7 +262,7 @@ scrape_configs:
     let unsupported = config.unsupported(&jobs(&config)).unwrap();
     let want = "\
 rule_files (line 2) is not supported yet
-remote_write (line 4) is not supported yet
+remote_read (line 4) is not supported yet
 job j: basic_auth (line 7) is not supported yet";
     assert_eq!(unsupported.to_string(), want);
     assert!(unsupported.report("p.yml").contains("p.yml:7:"));

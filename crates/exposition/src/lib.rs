@@ -21,6 +21,7 @@ pub use page::{
     ValuePart, labels_of, value_after,
 };
 pub use process::process_metrics;
+pub use protobuf::wire as protobuf_wire;
 pub use protobuf::{
     ProtobufEntry, ProtobufExemplar, ProtobufFamily, ProtobufOptions, ProtobufParser, ProtobufPart,
 };

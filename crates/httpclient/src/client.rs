@@ -122,7 +122,7 @@ impl Client {
             Some(path) => Ok(Route::Socket(path)),
             None => Ok(match self.shared.proxies.of(origin)? {
                 Some(proxy) => Route::Through(&self.shared.proxies, proxy),
-                None => Route::Direct,
+                None => Route::Direct { any_address: self.options().any_address },
             }),
         }
     }

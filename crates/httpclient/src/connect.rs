@@ -52,7 +52,7 @@ impl Origin {
 
 /// How an origin is reached.
 pub(crate) enum Route<'a> {
-    Direct,
+    Direct { any_address: bool },
     Through(&'a Proxies, &'a Proxy),
     Socket(&'a Path),
 }
@@ -65,7 +65,7 @@ pub(crate) async fn open(
     tls: Option<&Handshakes>,
 ) -> Result<(Stream, bool), String> {
     let stream = match route {
-        Route::Direct => Stream::Tcp(dial(origin).await?),
+        Route::Direct { any_address } => Stream::Tcp(dial(origin, *any_address).await?),
         Route::Socket(path) => Stream::Unix(
             UnixStream::connect(path)
                 .await
@@ -90,7 +90,7 @@ async fn through(
     tls: Option<&Handshakes>,
 ) -> Result<Stream, String> {
     let to_proxy = |reason: String| format!("proxyconnect tcp: {reason}");
-    let mut stream = Stream::Tcp(dial(&proxy.origin).await.map_err(to_proxy)?);
+    let mut stream = Stream::Tcp(dial(&proxy.origin, false).await.map_err(to_proxy)?);
     if let Some(tls) = tls.filter(|_| proxy.origin.https) {
         let encrypted = tls.connect(&proxy.origin.host, stream, Offer::Http1).await.map_err(to_proxy)?;
         stream = Stream::Tls(Box::new(encrypted));
@@ -107,12 +107,18 @@ async fn through(
     Ok(stream)
 }
 
-async fn dial(origin: &Origin) -> Result<TcpStream, String> {
-    let addresses: Vec<SocketAddr> = match tokio::net::lookup_host((origin.host.as_str(), origin.port)).await
-    {
-        Ok(found) => found.collect(),
-        Err(_) => Vec::new(),
-    };
+async fn dial(origin: &Origin, any_address: bool) -> Result<TcpStream, String> {
+    let mut addresses: Vec<SocketAddr> =
+        match tokio::net::lookup_host((origin.host.as_str(), origin.port)).await {
+            Ok(found) => found.collect(),
+            Err(_) => Vec::new(),
+        };
+    if any_address && !addresses.is_empty() {
+        use std::hash::{BuildHasher, RandomState};
+        let random = RandomState::new().hash_one(0u8) as usize;
+        let count = addresses.len();
+        addresses.rotate_left(random % count);
+    }
     let mut failure = format!("dial tcp: lookup {}: no such host", origin.host);
     for address in addresses {
         match TcpStream::connect(address).await {

@@ -24,6 +24,8 @@ pub struct ClientOptions {
     pub http2: bool,
     /// What lies in between.
     pub proxy: ProxyOptions,
+    /// Begin with any of the addresses that a name has, instead of the first: connections spread over all of them.
+    pub any_address: bool,
 }
 
 impl Default for ClientOptions {
@@ -37,6 +39,7 @@ impl Default for ClientOptions {
             follow_redirects: true,
             http2: true,
             proxy: ProxyOptions::default(),
+            any_address: false,
         }
     }
 }

@@ -102,6 +102,11 @@ pub struct Batch {
     pub in_order_only: bool,
     /// The same for staleness markers alone: what ended is no news of a series that someone else went on with.
     pub in_order_markers: bool,
+    /// Nothing of it is stored if what the store has already speaks against one of its floats or histograms.
+    pub all_or_nothing: bool,
+    /// Samples that only others of the same batch speak against are not told as refused, but by themselves: see
+    /// [`Outcome::within`].
+    pub tells_within: bool,
 }
 
 impl Batch {
@@ -114,6 +119,8 @@ impl Batch {
         self.metadata.clear();
         self.in_order_only = false;
         self.in_order_markers = false;
+        self.all_or_nothing = false;
+        self.tells_within = false;
     }
 
     /// Whether there is nothing in it.
@@ -150,10 +157,18 @@ pub struct Outcome {
     pub appended: usize,
     /// Index into the batch's samples and reason of each that was not.
     pub rejected: Vec<(u32, Rejection)>,
+    /// Index into the batch's samples of each [`Rejection::Duplicate`], and the value that the series has at that time;
+    /// none where that is a histogram. Stores that do not know leave it out.
+    pub existing: Vec<(u32, Option<f64>)>,
+    /// With [`Batch::tells_within`], index of each sample that was not stored because of others of the batch: appended once
+    /// more, it is looked at beside these.
+    pub within: Vec<u32>,
     /// How many native histograms were stored.
     pub appended_histograms: usize,
     /// Index into the batch's histograms and reason of each that was not.
     pub rejected_histograms: Vec<(u32, Rejection)>,
+    /// As `within`, of the batch's histograms.
+    pub within_histograms: Vec<u32>,
     /// How many exemplars were stored.
     pub appended_exemplars: usize,
     /// Index into the batch's exemplars and reason of each that was not. An exemplar that the series has already is
@@ -166,6 +181,9 @@ impl Outcome {
     pub fn clear(&mut self) {
         self.appended = 0;
         self.rejected.clear();
+        self.existing.clear();
+        self.within.clear();
+        self.within_histograms.clear();
         self.appended_histograms = 0;
         self.rejected_histograms.clear();
         self.appended_exemplars = 0;

@@ -12,6 +12,7 @@ mod deleted;
 mod dir_lock;
 mod epochs;
 mod exemplars;
+mod follow;
 mod full_disk;
 mod head;
 mod inspect;
@@ -33,6 +34,9 @@ mod without;
 
 pub use db::{Db, DbError, DbOptions, Retention, RetentionRule, cut_up_to, snapshot_name};
 pub use exemplars::{Exemplar, SeriesExemplars};
+pub use follow::{
+    BadLogRecord, Log, LogPlace, LogRecord, keep_series_only, log_checkpoints, log_segments, read_log_segment,
+};
 pub use head::{
     DeleteError, FloatEncoding, Head, HeadOptions, HeadStats, OpenError, SeriesInOrder, WalReplay,
 };

@@ -79,6 +79,11 @@ impl ByType {
         self
     }
 
+    /// Of floats and of histograms.
+    pub(crate) fn counts(&self) -> [f64; 2] {
+        [self.float.get(), self.histogram().get()]
+    }
+
     pub(crate) fn histogram(&self) -> Counter {
         self.all.with(&["histogram"])
     }

@@ -128,6 +128,16 @@ impl ShardData {
         }
     }
 
+    /// The newest sample of the open chunk, if that is of floats.
+    pub(crate) fn newest_float(&self, slot: u32) -> Option<f64> {
+        let series = self.series(slot);
+        match series.open {
+            OpenKind::Xor => series.last_sample().map(|(_, v)| v),
+            OpenKind::Xor2 => self.open.xor2.get(series.place()).map(|open| open.state.last_value()),
+            OpenKind::Histogram => None,
+        }
+    }
+
     /// Whether a histogram would be accepted.
     pub(crate) fn check_histogram(
         &self,

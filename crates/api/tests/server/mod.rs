@@ -26,6 +26,8 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
+    /// The body as sent.
+    pub(crate) raw: Vec<u8>,
 }
 
 /// A program that is ready and has nothing to say.
@@ -74,6 +76,11 @@ impl Server {
             per_step_stats: true,
             ..Default::default()
         });
+        let store = Arc::clone(&db) as Arc<dyn storage::Append>;
+        let receiver =
+            remote::Receiver::new(store, remote::ReceiverOptions::default(), &Default::default(), &registry);
+        let reader =
+            remote::ReadServer::new(Arc::clone(&db) as _, remote::ReadServerOptions::default(), &registry);
         let api = api::Api::new(
             api::Options {
                 route_prefix: String::new(),
@@ -90,6 +97,10 @@ impl Server {
                 enable_lifecycle: true,
                 enable_admin: true,
                 cors_origin: Regex::new(".*").unwrap(),
+                write_receiver: Some(Arc::new(receiver)),
+                max_request_memory: 64 << 20,
+                read_server: Arc::new(reader),
+                max_reads: 4,
                 query_log: Arc::new(api::QueryLog::new(&registry)),
                 active_queries: None,
             },
@@ -163,7 +174,12 @@ impl Server {
             out.finish()
         };
         let query = encode(&row["params"]);
-        let form = encode(&row["form"]);
+        let mut body = encode(&row["form"]).into_bytes();
+        let form = !body.is_empty();
+        if let Some(raw) = row["body_b64"].as_str() {
+            use base64::Engine as _;
+            body = base64::engine::general_purpose::STANDARD.decode(raw).unwrap();
+        }
         let mut target = row["path"].as_str().unwrap().to_owned();
         if !query.is_empty() {
             target = format!("{target}?{query}");
@@ -173,11 +189,12 @@ impl Server {
         for (name, value) in row["headers"].as_object().into_iter().flatten() {
             head += &format!("{name}: {}\r\n", value.as_str().unwrap());
         }
-        if !form.is_empty() {
+        if form {
             head += "Content-Type: application/x-www-form-urlencoded\r\n";
         }
         let mut stream = TcpStream::connect(self.address).unwrap();
-        write!(stream, "{head}Content-Length: {}\r\n\r\n{form}", form.len()).unwrap();
+        write!(stream, "{head}Content-Length: {}\r\n\r\n", body.len()).unwrap();
+        stream.write_all(&body).unwrap();
         stream
     }
 }
@@ -195,9 +212,11 @@ fn answer(mut stream: TcpStream) -> Response {
     if headers.get("transfer-encoding").is_some_and(|v| v == "chunked") {
         body = dechunked(&body);
     }
-    let coded = headers.contains_key("content-encoding");
-    let body = if coded { String::new() } else { String::from_utf8(body).unwrap() };
-    Response { status, headers, body }
+    let raw = body.clone();
+    // An error may be plain though the head says otherwise.
+    let coded = headers.contains_key("content-encoding") && status == 200;
+    let body = if coded { String::new() } else { String::from_utf8(body).unwrap_or_default() };
+    Response { status, headers, body, raw }
 }
 
 fn dechunked(mut rest: &[u8]) -> Vec<u8> {

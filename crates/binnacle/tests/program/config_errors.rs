@@ -64,7 +64,10 @@ fn what_is_not_there_yet_is_refused_by_name() {
     for (content, name) in [
         ("rule_files: [rules.yml]\n", "rule_files"),
         ("alerting: {alertmanagers: [{static_configs: [{targets: [\"a:1\"]}]}]}\n", "alerting"),
-        ("remote_write: [{url: \"http://a/\"}]\n", "remote_write"),
+        (
+            "remote_write: [{url: \"http://a/\", azuread: {certificate: {client_id: 01234567-89ab-cdef-0123-456789abcdef, tenant_id: t, certificate_path: c}}}]\n",
+            "remote_write.azuread.certificate",
+        ),
         ("remote_read: [{url: \"http://a/\"}]\n", "remote_read"),
         ("tracing: {endpoint: \"a:1\"}\n", "tracing"),
     ] {
@@ -73,9 +76,7 @@ fn what_is_not_there_yet_is_refused_by_name() {
         assert!(log.contains(name) && log.contains("not supported yet"), "{name}: {log}");
     }
     for flag in [
-        "--web.enable-remote-write-receiver",
         "--web.enable-otlp-receiver",
-        "--storage.remote.flush-deadline=1m",
         "--rules.max-concurrent-evals=4",
         "--enable-feature=search-api",
         "--agent",

@@ -4,7 +4,7 @@
 //! many series. Accepted and refused is what Prometheus 3.14 accepts and refuses, with its error texts.
 
 mod message;
-mod wire;
+pub mod wire;
 
 use model::histogram::{CounterReset, FloatHistogram, HistogramValue, IntegerHistogram, populations};
 use model::{Labels, METRIC_NAME};

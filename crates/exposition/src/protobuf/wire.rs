@@ -2,14 +2,18 @@
 
 use crate::page::ParseError;
 
-pub(super) const VARINT: u8 = 0;
-pub(super) const FIXED64: u8 = 1;
-pub(super) const BYTES: u8 = 2;
+/// Wire type of whole numbers.
+pub const VARINT: u8 = 0;
+/// Wire type of doubles.
+pub const FIXED64: u8 = 1;
+/// Wire type of texts, messages and packed lists.
+pub const BYTES: u8 = 2;
 const GROUP_START: u8 = 3;
 const GROUP_END: u8 = 4;
 const FIXED32: u8 = 5;
 
-pub(super) fn refused(text: impl Into<Box<str>>) -> ParseError {
+/// An error.
+pub fn refused(text: impl Into<Box<str>>) -> ParseError {
     ParseError::new(text)
 }
 
@@ -18,40 +22,52 @@ fn truncated() -> ParseError {
 }
 
 /// A field's number and wire type.
-#[derive(Clone, Copy)]
-pub(super) struct Tag {
-    pub(super) field: i32,
-    pub(super) wire: u8,
+#[derive(Debug, Clone, Copy)]
+pub struct Tag {
+    /// The number.
+    pub field: i32,
+    /// The wire type.
+    pub wire: u8,
 }
 
 impl Tag {
     /// Refuses another wire type than the field's.
+    ///
+    /// # Errors
+    /// When it is another.
     #[inline]
-    pub(super) fn expect(self, wire: u8, field: &str) -> Result<(), ParseError> {
+    pub fn expect(self, wire: u8, field: &str) -> Result<(), ParseError> {
         if self.wire == wire { Ok(()) } else { Err(self.wrong(field)) }
     }
 
-    pub(super) fn wrong(self, field: &str) -> ParseError {
+    /// What is said of a field of another wire type.
+    #[must_use]
+    pub fn wrong(self, field: &str) -> ParseError {
         refused(format!("proto: wrong wireType = {} for field {field}", self.wire))
     }
 }
 
 /// Reads one message.
-#[derive(Clone)]
-pub(super) struct Reader<'a> {
+#[derive(Debug, Clone)]
+pub struct Reader<'a> {
     data: &'a [u8],
     /// Name of the message, for errors.
     message: &'static str,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(message: &'static str, data: &'a [u8]) -> Self {
+    /// A reader of the fields of a message. Errors name it.
+    #[must_use]
+    pub fn new(message: &'static str, data: &'a [u8]) -> Self {
         Reader { data, message }
     }
 
     /// The next field; none at the end of the message.
+    ///
+    /// # Errors
+    /// When there is no field.
     #[inline]
-    pub(super) fn tag(&mut self) -> Result<Option<Tag>, ParseError> {
+    pub fn tag(&mut self) -> Result<Option<Tag>, ParseError> {
         if self.data.is_empty() {
             return Ok(None);
         }
@@ -66,8 +82,12 @@ impl<'a> Reader<'a> {
         Ok(Some(Tag { field, wire }))
     }
 
+    /// A whole number.
+    ///
+    /// # Errors
+    /// When it is too long or not there.
     #[inline]
-    pub(super) fn varint(&mut self) -> Result<u64, ParseError> {
+    pub fn varint(&mut self) -> Result<u64, ParseError> {
         if let Some((&byte, rest)) = self.data.split_first()
             && byte < 0x80
         {
@@ -90,24 +110,37 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.data.is_empty()
     }
 
     /// As `sint64`; `sint32` is its lower half.
-    pub(super) fn zigzag(&mut self) -> Result<i64, ParseError> {
+    ///
+    /// # Errors
+    /// As [`varint`](Self::varint).
+    pub fn zigzag(&mut self) -> Result<i64, ParseError> {
         Ok(unzigzag(self.varint()?))
     }
 
+    /// A double.
+    ///
+    /// # Errors
+    /// When it is not there.
     #[inline]
-    pub(super) fn double(&mut self) -> Result<f64, ParseError> {
+    pub fn double(&mut self) -> Result<f64, ParseError> {
         let (bytes, rest) = self.data.split_first_chunk::<8>().ok_or_else(truncated)?;
         self.data = rest;
         Ok(f64::from_le_bytes(*bytes))
     }
 
+    /// A text, a message or a packed list.
+    ///
+    /// # Errors
+    /// When it is longer than what is left.
     #[inline]
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], ParseError> {
+    pub fn bytes(&mut self) -> Result<&'a [u8], ParseError> {
         let len = self.varint()?;
         if len > i64::MAX as u64 {
             return Err(refused("proto: negative length found during unmarshaling"));
@@ -118,8 +151,17 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
+    /// What is left of the message.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.data
+    }
+
     /// Reads past a field of no interest.
-    pub(super) fn skip(&mut self, tag: Tag) -> Result<(), ParseError> {
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn skip(&mut self, tag: Tag) -> Result<(), ParseError> {
         let mut depth = 0usize;
         let mut wire = tag.wire;
         loop {
@@ -153,7 +195,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-pub(super) fn unzigzag(value: u64) -> i64 {
+/// A signed number from its zigzag form.
+#[must_use]
+pub fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 

@@ -212,6 +212,9 @@ impl Head {
         }
         scratch.clear();
         self.check(scratch, &touched, batch, outcome);
+        if batch.all_or_nothing && !(outcome.rejected.is_empty() && outcome.rejected_histograms.is_empty()) {
+            return Ok(());
+        }
         let saved = scratch.pack(self.wal.compression()).map_err(AppendError::Log)?;
         if scratch.packed.is_empty() && scratch.late.is_empty() {
             return Ok(());
@@ -322,7 +325,12 @@ impl Head {
                             let reference = sample.series.0;
                             scratch.late.push(self.refs.shard_of(reference), slot, reference, late);
                         }
-                        Err(reason) => outcome.rejected.push((i, reason)),
+                        Err(reason) => {
+                            if reason == Rejection::Duplicate {
+                                outcome.existing.push((i, data.newest_float(slot)));
+                            }
+                            outcome.rejected.push((i, reason));
+                        }
                     },
                     Ok(Appended::Unchanged) => {}
                     Ok(_) => {
@@ -445,6 +453,7 @@ impl Head {
             // Only samples of one series that follow each other in the same batch are refused here.
             match stored {
                 Ok(appended) => outcome.appended += done.note(appended, sample.t),
+                Err(_) if batch.tells_within => outcome.within.push(i),
                 Err(reason) => outcome.rejected.push((i, reason)),
             }
         }
@@ -459,6 +468,7 @@ impl Head {
             let point = HistogramPoint { t: *t, start_time, value: value.clone() };
             match data.append_histogram(slot, &rules, &point) {
                 Ok(appended) => outcome.appended_histograms += done.note(appended, *t),
+                Err(_) if batch.tells_within => outcome.within_histograms.push(i),
                 Err(reason) => outcome.rejected_histograms.push((i, reason)),
             }
         }
@@ -504,22 +514,20 @@ impl Head {
     }
 
     fn count_rejected(&self, outcome: &Outcome) {
-        let floats = outcome.rejected.iter().map(|(_, reason)| (reason, false));
-        let histograms = outcome.rejected_histograms.iter().map(|(_, reason)| (reason, true));
-        for (reason, histogram) in floats.chain(histograms) {
-            let counters = match reason {
-                Rejection::OutOfOrder => &self.metrics.out_of_order,
-                Rejection::OutOfBounds => &self.metrics.out_of_bounds,
-                Rejection::TooOld => &self.metrics.too_old,
-                Rejection::UnknownSeries => {
-                    self.metrics.series_not_found.inc();
-                    continue;
-                }
-                // As in Prometheus, there is no counter for them.
-                Rejection::Duplicate | Rejection::Invalid => continue,
-            };
-            if histogram { counters.histogram().inc() } else { counters.float.inc() }
-        }
+        outcome.rejected.iter().for_each(|(_, reason)| self.count_rejection(*reason, false));
+        outcome.rejected_histograms.iter().for_each(|(_, reason)| self.count_rejection(*reason, true));
+    }
+
+    fn count_rejection(&self, reason: Rejection, histogram: bool) {
+        let counters = match reason {
+            Rejection::OutOfOrder => &self.metrics.out_of_order,
+            Rejection::OutOfBounds => &self.metrics.out_of_bounds,
+            Rejection::TooOld => &self.metrics.too_old,
+            Rejection::UnknownSeries => return self.metrics.series_not_found.inc(),
+            // As in Prometheus, there is no counter for them.
+            Rejection::Duplicate | Rejection::Invalid => return,
+        };
+        if histogram { counters.histogram().inc() } else { counters.float.inc() }
     }
 }
 

@@ -9,6 +9,7 @@ use storage::Metadata;
 
 use super::Head;
 use crate::closed::{self, Place};
+use crate::follow::{Log, retire};
 use crate::wal::frame::Segment;
 use crate::wal::record::{self, BadRecord, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder};
 use crate::wal::{Packed, Wal, segments};
@@ -59,14 +60,15 @@ impl Head {
             let _ = disk::remove_dir_all(&temporary);
             return result;
         }
+        let retired = self.retired_to.lock().clone();
         for (n, path) in segments::list(&self.wal_dir)? {
             if n <= upto {
-                disk::remove_file(&path)?;
+                retire(&path, retired.as_deref(), Log::InOrder)?;
             }
         }
         for (_, path) in before {
             self.metrics.checkpoint_deletions.inc();
-            if let Err(error) = disk::remove_dir_all(&path) {
+            if let Err(error) = retire(&path, retired.as_deref(), Log::InOrder) {
                 self.metrics.checkpoint_deletions_failed.inc();
                 tracing::warn!(%error, checkpoint = %path.display(), "an old checkpoint could not be deleted");
             }

@@ -178,7 +178,8 @@ impl Head {
     /// When files cannot be deleted.
     pub(crate) fn end_out_of_order_cut(&self, cut: &Cut) -> io::Result<()> {
         let newest = self.max_time.load(Ordering::Relaxed);
-        let dropped = self.ooo.end_cut(&self.shards, cut, newest)?;
+        let retired = self.retired_to.lock().clone();
+        let dropped = self.ooo.end_cut(&self.shards, cut, newest, retired.as_deref())?;
         self.chunks.fetch_sub(dropped, Ordering::Relaxed);
         self.metrics.chunks_removed.add(dropped as f64);
         if dropped > 0 {

@@ -239,10 +239,28 @@ pub struct Head {
     replay: Arc<WalReplay>,
     metrics: Metrics,
     closed: AtomicBool,
+    /// See [`Head::retire_logs_to`].
+    retired_to: Mutex<Option<PathBuf>>,
     _lock: Option<DirLock>,
 }
 
 impl Head {
+    pub(crate) fn wal(&self) -> &Wal {
+        &self.wal
+    }
+
+    pub(crate) fn late_log(&self) -> Option<&Wal> {
+        self.ooo.log()
+    }
+
+    pub(crate) fn retired_to(&self) -> &Mutex<Option<PathBuf>> {
+        &self.retired_to
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// How far the replay is.
     #[must_use]
     pub fn replay_progress(&self) -> Arc<WalReplay> {

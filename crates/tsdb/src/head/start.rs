@@ -164,6 +164,7 @@ impl Head {
             replay: Arc::default(),
             metrics,
             closed: AtomicBool::new(false),
+            retired_to: Mutex::default(),
             options,
             _lock: lock,
         })

@@ -1,12 +1,14 @@
 //! Handing samples out of order over to blocks: what the head does before and after those are written.
 
 use std::io;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::encode::{self, Encoded, Encodings};
 use super::table::Place;
 use super::{NO_MAX, NO_MIN, OutOfOrder};
 use crate::chunk_files::ChunkFiles;
+use crate::follow::{Log, retire};
 use crate::shard::{RefMap, Shard};
 
 /// What was in the head when a cut began; nothing that comes later is part of it.
@@ -104,7 +106,13 @@ impl OutOfOrder {
     /// Drops what was cut, from memory and from the log: blocks have it. Returns how many chunks.
     ///
     /// `newest` is the head's newest sample.
-    pub(crate) fn end_cut(&self, shards: &[Shard], cut: &Cut, newest: i64) -> io::Result<usize> {
+    pub(crate) fn end_cut(
+        &self,
+        shards: &[Shard],
+        cut: &Cut,
+        newest: i64,
+        retired: Option<&Path>,
+    ) -> io::Result<usize> {
         let mut dropped = 0;
         // Samples that are taken meanwhile are in the window.
         let mut oldest = match self.window() {
@@ -119,7 +127,7 @@ impl OutOfOrder {
         }
         self.min_time.store(oldest, Ordering::Relaxed);
         if let (Some(upto), Some(log)) = (cut.segment, self.log()) {
-            log.truncate(upto)?;
+            log.truncate(upto, |path| retire(path, retired, Log::OutOfOrder))?;
         }
         Ok(dropped)
     }

@@ -310,15 +310,15 @@ impl Wal {
         Ok(writer.segment.saturating_sub(1))
     }
 
-    /// Deletes the segments up to `upto`, but never the one being written.
-    pub(crate) fn truncate(&self, upto: u32) -> io::Result<()> {
+    /// Takes away the segments up to `upto`, but never the one being written, as `away` does it.
+    pub(crate) fn truncate(&self, upto: u32, away: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
         let current = self.position().segment;
         if let Some(m) = &self.metrics {
             m.truncations.inc();
         }
         let deleted = segments::list(&self.dir).and_then(|all| {
             let mut old = all.into_iter().filter(|(n, _)| *n <= upto && *n < current);
-            old.try_for_each(|(_, path)| disk::remove_file(&path))
+            old.try_for_each(|(_, path)| away(&path))
         });
         if let (Err(_), Some(m)) = (&deleted, &self.metrics) {
             m.truncations_failed.inc();

@@ -1,0 +1,18 @@
+//! Remote write and remote read, both ways: what Prometheus and others push here, what is pushed on, what is read.
+
+mod encode;
+mod histogram;
+mod message_type;
+mod metric_kind;
+mod read;
+mod receive;
+mod send;
+mod snappy;
+
+pub use histogram::WireHistogram;
+pub use message_type::MessageType;
+pub use read::{MAX_READ_BODY, ReadAnswer, ReadError, ReadServer, ReadServerOptions};
+pub use receive::{MAX_WRITE_BODY, Receiver, ReceiverOptions, WriteAnswer, Written};
+pub use send::{
+    FamilyMetadata, MetadataOptions, QueueOptions, RemoteWrite, SendSetupError, SenderOptions, WriteOptions,
+};

@@ -1,0 +1,151 @@
+//! `prometheus.WriteRequest`: each series says its labels itself.
+
+use exposition::ParseError;
+use exposition::protobuf_wire::{BYTES, FIXED64, Reader, VARINT};
+
+use super::Reading;
+use super::series_cache::Key;
+use super::wire_labels::{Pair, exemplar_labels, read_label};
+use crate::histogram::WireHistogram;
+
+/// Reads a request.
+pub(super) fn read(body: &[u8], reading: &mut Reading<'_>) -> Result<(), ParseError> {
+    let mut request = Reader::new("WriteRequest", body);
+    let mut pairs = Vec::new();
+    while let Some(tag) = request.tag()? {
+        match tag.field {
+            1 => {
+                tag.expect(BYTES, "Timeseries")?;
+                let series = request.bytes()?;
+                let end = body.len() - request.rest().len();
+                reading.incoming.begin(end - series.len()..end);
+                read_series(series, reading, &mut pairs)?;
+            }
+            // Types and help of metrics, which Prometheus reads and drops too.
+            3 => {
+                tag.expect(BYTES, "Metadata")?;
+                request.bytes()?;
+            }
+            _ => request.skip(tag)?,
+        }
+    }
+    Ok(())
+}
+
+/// Labels come first and in one piece from every sender there is: then their bytes are what they are known by.
+fn read_series<'a>(
+    data: &'a [u8],
+    reading: &mut Reading<'_>,
+    pairs: &mut Vec<Pair<'a>>,
+) -> Result<(), ParseError> {
+    let mut labels_end = 0;
+    let mut in_one_piece = true;
+    let mut r = Reader::new("TimeSeries", data);
+    loop {
+        let at = data.len() - r.rest().len();
+        let Some(tag) = r.tag()? else { break };
+        match tag.field {
+            1 => {
+                tag.expect(BYTES, "Labels")?;
+                r.bytes()?;
+                in_one_piece &= at == labels_end;
+                labels_end = data.len() - r.rest().len();
+            }
+            2 => {
+                tag.expect(BYTES, "Samples")?;
+                let (t, v) = read_sample(r.bytes()?)?;
+                reading.sample(t, v, 0);
+            }
+            3 => {
+                tag.expect(BYTES, "Exemplars")?;
+                read_exemplar(r.bytes()?, reading, pairs)?;
+            }
+            4 => {
+                tag.expect(BYTES, "Histograms")?;
+                reading.histogram(WireHistogram::read(r.bytes()?)?);
+            }
+            _ => r.skip(tag)?,
+        }
+    }
+    let key: Option<Key> = in_one_piece.then(|| reading.cache.key(&data[..labels_end]));
+    if reading.knows(key) {
+        return Ok(());
+    }
+    read_labels(data, pairs)?;
+    if let Err(_invalid) = reading.resolve(key, pairs) {
+        reading.incoming.drop_newest();
+        reading.incoming.invalid += 1;
+    }
+    Ok(())
+}
+
+#[inline]
+fn read_sample(data: &[u8]) -> Result<(i64, f64), ParseError> {
+    let (mut t, mut v) = (0, 0.0);
+    let mut r = Reader::new("Sample", data);
+    while let Some(tag) = r.tag()? {
+        match tag.field {
+            1 => {
+                tag.expect(FIXED64, "Value")?;
+                v = r.double()?;
+            }
+            2 => {
+                tag.expect(VARINT, "Timestamp")?;
+                t = r.varint()? as i64;
+            }
+            _ => r.skip(tag)?,
+        }
+    }
+    Ok((t, v))
+}
+
+fn read_exemplar<'a>(
+    data: &'a [u8],
+    reading: &mut Reading<'_>,
+    pairs: &mut Vec<Pair<'a>>,
+) -> Result<(), ParseError> {
+    let (mut t, mut v) = (0, 0.0);
+    pairs.clear();
+    let mut r = Reader::new("Exemplar", data);
+    while let Some(tag) = r.tag()? {
+        match tag.field {
+            1 => {
+                tag.expect(BYTES, "Labels")?;
+                pairs.push(read_label(r.bytes()?)?);
+            }
+            2 => {
+                tag.expect(FIXED64, "Value")?;
+                v = r.double()?;
+            }
+            3 => {
+                tag.expect(VARINT, "Timestamp")?;
+                t = r.varint()? as i64;
+            }
+            _ => r.skip(tag)?,
+        }
+    }
+    reading.exemplar(exemplar_labels(pairs), t, v);
+    Ok(())
+}
+
+/// The labels of a series; answers where they end if they stand in one piece before all else.
+pub(super) fn read_labels<'a>(
+    series: &'a [u8],
+    pairs: &mut Vec<Pair<'a>>,
+) -> Result<Option<usize>, ParseError> {
+    pairs.clear();
+    let (mut labels_end, mut in_one_piece) = (0, true);
+    let mut r = Reader::new("TimeSeries", series);
+    loop {
+        let at = series.len() - r.rest().len();
+        let Some(tag) = r.tag()? else { break };
+        if tag.field == 1 && tag.wire == BYTES {
+            pairs.push(read_label(r.bytes()?)?);
+            in_one_piece &= at == labels_end;
+            labels_end = series.len() - r.rest().len();
+        } else {
+            r.skip(tag)?;
+        }
+    }
+    Ok(in_one_piece.then_some(labels_end))
+}
