@@ -193,7 +193,7 @@ impl<D: Decode> Follower<D> {
                     &mut BodyShare::default(),
                 )
                 .await
-                .map_err(|err| Error::Connection(err.to_string()))?;
+                .map_err(|err| self.unreached(&err))?;
             let metrics = &self.cluster.metrics;
             metrics.by_status.with(&[head.status.as_str()]).inc();
             metrics.duration.with(&[&self.selection.template()]).observe(start.elapsed().as_secs_f64());
@@ -237,7 +237,7 @@ impl<D: Decode> Follower<D> {
         let (head, mut body) = connection
             .open(&url, &self.headers(), begun + self.behaviour.answer)
             .await
-            .map_err(|err| Error::Connection(err.to_string()))?;
+            .map_err(|err| self.unreached(&err))?;
         self.cluster.metrics.by_status.with(&[head.status.as_str()]).inc();
         if head.status.as_u16() != 200 {
             let mut text = Vec::new();
@@ -354,6 +354,12 @@ impl<D: Decode> Follower<D> {
     fn skip(&self, err: &Unreadable) {
         self.cluster.metrics.failures.inc();
         tracing::warn!(component = "kubernetes", resource = self.selection.resource, %err, "Skipped an object that cannot be decoded");
+    }
+
+    /// A request that has no answer.
+    fn unreached(&self, err: &impl ToString) -> Error {
+        self.cluster.metrics.by_status.with(&["<error>"]).inc();
+        Error::Connection(err.to_string())
     }
 
     fn headers(&self) -> HeaderMap {

@@ -101,6 +101,14 @@ impl Object for Node {
             }
             pairs.take(lists)
         });
+        if target.is_none() {
+            tracing::warn!(
+                component = "kubernetes",
+                role = "node",
+                node = &*metadata.name,
+                "No node address found"
+            );
+        }
         Ok((metadata, Node { attached, labels, target }))
     }
 }

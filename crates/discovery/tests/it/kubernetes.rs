@@ -480,6 +480,21 @@ async fn refusals_are_counted_and_tried_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_not_reached_is_counted() {
+    let world = World::new();
+    // Nobody listens at port 1.
+    let access = KubernetesAccess::Server { url: "http://127.0.0.1:1".to_owned(), client: Box::default() };
+    world.run(options(access, KubernetesRole::Pod));
+    let deadline = Instant::now() + PATIENCE;
+    while world.metric("prometheus_sd_kubernetes_failures_total", &[]) < 2.0 {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let requests = "prometheus_sd_kubernetes_http_request_total";
+    assert!(world.metric(requests, &[("status_code", "<error>")]) >= 2.0);
+}
+
+#[tokio::test]
 async fn rotated_tokens_are_read_again_and_the_own_namespace_is_that_of_the_pod() {
     let mut world = World::new();
     let folder = tempfile::tempdir().unwrap();
