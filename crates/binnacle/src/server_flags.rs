@@ -54,7 +54,7 @@ pub(crate) struct CommonFlags {
     route_prefix: Option<String>,
 
     /// File with certificates, users, headers and tenants of this server; read again whenever it changes
-    #[arg(long = "web.config.file", value_name = "FILE", default_value = "")]
+    #[arg(long = "web.config.file", value_name = "FILE", default_value = "", value_parser = parse_path)]
     web_config: PathBuf,
 
     /// How long a request may take to arrive, and how long an idle connection is kept
@@ -308,6 +308,11 @@ pub(crate) fn expand_negations(args: Vec<String>) -> Vec<String> {
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let millis = duration::parse(text).map_err(|e| format!("{e} (write it like 30s, 5m or 1h30m)"))?;
     u64::try_from(millis).map(Duration::from_millis).map_err(|_| "must not be negative".to_owned())
+}
+
+/// A path, or an empty one for none: as a value of its own type, that would be refused.
+fn parse_path(text: &str) -> Result<PathBuf, std::convert::Infallible> {
+    Ok(PathBuf::from(text))
 }
 
 /// A whole number, which may be written like 5e7.
