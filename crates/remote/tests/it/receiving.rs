@@ -119,3 +119,26 @@ fn samples_from_far_ahead_are_refused_and_version_2_stores_the_others() {
     );
     assert_eq!(store.content().len(), 1);
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_message_is_answered(
+        mut body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+        shaped in proptest::prelude::any::<bool>(),
+        changes in proptest::collection::vec((0usize..60, proptest::prelude::any::<u8>()), 0..4),
+    ) {
+        if shaped {
+            body = snap::raw::Decoder::new().decompress_vec(&version_1(1_000, 1.0)).unwrap();
+            changes.iter().for_each(|(at, byte)| if let Some(b) = body.get_mut(*at) { *b ^= byte });
+        }
+        let packed = snap::raw::Encoder::new().compress_vec(&body).unwrap();
+        let store = Arc::new(storage::MemoryStore::default());
+        let registry = exposition::Registry::new();
+        let receiver = Receiver::new(store, ReceiverOptions::default(), &Default::default(), &registry);
+        for message in [MessageType::V1, MessageType::V2] {
+            let answer = receiver.receive("snappy", message.content_type(), &packed, 1 << 40);
+            proptest::prop_assert!([204, 400].contains(&answer.status), "{answer:?}");
+        }
+        proptest::prop_assert!(receiver.receive("snappy", "", &body, 1 << 40).status >= 204);
+    }
+}
