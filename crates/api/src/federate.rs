@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::Api;
 use crate::reply::{Answer, Body, Coding, Encoder, Reply};
 use crate::request::Request;
+use crate::view::View;
 
 /// About how long a piece of the page is before it is compressed and sent.
 const PIECE: usize = 64 * 1024;
@@ -54,10 +55,11 @@ async fn answer(
     };
     let (head, begun) = oneshot::channel();
     let work = Arc::clone(&api);
+    let view = request.view(&api);
     tokio::task::spawn_blocking(move || {
         let memory = work.options.memory.account(ACCOUNT);
         let ctx = QueryContext::unlimited().with_memory(memory);
-        Federation::new(&work, &ctx, selectors).run(format, coding, head);
+        Federation::new(&work, &view, &ctx, selectors).run(format, coding, head);
     });
     let sender = match begun.await {
         Ok(Ok(body)) => body,
@@ -78,6 +80,7 @@ async fn answer(
 /// What is read, and what is added to it.
 struct Federation<'a> {
     api: &'a Api,
+    view: &'a View,
     ctx: &'a QueryContext,
     selectors: Vec<Vec<Matcher>>,
     /// The times that count, both inclusive.
@@ -127,12 +130,13 @@ impl From<Interrupted> for Stopped {
 }
 
 impl<'a> Federation<'a> {
-    fn new(api: &'a Api, ctx: &'a QueryContext, selectors: Vec<Vec<Matcher>>) -> Self {
+    fn new(api: &'a Api, view: &'a View, ctx: &'a QueryContext, selectors: Vec<Vec<Matcher>>) -> Self {
         let max_time = api.now();
         let mut external = BTreeMap::from([("instance".to_owned(), String::new())]);
         external.extend(api.runtime.external_labels());
         Federation {
             api,
+            view,
             ctx,
             selectors,
             min_time: max_time.saturating_sub(api.engine.options().lookback_delta_ms),
@@ -173,7 +177,7 @@ impl<'a> Federation<'a> {
         for (i, matchers) in self.selectors.iter().enumerate() {
             let mut matchers = matchers.clone();
             matchers.push(Matcher::not_equal(METRIC_NAME, ""));
-            let found = self.api.store.label_values(
+            let found = self.view.store().label_values(
                 self.ctx,
                 METRIC_NAME,
                 self.min_time,
@@ -245,7 +249,7 @@ impl<'a> Federation<'a> {
                 labels: Projection::All,
                 newest: Some(Newest::Last),
             };
-            for mut part in self.api.store.select(self.ctx, &request)? {
+            for mut part in self.view.store().select(self.ctx, &request)? {
                 while let Some(series) = part.next()? {
                     if let Some((t, value)) = self.newest_of(&series.chunks, scratch)? {
                         all.push(Found { labels: series.labels, t, value });

@@ -26,6 +26,7 @@ mod server;
 mod starting;
 mod status;
 mod targets;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,6 @@ use std::time::Duration;
 use exposition::Family;
 use exposition::registry::Registry;
 use promql::Engine;
-use storage::Select;
 use tokio::sync::Semaphore;
 
 use crate::metrics::Metrics;
@@ -155,7 +155,7 @@ pub struct MetricsPage {
 pub struct Api {
     options: Options,
     engine: Arc<Engine>,
-    store: Arc<dyn Select>,
+    /// All there is: for routes that answer only those who may see it. Others read through [`view::View`].
     db: Arc<tsdb::Db>,
     scrape: Arc<scrape::Manager>,
     runtime: Arc<dyn Runtime>,
@@ -190,7 +190,6 @@ impl Api {
         Arc::new(Api {
             options,
             engine,
-            store: Arc::clone(&db) as _,
             db,
             scrape,
             runtime,

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::query_log::{Asker, Entry};
 use crate::reply::{Answer, ApiError, Body, Coding, Encoder, ErrorKind, Reply, SUCCESS, finish, success};
 use crate::request::{Request, evaluation_time, parse_duration};
+use crate::view::View;
 use crate::{Api, explain, json};
 
 /// Prometheus' bound on `(end - start) / step`.
@@ -46,7 +47,6 @@ enum Range {
 }
 
 /// A query and all that the caller said about it.
-#[derive(Debug)]
 struct Job {
     query: String,
     range: Range,
@@ -60,6 +60,7 @@ struct Job {
     deprecated: Option<String>,
     coding: Option<Coding>,
     asked_by: Asker,
+    view: View,
 }
 
 pub(crate) async fn instant(api: Arc<Api>, request: Request) -> Answer {
@@ -149,6 +150,7 @@ fn job(api: &Api, request: &Request, range: Range, limit: usize) -> Result<Job, 
         deprecated,
         coding,
         asked_by,
+        view: request.view(api),
     })
 }
 
@@ -247,7 +249,7 @@ fn evaluate(api: &Api, ctx: &QueryContext, job: &Job, asked: Instant, mut head: 
     let began = Instant::now();
     let _running =
         api.options.active_queries.as_ref().and_then(|active| active.insert(&job.query, api.now() / 1000));
-    let store = api.store.as_ref();
+    let store = job.view.store();
     let result = match job.range {
         Range::Instant(at) => api.engine.instant(store, ctx, &job.query, at, &job.overrides),
         Range::Steps { start, end, step } => {
@@ -612,7 +614,8 @@ pub(crate) async fn exemplars(api: Arc<Api>, request: Request) -> Answer {
     if selectors.is_empty() {
         return Ok(Reply::empty(StatusCode::NO_CONTENT));
     }
-    let found = tokio::task::spawn_blocking(move || api.db.head().exemplars(&selectors, start, end))
+    let view = request.view(&api);
+    let found = tokio::task::spawn_blocking(move || view.exemplars(selectors, start, end))
         .await
         .map_err(|e| ApiError::new(ErrorKind::Internal, e.to_string()))?;
     let mut out = String::from("[");

@@ -85,6 +85,7 @@ pub(crate) enum ErrorKind {
     Canceled,
     Internal,
     Unavailable,
+    Forbidden,
 }
 
 impl ErrorKind {
@@ -96,6 +97,7 @@ impl ErrorKind {
             ErrorKind::Canceled => "canceled",
             ErrorKind::Internal => "internal",
             ErrorKind::Unavailable => "unavailable",
+            ErrorKind::Forbidden => "forbidden",
         }
     }
 
@@ -106,6 +108,7 @@ impl ErrorKind {
             // The code that nginx uses for a client that went away; the client rarely sees it.
             ErrorKind::Canceled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             ErrorKind::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Forbidden => StatusCode::FORBIDDEN,
             // As Prometheus, whose table of codes does not know "unavailable".
             ErrorKind::Internal | ErrorKind::Unavailable => StatusCode::INTERNAL_SERVER_ERROR,
         }

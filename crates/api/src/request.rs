@@ -3,8 +3,11 @@
 use std::num::IntErrorKind;
 
 use http::{HeaderMap, Method};
+use httpserver::Access;
 
+use crate::Api;
 use crate::reply::ApiError;
+use crate::view::View;
 
 /// A request whose body has been read.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(crate) struct Request {
     /// Who sent it, where that is known.
     pub(crate) client: Option<std::net::IpAddr>,
     pub(crate) params: Params,
+    /// What the caller may see.
+    pub(crate) access: Access,
     /// What the route's `:name` or `*rest` stands for, percent-decoded.
     pub(crate) path_param: String,
     /// The body, of those requests whose body is neither a form nor nothing.
@@ -25,6 +30,11 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// The series that the caller may see.
+    pub(crate) fn view(&self, api: &Api) -> View {
+        View::new(api, &self.access)
+    }
+
     /// The value of a header, empty when it is missing or not text.
     pub(crate) fn header(&self, name: http::header::HeaderName) -> &str {
         self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")

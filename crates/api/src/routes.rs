@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
-use httpserver::Caller;
+use httpserver::{Access, Caller};
 
-use crate::reply::{Answer, Coding, Reply, compress};
+use crate::reply::{Answer, ApiError, Coding, ErrorKind, Reply, compress};
 use crate::request::{Params, Request};
+use crate::view::Seen;
 use crate::{
     Api, admin, bodies, federate, lifecycle, page, query, remote_read, remote_write, self_metrics, series,
     status, targets,
@@ -23,6 +24,7 @@ struct Route {
     pattern: &'static str,
     methods: &'static [Method],
     handler: Handler,
+    seen: Seen,
 }
 
 const GET: &[Method] = &[Method::GET];
@@ -35,40 +37,44 @@ const ANY: &[Method] = &[];
 
 macro_rules! route {
     ($methods:expr, $pattern:expr, $handler:path) => {
+        route!($methods, $pattern, $handler, Everything)
+    };
+    ($methods:expr, $pattern:expr, $handler:path, $seen:ident) => {
         Route {
             pattern: $pattern,
             methods: $methods,
             handler: |api, request| Box::pin($handler(api, request)),
+            seen: Seen::$seen,
         }
     };
 }
 
 /// Paths under `/api/v1`: with CORS headers, `OPTIONS`, compression.
 const API: &[Route] = &[
-    route!(GET_POST, "/api/v1/query", query::instant),
-    route!(GET_POST, "/api/v1/query_range", query::range),
-    route!(GET_POST, "/api/v1/query_explain", query::explain),
-    route!(GET_POST, "/api/v1/query_exemplars", query::exemplars),
-    route!(GET_POST, "/api/v1/format_query", query::format),
-    route!(GET_POST, "/api/v1/parse_query", query::tree),
-    route!(GET_POST, "/api/v1/labels", series::label_names),
-    route!(GET, "/api/v1/label/:name/values", series::label_values),
-    route!(GET_POST, "/api/v1/series", series::series),
+    route!(GET_POST, "/api/v1/query", query::instant, View),
+    route!(GET_POST, "/api/v1/query_range", query::range, View),
+    route!(GET_POST, "/api/v1/query_explain", query::explain, View),
+    route!(GET_POST, "/api/v1/query_exemplars", query::exemplars, View),
+    route!(GET_POST, "/api/v1/format_query", query::format, Nothing),
+    route!(GET_POST, "/api/v1/parse_query", query::tree, Nothing),
+    route!(GET_POST, "/api/v1/labels", series::label_names, View),
+    route!(GET, "/api/v1/label/:name/values", series::label_values, View),
+    route!(GET_POST, "/api/v1/series", series::series, View),
     route!(GET, "/api/v1/scrape_pools", targets::pools),
     route!(GET, "/api/v1/scrape_pools/config", targets::pool_config),
     route!(GET, "/api/v1/targets", targets::targets),
     route!(GET, "/api/v1/targets/metadata", targets::target_metadata),
     route!(GET, "/api/v1/targets/relabel_steps", targets::relabel_steps),
-    route!(GET, "/api/v1/metadata", targets::metadata),
+    route!(GET, "/api/v1/metadata", targets::metadata, View),
     route!(GET, "/api/v1/alertmanagers", status::alertmanagers),
     route!(GET, "/api/v1/alerts", status::alerts),
     route!(GET, "/api/v1/rules", status::rules),
     route!(GET, "/api/v1/notifications", status::notifications),
     route!(GET, "/api/v1/status/config", status::config),
     route!(GET, "/api/v1/status/flags", status::flags),
-    route!(GET, "/api/v1/status/buildinfo", status::build_info),
+    route!(GET, "/api/v1/status/buildinfo", status::build_info, Nothing),
     route!(GET, "/api/v1/status/runtimeinfo", status::runtime_info),
-    route!(GET, "/api/v1/status/walreplay", status::wal_replay),
+    route!(GET, "/api/v1/status/walreplay", status::wal_replay, Nothing),
     route!(GET, "/api/v1/status/tsdb", status::tsdb),
     route!(GET, "/api/v1/status/tsdb/blocks", status::blocks),
     route!(GET, "/api/v1/status/self_metrics", self_metrics::self_metrics),
@@ -99,26 +105,26 @@ const WHILE_STARTING: &str = "/api/v1/status/walreplay";
 
 /// Everything else.
 const PLAIN: &[Route] = &[
-    route!(GET_HEAD, "/-/healthy", lifecycle::healthy),
-    route!(GET_HEAD, "/-/ready", lifecycle::ready),
+    route!(GET_HEAD, "/-/healthy", lifecycle::healthy, Nothing),
+    route!(GET_HEAD, "/-/ready", lifecycle::ready, Nothing),
     route!(ANY, "/-/reload", lifecycle::reload),
     route!(ANY, "/-/quit", lifecycle::quit),
-    route!(GET, "/federate", federate::federate),
-    route!(GET, "/version", status::version),
-    route!(GET, "/", page::home),
-    route!(GET, "/graph", page::graph),
-    route!(GET_HEAD, "/assets/*filepath", page::asset),
-    route!(GET_HEAD, "/favicon.svg", page::asset),
-    route!(GET_HEAD, "/query", page::index),
-    route!(GET_HEAD, "/alerts", page::index),
-    route!(GET_HEAD, "/targets", page::index),
-    route!(GET_HEAD, "/rules", page::index),
-    route!(GET_HEAD, "/service-discovery", page::index),
-    route!(GET_HEAD, "/status", page::index),
-    route!(GET_HEAD, "/tsdb-status", page::index),
-    route!(GET_HEAD, "/flags", page::index),
-    route!(GET_HEAD, "/config", page::index),
-    route!(GET_HEAD, "/alertmanager-discovery", page::index),
+    route!(GET, "/federate", federate::federate, View),
+    route!(GET, "/version", status::version, Nothing),
+    route!(GET, "/", page::home, Nothing),
+    route!(GET, "/graph", page::graph, Nothing),
+    route!(GET_HEAD, "/assets/*filepath", page::asset, Nothing),
+    route!(GET_HEAD, "/favicon.svg", page::asset, Nothing),
+    route!(GET_HEAD, "/query", page::index, Nothing),
+    route!(GET_HEAD, "/alerts", page::index, Nothing),
+    route!(GET_HEAD, "/targets", page::index, Nothing),
+    route!(GET_HEAD, "/rules", page::index, Nothing),
+    route!(GET_HEAD, "/service-discovery", page::index, Nothing),
+    route!(GET_HEAD, "/status", page::index, Nothing),
+    route!(GET_HEAD, "/tsdb-status", page::index, Nothing),
+    route!(GET_HEAD, "/flags", page::index, Nothing),
+    route!(GET_HEAD, "/config", page::index, Nothing),
+    route!(GET_HEAD, "/alertmanager-discovery", page::index, Nothing),
 ];
 
 /// Finds and runs the handler; returns its pattern, for metrics, and the answer.
@@ -138,12 +144,14 @@ pub(crate) async fn dispatch(
         return ("", not_found());
     };
     let path = if path.is_empty() { "/".to_owned() } else { path.to_owned() };
+    let caller = parts.extensions.get::<Caller>();
     let mut request = Request {
         method: parts.method,
         path,
         params: Params::parse(form, &raw_query),
         raw_query,
-        client: parts.extensions.get::<Caller>().map(|caller| caller.address.ip()),
+        access: caller.map_or(Access::Nothing, |caller| caller.access.clone()),
+        client: caller.map(|caller| caller.address.ip()),
         headers: parts.headers,
         path_param: String::new(),
         body,
@@ -152,6 +160,9 @@ pub(crate) async fn dispatch(
         return api_call(api, request).await;
     }
     if let Some(page) = api.pages.iter().find(|p| p.path == request.path) {
+        if !Seen::Everything.is_for(&request.access) {
+            return ("/metrics", forbidden(&request));
+        }
         let gather = Arc::clone(&page.gather);
         return ("/metrics", self_metrics::page(gather, &request).await);
     }
@@ -204,6 +215,9 @@ async fn api_call(api: Arc<Api>, mut request: Request) -> (&'static str, Reply) 
 async fn run(api: Arc<Api>, route: &Route, request: Request) -> Reply {
     if !route.methods.is_empty() && !route.methods.contains(&request.method) {
         return method_not_allowed(route.methods, &request.method);
+    }
+    if !route.seen.is_for(&request.access) {
+        return forbidden(&request);
     }
     match (route.handler)(api, request).await {
         Ok(reply) => reply,
@@ -262,6 +276,18 @@ fn clean(path: &str) -> String {
 
 fn not_found() -> Reply {
     Reply::text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+/// What those are told who may see too little for a route.
+fn forbidden(request: &Request) -> Reply {
+    let why = match request.access {
+        Access::Nothing => "no rule of tenancy is for this request",
+        _ => "this tells more than the caller may see (tenancy)",
+    };
+    match request.path.starts_with("/api/") {
+        true => ApiError::new(ErrorKind::Forbidden, why).into_reply(),
+        false => Reply::text(StatusCode::FORBIDDEN, format!("{why}\n")),
+    }
 }
 
 fn method_not_allowed(methods: &[Method], asked: &Method) -> Reply {

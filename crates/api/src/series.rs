@@ -32,10 +32,11 @@ pub(crate) async fn series(api: Arc<Api>, request: Request) -> Answer {
     let wanted = wanted(&request).map_err(|(error, of_selector)| {
         if of_selector { ApiError::invalid("match[]", &error.message) } else { error }
     })?;
-    blocking(api, move |api, ctx| {
+    let view = request.view(&api);
+    blocking(api, move |_, ctx| {
         let mut all: Vec<Labels> = Vec::new();
         for matchers in &wanted.selectors {
-            all.extend(api.store.series(
+            all.extend(view.store().series(
                 ctx,
                 &SelectRequest {
                     matchers,
@@ -70,8 +71,9 @@ pub(crate) async fn series(api: Arc<Api>, request: Request) -> Answer {
 
 pub(crate) async fn label_names(api: Arc<Api>, request: Request) -> Answer {
     let wanted = wanted(&request).map_err(|(error, _)| error)?;
-    blocking(api, move |api, ctx| {
-        union(&wanted, |matchers| api.store.label_names(ctx, wanted.min_time, wanted.max_time, matchers))
+    let view = request.view(&api);
+    blocking(api, move |_, ctx| {
+        union(&wanted, |matchers| view.store().label_names(ctx, wanted.min_time, wanted.max_time, matchers))
     })
     .await
 }
@@ -83,9 +85,10 @@ pub(crate) async fn label_values(api: Arc<Api>, request: Request) -> Answer {
         return Err(ApiError::bad_data(format!("invalid label name: {quoted}")));
     }
     let wanted = wanted(&request).map_err(|(error, _)| error)?;
-    blocking(api, move |api, ctx| {
+    let view = request.view(&api);
+    blocking(api, move |_, ctx| {
         union(&wanted, |matchers| {
-            api.store.label_values(ctx, &name, wanted.min_time, wanted.max_time, matchers)
+            view.store().label_values(ctx, &name, wanted.min_time, wanted.max_time, matchers)
         })
     })
     .await

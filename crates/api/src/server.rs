@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Limited};
-use httpserver::{Access, Caller, ResponseBody, Server};
+use httpserver::{Caller, ResponseBody, Server};
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -31,9 +31,6 @@ async fn handle(api: Arc<Api>, request: Request<Incoming>) -> Response<ResponseB
         .get(http::header::CONTENT_TYPE)
         .is_some_and(|v| v.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
     let caller = parts.extensions.get::<Caller>();
-    if !caller.is_some_and(|caller| matches!(caller.access, Access::Everything)) {
-        return Response::builder().status(403).body(ResponseBody::whole("Forbidden\n")).unwrap_or_default();
-    }
     let raw = routes::body_limit(&api, parts.uri.path()).filter(|_| parts.method == http::Method::POST);
     let reading = async {
         let _reading = caller.map(Caller::reading);

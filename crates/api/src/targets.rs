@@ -1,12 +1,13 @@
 //! `/api/v1/targets`, `/targets/metadata`, `/targets/relabel_steps`, `/scrape_pools`, `/scrape_pools/config`, `/metadata`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use model::Matcher;
+use model::{METRIC_NAME, Matcher};
 use scrape::{ActiveTarget, FamilyMetadata};
+use storage::QueryContext;
 
-use crate::reply::{Answer, ApiError, success};
+use crate::reply::{Answer, ApiError, ErrorKind, success};
 use crate::request::Request;
 use crate::{Api, json, label_json};
 
@@ -161,10 +162,14 @@ pub(crate) async fn metadata(api: Arc<Api>, request: Request) -> Answer {
         n => n,
     };
     let metric = request.params.get("metric");
+    let visible = visible_metrics(&api, &request).await?;
     let view = api.scrape.targets(None);
     let mut by_metric: BTreeMap<&str, Vec<&FamilyMetadata>> = BTreeMap::new();
     for family in view.active.iter().flat_map(|t| &t.metadata.families) {
         if !metric.is_empty() && *family.metric != *metric {
+            continue;
+        }
+        if visible.as_ref().is_some_and(|visible| !has_series(&family.metric, visible)) {
             continue;
         }
         let known = by_metric.entry(&family.metric).or_default();
@@ -186,6 +191,28 @@ pub(crate) async fn metadata(api: Arc<Api>, request: Request) -> Answer {
     }
     out.push('}');
     Ok(success(&out, &[], &[]))
+}
+
+/// The names of the metrics that the caller may see; none: all.
+async fn visible_metrics(api: &Api, request: &Request) -> Result<Option<HashSet<String>>, ApiError> {
+    let view = request.view(api);
+    if !view.is_narrow() {
+        return Ok(None);
+    }
+    let memory = api.options.memory.account(crate::query::ACCOUNT);
+    let asked = tokio::task::spawn_blocking(move || {
+        let ctx = QueryContext::unlimited().with_memory(memory);
+        view.store().label_values(&ctx, METRIC_NAME, i64::MIN, i64::MAX, &[])
+    });
+    let internal = |why: String| ApiError::new(ErrorKind::Internal, why);
+    let names = asked.await.map_err(|panic| internal(panic.to_string()))?;
+    Ok(Some(names.map_err(|error| internal(error.to_string()))?.into_iter().collect()))
+}
+
+/// Whether a family has one of these metrics.
+fn has_series(family: &str, metrics: &HashSet<String>) -> bool {
+    const ENDINGS: [&str; 6] = ["", "_total", "_bucket", "_sum", "_count", "_info"];
+    ENDINGS.iter().any(|ending| metrics.contains(&format!("{family}{ending}")))
 }
 
 fn write_metadata(out: &mut String, family: &FamilyMetadata) {

@@ -9,10 +9,9 @@ use model::Matcher;
 use crate::Certificate;
 
 /// What a caller may see.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub enum Access {
     /// All there is.
-    #[default]
     Everything,
     /// The series that match all of these (there is at least one).
     Within(Arc<[Matcher]>),

@@ -11,6 +11,7 @@ mod context;
 mod memory;
 pub mod merge;
 mod select;
+mod within;
 
 pub use append::{
     Affinity, Append, AppendError, Batch, BatchExemplar, BatchHistogram, BatchMetadata, BatchSample,
@@ -23,3 +24,4 @@ pub use merge::Merged;
 pub use select::{
     ChunkView, Chunks, Newest, Projection, Request, Select, SelectError, SeriesPart, SeriesView,
 };
+pub use within::Within;

@@ -146,3 +146,188 @@ fn a_file_that_is_not_good_is_refused_at_the_start() {
         assert!(!log.contains("secret"), "{log}");
     }
 }
+
+/// `root` may see everything, `ann` what is of team a, whoever a proxy on this machine vouches for his team's; each
+/// with the password `test`.
+const TENANTS: &str = "\
+basic_auth_users:
+  root: '$2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay'
+  ann: '$2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay'
+  proxy: '$2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay'
+  eve: '$2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay'
+tenancy:
+  trusted_proxies: [127.0.0.0/8]
+  rules:
+  - {user: root, everything: true}
+  - {user: ann, selector: '{team=\"a\"}'}
+  - {user: proxy, header: X-Team, label: team}
+";
+const ROOT: (&str, &str) = ("Authorization", "Basic cm9vdDp0ZXN0");
+const ANN: (&str, &str) = ("Authorization", "Basic YW5uOnRlc3Q=");
+const PROXY: (&str, &str) = ("Authorization", "Basic cHJveHk6dGVzdA==");
+const EVE: (&str, &str) = ("Authorization", "Basic ZXZlOnRlc3Q=");
+
+/// A server with series of two teams and of none, which it scrapes from itself.
+fn site_of_teams() -> Site {
+    let mut config = "scrape_configs:\n".to_owned();
+    for team in ["team: a, secret_of: a", "team: b, secret_of: bees", "secret_of: nobody"] {
+        let job = team.rsplit(' ').next().unwrap();
+        config += &format!(
+            "- job_name: job-{job}\n  scrape_interval: 200ms\n  basic_auth: {{username: root, password: test}}\n  \
+             metric_relabel_configs: [{{source_labels: [__name__], regex: 'process_.*', action: keep}}]\n  \
+             static_configs: [{{targets: ['127.0.0.1:@PORT@'], labels: {{{team}}}}}]\n"
+        );
+    }
+    site_with_web(&config, TENANTS)
+}
+
+#[test]
+fn a_tenant_sees_what_is_his_and_nothing_leads_further() {
+    let site = site_of_teams();
+    let program = site.launch();
+    let query = |who, query: &str| {
+        let target = format!("/api/v1/query?{}", http::form(&[("query", query)]));
+        program.request("GET", &target, &[who], b"")
+    };
+    program.wait_for("scrapes", |p| {
+        let target = format!("/api/v1/query?{}", http::form(&[("query", "count(up == 1)")]));
+        let answer = http::request(p.site.port, "GET", &target, &[ROOT], b"").ok()?;
+        answer.text().contains(",\"3\"]").then_some(())
+    });
+    let foreign = |text: &str| ["bees", "nobody", "job-b"].iter().any(|secret| text.contains(secret));
+    assert!(foreign(&query(ROOT, "up").text()));
+
+    let expressions = [
+        "up",
+        r#"{__name__=~".+"}"#,
+        r#"up{team="b"}"#,
+        r#"up{team!="a"} or up{team=~"b|"} or vector(1)"#,
+        r#"label_replace(up{team="b"}, "team", "a", "", "")"#,
+        r#"count by (team, secret_of) ({__name__=~".+"})"#,
+        r#"max_over_time(sum by (team, secret_of) (up)[1m:1s] @ end())"#,
+        r#"up * on () group_left (secret_of) up{team="b"}"#,
+        r#"count_values("x", count by (secret_of) (up{team="b"}))"#,
+    ];
+    let paths = ["query", "query_explain", "query_range", "query_exemplars"];
+    let times = [("time", ""), ("time", ""), ("start", "0"), ("start", "0")];
+    for expression in expressions {
+        for (path, (name, value)) in paths.iter().zip(times) {
+            let form = http::form(&[("query", expression), (name, value), ("end", "1"), ("step", "1")]);
+            for (method, target, body) in [
+                ("GET", format!("/api/v1/{path}?{form}"), String::new()),
+                ("POST", format!("/api/v1/{path}"), form.clone()),
+            ] {
+                let kind = ("Content-Type", "application/x-www-form-urlencoded");
+                let answer = program.request(method, &target, &[ANN, kind], body.as_bytes());
+                let text = answer.text();
+                assert!([200, 204].contains(&answer.status) && !foreign(&text), "{target}: {text}");
+            }
+        }
+    }
+    assert_eq!(query(ANN, "count(up)").json()["data"]["result"][0]["value"][1], "1");
+    // As if there was nothing else, not even its absence.
+    assert!(query(ANN, r#"absent(up{team="b"})"#).text().contains(r#""metric":{"team":"b"}"#));
+    let own = [
+        "/api/v1/series?match[]={__name__=~\".%2B\"}".to_owned(),
+        "/api/v1/series?match[]=up{team=\"b\"}&match[]=up".to_owned(),
+        "/api/v1/labels".to_owned(),
+        "/api/v1/label/secret_of/values".to_owned(),
+        "/api/v1/label/job/values?match[]=up".to_owned(),
+        "/api/v1/metadata".to_owned(),
+        "/federate?match[]={__name__=~\".%2B\"}".to_owned(),
+    ];
+    for target in &own {
+        let (all, some) =
+            (program.request("GET", target, &[ROOT], b""), program.request("GET", target, &[ANN], b""));
+        assert_eq!((all.status, some.status), (200, 200), "{target}: {}", some.text());
+        assert!(!foreign(&some.text()), "{target}: {}", some.text());
+        assert!(some.body.len() > 30, "{target}: {}", some.text());
+    }
+
+    // A proxy says who it asks for; and nobody may say so whom the rules do not name.
+    let team = |name| ("X-Team", name);
+    for (headers, want) in [
+        (vec![PROXY, team("b")], Some("job-bees")),
+        (vec![PROXY, team("a")], Some("job-a")),
+        (vec![ANN, team("b")], Some("job-a")),
+        (vec![PROXY], None),
+        (vec![PROXY, team("")], None),
+        (vec![PROXY, team("b"), team("a")], None),
+        (vec![EVE], None),
+        (vec![EVE, team("b")], None),
+    ] {
+        let answer = program.request("GET", "/api/v1/label/job/values", &headers, b"");
+        match want {
+            Some(job) => assert_eq!(answer.json()["data"], serde_json::json!([job]), "{headers:?}"),
+            None => {
+                assert_eq!((answer.status, answer.json()["errorType"].as_str()), (403, Some("forbidden")));
+            }
+        }
+        assert_eq!(program.request("GET", "/-/healthy", &headers, b"").status, 200);
+    }
+}
+
+#[test]
+fn what_tells_of_more_than_a_tenants_series_is_not_told_to_him() {
+    let site = site_of_teams().flag("--web.enable-admin-api").flag("--web.enable-lifecycle");
+    let program = site.launch();
+    let healthy = |p: &Program<'_>| http::request(p.site.port, "GET", "/-/ready", &[ROOT], b"").ok();
+    program.wait_for("readiness", |p| healthy(p).filter(|answer| answer.status == 200));
+    for (method, target) in [
+        ("GET", "/metrics"),
+        ("GET", "/metrics/node"),
+        ("GET", "/api/v1/targets"),
+        ("GET", "/api/v1/targets/metadata"),
+        ("GET", "/api/v1/targets/relabel_steps?scrapePool=job-a&labels={}"),
+        ("GET", "/api/v1/scrape_pools"),
+        ("GET", "/api/v1/scrape_pools/config?scrapePool=job-a"),
+        ("GET", "/api/v1/status/config"),
+        ("GET", "/api/v1/status/flags"),
+        ("GET", "/api/v1/status/runtimeinfo"),
+        ("GET", "/api/v1/status/tsdb"),
+        ("GET", "/api/v1/status/tsdb/blocks"),
+        ("GET", "/api/v1/status/self_metrics"),
+        ("GET", "/api/v1/rules"),
+        ("GET", "/api/v1/alerts"),
+        ("POST", "/api/v1/admin/tsdb/delete_series?match[]=up"),
+        ("POST", "/api/v1/admin/tsdb/snapshot"),
+        ("POST", "/-/reload"),
+        ("POST", "/-/quit"),
+    ] {
+        let answer = program.request(method, target, &[ANN], b"");
+        assert_eq!(answer.status, 403, "{target}: {}", answer.text());
+        if method == "GET" {
+            assert_eq!(program.request(method, target, &[ROOT], b"").status, 200, "{target}");
+        }
+    }
+    for target in
+        ["/-/ready", "/version", "/api/v1/status/buildinfo", "/api/v1/format_query?query=up", "/query"]
+    {
+        assert_eq!(program.request("GET", target, &[ANN], b"").status, 200, "{target}");
+        assert_eq!(program.request("GET", target, &[EVE], b"").status, 200, "{target}");
+    }
+}
+
+#[test]
+fn rules_that_cannot_be_meant_are_refused() {
+    let users = TENANTS.split("tenancy:").next().unwrap();
+    for (tenancy, why) in [
+        ("{rules: []}", "there is none"),
+        ("{rules: [{user: bob, everything: true}]}", "rule 1: user \"bob\" is not in basic_auth_users"),
+        ("{rules: [{everything: true}]}", "for whom"),
+        ("{rules: [{user: ann}]}", "exactly one of"),
+        ("{rules: [{user: ann, everything: true, selector: '{a=\"b\"}'}]}", "exactly one of"),
+        ("{rules: [{user: ann, selector: '{a!=\"b\"}'}]}", "none of its labels"),
+        ("{rules: [{user: ann, selector: '{a='}]}", "rule 1: selector"),
+        ("{rules: [{user: ann, label: a}]}", "takes its value from a header"),
+        ("{rules: [{header: X-A, label: a}]}", "trusted_proxies"),
+        ("{trusted_proxies: [me], rules: []}", "no network"),
+        ("{rules: [{certificate: c, everything: true}]}", "client_auth_type"),
+        ("{rule: []}", "field rule not found in type web.Tenancy"),
+    ] {
+        let site = site_with_web("global: {}\n", &format!("{users}tenancy: {tenancy}\n"));
+        let (status, log) = site.run_to_end();
+        // In the log quotes are escaped.
+        assert!(!status.success() && log.replace('\\', "").contains(why), "{tenancy}: {log}");
+    }
+}
