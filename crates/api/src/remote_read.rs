@@ -77,13 +77,11 @@ fn work(api: &Api, external: &BTreeMap<String, String>, request: &Request, head:
         sender.blocking_send(Ok(Bytes::from(piece))).map_err(|_| gone())
     };
     let told = std::cell::Cell::new(ReadAnswer::Samples);
-    let outcome = api.options.read_server.answer(
-        &ctx,
-        external,
-        &request.body.bytes,
-        |answer| told.set(answer),
-        &mut |piece| send(piece, told.get(), &mut waiting),
-    );
+    let server = api.options.read_server.reading(request.view(api).shared_store());
+    let outcome =
+        server.answer(&ctx, external, &request.body.bytes, |answer| told.set(answer), &mut |piece| {
+            send(piece, told.get(), &mut waiting)
+        });
     let kind = told.get();
     for text in ctx.warnings().texts() {
         tracing::warn!(component = "web", err = text, "Warnings on remote read query");

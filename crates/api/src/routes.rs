@@ -82,7 +82,7 @@ const API: &[Route] = &[
     route!(POST_PUT, "/api/v1/admin/tsdb/clean_tombstones", admin::clean_tombstones),
     route!(POST_PUT, "/api/v1/admin/tsdb/snapshot", admin::snapshot),
     route!(POST, WRITE, remote_write::write),
-    route!(POST, READ, remote_read::read),
+    route!(POST, READ, remote_read::read, View),
 ];
 
 /// Where samples are written to.

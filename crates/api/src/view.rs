@@ -63,6 +63,10 @@ impl View {
         self.store.as_ref()
     }
 
+    pub(crate) fn shared_store(&self) -> Arc<dyn Select> {
+        Arc::clone(&self.store)
+    }
+
     pub(crate) fn exemplars(
         &self,
         mut selectors: Vec<Vec<Matcher>>,

@@ -244,6 +244,29 @@ fn a_tenant_sees_what_is_his_and_nothing_leads_further() {
         assert!(some.body.len() > 30, "{target}: {}", some.text());
     }
 
+    // prometheus.ReadRequest: one query over all of time for what has a name.
+    let read = {
+        let mut query = vec![0x10];
+        let mut end = i64::MAX as u64;
+        while end >= 0x80 {
+            query.push(end as u8 | 0x80);
+            end >>= 7;
+        }
+        query.push(end as u8);
+        query.extend(b"\x1a\x10\x08\x02\x12\x08__name__\x1a\x02.+");
+        let mut request = vec![0x0a, query.len() as u8];
+        request.extend(query);
+        snap::raw::Encoder::new().compress_vec(&request).unwrap()
+    };
+    let read = |who| {
+        let answer = program.request("POST", "/api/v1/read", &[who], &read);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let plain = snap::raw::Decoder::new().decompress_vec(&answer.body).unwrap();
+        String::from_utf8_lossy(&plain).into_owned()
+    };
+    assert!(foreign(&read(ROOT)));
+    assert!(read(ANN).contains("job-a") && !foreign(&read(ANN)));
+
     // A proxy says who it asks for; and nobody may say so whom the rules do not name.
     let team = |name| ("X-Team", name);
     for (headers, want) in [

@@ -97,6 +97,12 @@ impl ReadServer {
         ReadServer { store, options, queries }
     }
 
+    /// The same server, reading from another store: what a caller may see of this one.
+    #[must_use]
+    pub fn reading(&self, store: Arc<dyn Select>) -> Self {
+        ReadServer { store, options: self.options.clone(), queries: self.queries.clone() }
+    }
+
     /// The number of requests that wait or are worked on.
     #[must_use]
     pub fn queries(&self) -> &Gauge {
