@@ -167,7 +167,7 @@ fn no_expression_reads_what_is_not_the_tenants() {
                 }
             };
             let answer = ask(&within);
-            answered += usize::from(answer.contains("a1"));
+            answered += usize::from(answer.len() > 200);
             assert_eq!(answer, ask(&own), "{query}");
         }
         let ctx = QueryContext::unlimited();
