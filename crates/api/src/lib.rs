@@ -7,11 +7,15 @@ mod active_queries;
 mod admin;
 mod bodies;
 mod explain;
+mod features;
 mod federate;
+mod fuzzy;
 mod json;
 mod label_json;
 mod lifecycle;
 mod metrics;
+mod notifications;
+mod openapi;
 mod page;
 mod query;
 mod query_log;
@@ -20,6 +24,7 @@ mod remote_write;
 mod reply;
 mod request;
 mod routes;
+mod search;
 mod self_metrics;
 mod series;
 mod server;
@@ -39,6 +44,8 @@ use tokio::sync::Semaphore;
 use crate::metrics::Metrics;
 
 pub use active_queries::ActiveQueries;
+pub use features::Feature;
+pub use notifications::{Notice, Notifications};
 pub use query_log::QueryLog;
 pub use server::serve;
 pub use starting::serve_starting;
@@ -66,6 +73,12 @@ pub struct Options {
     pub enable_lifecycle: bool,
     /// Whether `/api/v1/admin/tsdb` may be used.
     pub enable_admin: bool,
+    /// Whether there is the search API, and if so the highest limit that a client may ask of it; 0 for any.
+    pub search_max_limit: Option<usize>,
+    /// What the parts of the program other than the API and the language can do.
+    pub features: Vec<Feature>,
+    /// What users are told about the server itself.
+    pub notifications: Arc<Notifications>,
     /// Origins that browsers may call from.
     pub cors_origin: model::Regex,
     /// Takes what is written by remote write; none where that is not served.

@@ -86,12 +86,16 @@ impl Params {
 
     /// A time in milliseconds, or `default` when the parameter is missing or empty.
     pub(crate) fn time_or(&self, name: &str, default: i64) -> Result<i64, ApiError> {
+        self.plain_time_or(name, default).map_err(|e| ApiError::invalid(name, &e.message))
+    }
+
+    /// The same, whose error does not name the parameter a second time.
+    pub(crate) fn plain_time_or(&self, name: &str, default: i64) -> Result<i64, ApiError> {
         let text = self.get(name);
         if text.is_empty() {
             return Ok(default);
         }
-        parse_time(text)
-            .map_err(|e| ApiError::invalid(name, &format!("invalid time value for '{name}': {e}")))
+        parse_time(text).map_err(|e| ApiError::bad_data(format!("invalid time value for '{name}': {e}")))
     }
 
     /// A time in milliseconds that must be there.

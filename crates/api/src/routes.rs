@@ -12,8 +12,8 @@ use crate::reply::{Answer, ApiError, Coding, ErrorKind, Reply, compress};
 use crate::request::{Params, Request};
 use crate::view::Seen;
 use crate::{
-    Api, admin, bodies, federate, lifecycle, page, query, remote_read, remote_write, self_metrics, series,
-    status, targets,
+    Api, admin, bodies, features, federate, lifecycle, notifications, openapi, page, query, remote_read,
+    remote_write, search, self_metrics, series, status, targets,
 };
 
 type Handler = fn(Arc<Api>, Request) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -60,6 +60,9 @@ const API: &[Route] = &[
     route!(GET_POST, "/api/v1/labels", series::label_names, View),
     route!(GET, "/api/v1/label/:name/values", series::label_values, View),
     route!(GET_POST, "/api/v1/series", series::series, View),
+    route!(GET_POST, "/api/v1/search/metric_names", search::metric_names, View),
+    route!(GET_POST, "/api/v1/search/label_names", search::label_names, View),
+    route!(GET_POST, "/api/v1/search/label_values", search::label_values, View),
     route!(GET, "/api/v1/scrape_pools", targets::pools),
     route!(GET, "/api/v1/scrape_pools/config", targets::pool_config),
     route!(GET, "/api/v1/targets", targets::targets),
@@ -69,7 +72,10 @@ const API: &[Route] = &[
     route!(GET, "/api/v1/alertmanagers", status::alertmanagers),
     route!(GET, "/api/v1/alerts", status::alerts),
     route!(GET, "/api/v1/rules", status::rules),
-    route!(GET, "/api/v1/notifications", status::notifications),
+    route!(GET, "/api/v1/notifications", notifications::list),
+    route!(GET, "/api/v1/notifications/live", notifications::live),
+    route!(GET, "/api/v1/features", features::features),
+    route!(GET, "/api/v1/openapi.yaml", openapi::openapi, Nothing),
     route!(GET, "/api/v1/status/config", status::config),
     route!(GET, "/api/v1/status/flags", status::flags),
     route!(GET, "/api/v1/status/buildinfo", status::build_info, Nothing),
@@ -91,6 +97,8 @@ const WRITE: &str = "/api/v1/write";
 /// Where others read.
 const READ: &str = "/api/v1/read";
 
+const OPENAPI: &str = "/api/v1/openapi.yaml";
+
 /// The longest body that is read of a POST of this path, unless it is a form; none where none is.
 pub(crate) fn body_limit(api: &Api, path: &str) -> Option<usize> {
     match path.strip_prefix(api.options.route_prefix.as_str())? {
@@ -100,8 +108,25 @@ pub(crate) fn body_limit(api: &Api, path: &str) -> Option<usize> {
     }
 }
 
-/// The only one of them that has an answer before the log is replayed.
-const WHILE_STARTING: &str = "/api/v1/status/walreplay";
+/// Those of them that have an answer before the log is replayed.
+const WHILE_STARTING: [&str; 3] =
+    ["/api/v1/status/walreplay", "/api/v1/notifications", "/api/v1/notifications/live"];
+
+/// Those that are not for pages of other origins: they are for servers, or, as in Prometheus, describe the rest.
+const WITHOUT_CORS: [&str; 3] = [OPENAPI, READ, WRITE];
+
+/// Those that are never compressed: compressed already, or streams that would stay in the encoder.
+const UNCOMPRESSED: [&str; 9] = [
+    OPENAPI,
+    READ,
+    WRITE,
+    "/api/v1/notifications",
+    "/api/v1/notifications/live",
+    "/api/v1/search/metric_names",
+    "/api/v1/search/label_names",
+    "/api/v1/search/label_values",
+    "/api/v1/status/walreplay",
+];
 
 /// Everything else.
 const PLAIN: &[Route] = &[
@@ -198,13 +223,14 @@ async fn api_call(api: Arc<Api>, mut request: Request) -> (&'static str, Reply) 
         if !route.methods.contains(&request.method) {
             return (route.pattern, method_not_allowed(route.methods, &request.method));
         }
-        let mut reply = match api.runtime.is_ready() || route.pattern == WHILE_STARTING {
+        let mut reply = match api.runtime.is_ready() || WHILE_STARTING.contains(&route.pattern) {
             true => run(Arc::clone(&api), route, request).await,
             false => Reply::text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
         };
-        // They are for servers, and their bodies are compressed already.
-        if ![WRITE, READ].contains(&route.pattern) {
+        if !WITHOUT_CORS.contains(&route.pattern) {
             add_cors(&api, &origin, &mut reply);
+        }
+        if !UNCOMPRESSED.contains(&route.pattern) {
             compress(&mut reply, coding);
         }
         return (route.pattern, reply);
@@ -325,6 +351,15 @@ fn add_cors(api: &Api, origin: &str, reply: &mut Reply) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_served_is_described_and_the_other_way_round() {
+        let served = API.iter().filter(|route| route.pattern != OPENAPI).flat_map(|route| {
+            let path = route.pattern.trim_start_matches("/api/v1").replace(":name", "{name}");
+            route.methods.iter().map(move |method| format!("{method} {path}"))
+        });
+        assert_eq!(openapi::described(), served.collect());
+    }
 
     #[test]
     fn patterns_capture_segments() {

@@ -104,7 +104,7 @@ fn wanted(request: &Request) -> Result<Wanted, (ApiError, bool)> {
     Ok(Wanted { limit, min_time, max_time, selectors })
 }
 
-fn selector(text: &str) -> Result<Vec<Matcher>, ApiError> {
+pub(crate) fn selector(text: &str) -> Result<Vec<Matcher>, ApiError> {
     let matchers = promql::parse_metric_selector(text).map_err(|e| ApiError::bad_data(e.to_string()))?;
     if matchers.iter().all(Matcher::matches_empty) {
         return Err(ApiError::bad_data("match[] must contain at least one non-empty matcher"));
@@ -142,18 +142,26 @@ fn truncate<T>(all: &mut Vec<T>, limit: usize) -> Vec<String> {
     vec![TRUNCATED.to_owned()]
 }
 
-/// Runs a look-up on a thread that may block, within the query timeout.
+/// A look-up whose outcome is an answer's data and its warnings.
 async fn blocking(
     api: Arc<Api>,
     work: impl FnOnce(&Api, &QueryContext) -> Result<(String, Vec<String>), SelectError> + Send + 'static,
 ) -> Answer {
+    look_up(api, work).await.map(|(data, warnings)| success(&data, &warnings, &[]))
+}
+
+/// Runs a look-up on a thread that may block, within the query timeout.
+pub(crate) async fn look_up<T: Send + 'static>(
+    api: Arc<Api>,
+    work: impl FnOnce(&Api, &QueryContext) -> Result<T, SelectError> + Send + 'static,
+) -> Result<T, ApiError> {
     let asked = Instant::now();
     let memory = api.options.memory.account(crate::query::ACCOUNT);
     let ctx = QueryContext::new(Some(asked + api.options.query_timeout), 0).with_memory(memory);
     crate::query::wait_for_memory(&api, asked, api.options.query_timeout).await?;
     let done = tokio::task::spawn_blocking(move || work(&api, &ctx)).await;
     match done {
-        Ok(Ok((data, warnings))) => Ok(success(&data, &warnings, &[])),
+        Ok(Ok(found)) => Ok(found),
         Ok(Err(SelectError::Interrupted(why @ Interrupted::OutOfMemory))) => {
             Err(ApiError::new(ErrorKind::Unavailable, why.to_string()))
         }

@@ -148,18 +148,3 @@ pub(crate) async fn alerts(_: Arc<Api>, _: Request) -> Answer {
 pub(crate) async fn alertmanagers(_: Arc<Api>, _: Request) -> Answer {
     Ok(success(r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#, &[], &[]))
 }
-
-/// What the page tells its reader about the server's own state.
-pub(crate) async fn notifications(api: Arc<Api>, _: Request) -> Answer {
-    let info = api.runtime.runtime_info();
-    let mut out = String::from("[");
-    if !info.reload_config_success {
-        out.push('{');
-        json::field(&mut out, "text", "Configuration reload has failed.");
-        json::field(&mut out, "date", &format_rfc3339(info.last_config_time));
-        json::raw_field(&mut out, "active", true);
-        out.push('}');
-    }
-    out.push(']');
-    Ok(success(&out, &[], &[]))
-}

@@ -22,6 +22,7 @@ pub(crate) struct Features {
     pub(crate) start_synthesis: bool,
     pub(crate) histogram_start_times: bool,
     pub(crate) xor2: bool,
+    pub(crate) search: bool,
 }
 
 /// On for good in Prometheus 3.14, or without meaning: taken and ignored, as there.
@@ -34,8 +35,8 @@ const NO_OPS: [&str; 5] = [
 ];
 
 /// Known to Prometheus, not yet here: refused, so that nobody believes they are on.
-const NOT_YET: [&str; 5] =
-    ["auto-reload-config", "old-ui", "otlp-deltatocumulative", "otlp-native-delta-ingestion", "search-api"];
+const NOT_YET: [&str; 4] =
+    ["auto-reload-config", "old-ui", "otlp-deltatocumulative", "otlp-native-delta-ingestion"];
 
 impl Features {
     /// Reads the values of the flag, each a comma-separated list. A name that nobody knows is only warned of, as
@@ -58,6 +59,7 @@ impl Features {
                 "created-timestamp-zero-ingestion" => features.start_zeros = true,
                 "st-synthesis" => features.start_synthesis = true,
                 "histograms-st-encoding" => features.histogram_start_times = true,
+                "search-api" => features.search = true,
                 "xor2-encoding" => features.xor2 = true,
                 "use-start-timestamps" => features.use_start_timestamps = true,
                 "extra-scrape-metrics" => features.extra_scrape_metrics = true,
@@ -69,6 +71,44 @@ impl Features {
             }
         }
         Ok(features)
+    }
+
+    /// What the program can do beside the API and the language, as `/api/v1/features` lists it.
+    pub(crate) fn listed(&self) -> Vec<api::Feature> {
+        let feature = |area, name, enabled| api::Feature { area, name, enabled };
+        let mut all = vec![
+            feature("api", "otlp_write_receiver", false),
+            feature("otlp_receiver", "delta_conversion", false),
+            feature("otlp_receiver", "native_delta_ingestion", false),
+            feature("prometheus", "agent_mode", false),
+            feature("prometheus", "auto_reload_config", false),
+            feature("prometheus", "server_mode", true),
+            feature("rules", "concurrent_rule_eval", false),
+            feature("rules", "keep_firing_for", false),
+            feature("rules", "query_offset", false),
+            // Which jobs have them, the configuration says.
+            feature("scrape", "extra_scrape_metrics", true),
+            feature("scrape", "start_timestamp_zero_ingestion", self.start_zeros),
+            feature("scrape", "type_and_unit_labels", self.type_and_unit_labels),
+            feature("service_discovery_providers", "aws", true),
+            feature("tsdb", "delayed_compaction", self.delayed_compaction),
+            feature("tsdb", "exemplar_storage", self.exemplar_storage),
+            feature("tsdb", "histograms_st_encoding", self.histogram_start_times),
+            feature("tsdb", "isolation", true),
+            feature("tsdb", "native_histograms", true),
+            feature("tsdb", "st_storage", self.start_times),
+            feature("tsdb", "use_uncached_io", false),
+            feature("tsdb", "xor2_encoding", self.xor2),
+        ];
+        if self.metadata_wal_records {
+            all.push(feature("tsdb", "metadata_wal_records", true));
+        }
+        if self.start_synthesis {
+            all.push(feature("scrape", "st-synthesis", true));
+        }
+        let mechanisms = discovery::ProviderOptions::MECHANISMS.iter();
+        all.extend(mechanisms.map(|name| feature("service_discovery_providers", name, true)));
+        all
     }
 
     /// What a scrape does with the times at which sources began to count.
@@ -100,10 +140,11 @@ mod tests {
             ("delayed-compaction", |f| f.delayed_compaction),
             ("use-start-timestamps", |f| f.use_start_timestamps),
             ("st-synthesis", |f| f.start_synthesis),
+            ("search-api", |f| f.search),
         ] {
             assert!(Features::parse(&[name.into()]).is_ok_and(|f| on(&f)), "{name}");
         }
-        let refused = Features::parse(&["search-api".into()]);
-        assert!(refused.is_err_and(|e| e.to_string().contains("search-api is not supported yet")));
+        let refused = Features::parse(&["old-ui".into()]);
+        assert!(refused.is_err_and(|e| e.to_string().contains("old-ui is not supported yet")));
     }
 }

@@ -31,6 +31,7 @@ pub(crate) struct Runtime {
     db: Arc<tsdb::Db>,
     remote_write: Arc<remote::RemoteWrite>,
     query_log: Arc<api::QueryLog>,
+    notifications: Arc<api::Notifications>,
     metrics: Metrics,
     stop: CancellationToken,
     reactor: tokio::runtime::Handle,
@@ -93,6 +94,8 @@ impl Runtime {
                 "Whether Prometheus startup was fully completed and the server is ready for normal operation.",
             ),
         };
+        let notifications = api::Notifications::new(registry, options.max_notifications_subscribers);
+        notifications.add(api::Notice::StartingUp);
         Runtime {
             source,
             options,
@@ -107,6 +110,7 @@ impl Runtime {
             db,
             remote_write,
             query_log: Arc::new(api::QueryLog::new(registry)),
+            notifications: Arc::new(notifications),
             metrics,
             stop,
             reactor: tokio::runtime::Handle::current(),
@@ -147,13 +151,23 @@ impl Runtime {
         Arc::clone(&self.query_log)
     }
 
+    /// What users are told about this server.
+    pub(crate) fn notifications(&self) -> Arc<api::Notifications> {
+        Arc::clone(&self.notifications)
+    }
+
     fn note_reload(&self, succeeded: bool) {
+        match succeeded {
+            true => self.notifications.remove(api::Notice::ReloadFailed),
+            false => self.notifications.add(api::Notice::ReloadFailed),
+        }
         self.last_reload_ok.store(succeeded, Ordering::Relaxed);
         self.metrics.reload_success.set(f64::from(succeeded));
     }
 
     /// Start-up is over.
     pub(crate) fn set_ready(&self) {
+        self.notifications.remove(api::Notice::StartingUp);
         self.ready.store(true, Ordering::Release);
         self.metrics.ready.set(1.0);
     }

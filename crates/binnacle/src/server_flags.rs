@@ -93,6 +93,14 @@ pub(crate) struct CommonFlags {
     #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*")]
     cors_origin: String,
 
+    /// Clients that may follow the server's notifications at once
+    #[arg(long = "web.max-notifications-subscribers", value_name = "N", default_value_t = 16)]
+    max_notifications_subscribers: usize,
+
+    /// The highest limit that a client may ask of the search API (--enable-feature=search-api); 0 for any
+    #[arg(long = "web.search.max-limit", value_name = "N", default_value_t = 10_000)]
+    search_max_limit: usize,
+
     #[command(flatten)]
     storage: StorageFlags,
 
@@ -226,6 +234,8 @@ impl CommonFlags {
             },
             remote_read_concurrent_limit: self.remote_read_concurrent_limit,
             cors_origin,
+            max_notifications_subscribers: self.max_notifications_subscribers,
+            search_max_limit: features.search.then_some(self.search_max_limit),
             storage,
             memory,
             lookback_delta: self.lookback_delta,
@@ -281,6 +291,7 @@ impl CommonFlags {
             ),
             ("web.external-url", self.external_url.clone()),
             ("web.listen-address", self.listen_address.join(",")),
+            ("web.max-notifications-subscribers", self.max_notifications_subscribers.to_string()),
             ("web.max-connections", self.max_connections.to_string()),
             ("web.read-timeout", time(self.read_timeout)),
             ("web.stall-timeout", time(self.stall_timeout)),
@@ -288,6 +299,7 @@ impl CommonFlags {
                 "web.route-prefix",
                 if route_prefix.is_empty() { "/".to_owned() } else { route_prefix.to_owned() },
             ),
+            ("web.search.max-limit", self.search_max_limit.to_string()),
         ];
         let mut all = self.storage.values(features);
         all.extend(values.map(|(name, value)| (name.to_owned(), value)));

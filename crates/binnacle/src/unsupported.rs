@@ -12,9 +12,7 @@ const NOT_YET: &[(&str, &str)] = &[
     ("web.console.libraries", "console templates"),
     ("web.console.templates", "console templates"),
     ("web.enable-otlp-receiver", "OTLP"),
-    ("web.max-notifications-subscribers", "live notifications"),
     ("web.page-title", "another page title"),
-    ("web.search.max-limit", "the search API"),
     ("web.user-assets", "user assets"),
 ];
 

@@ -34,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) remote_backlog_size: u64,
     pub(crate) remote_read: remote::ReadServerOptions,
     pub(crate) remote_read_concurrent_limit: usize,
+    pub(crate) max_notifications_subscribers: usize,
+    pub(crate) search_max_limit: Option<usize>,
     pub(crate) cors_origin: Regex,
     pub(crate) storage: StorageOptions,
     pub(crate) lookback_delta: Duration,
@@ -213,6 +215,7 @@ async fn serve(
     }
 
     stop.cancelled().await;
+    runtime.notifications().shut_down();
     db.stop_upkeep();
     for server in servers {
         let _ = server.await;
@@ -345,6 +348,9 @@ fn build_api(
             memory: options.memory.clone(),
             enable_lifecycle: options.enable_lifecycle,
             enable_admin: options.enable_admin,
+            search_max_limit: options.search_max_limit,
+            features: features.listed(),
+            notifications: runtime.notifications(),
             cors_origin: options.cors_origin.clone(),
             write_receiver: options
                 .write_messages

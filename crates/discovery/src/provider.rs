@@ -63,6 +63,9 @@ macro_rules! mechanisms {
         }
 
         impl ProviderOptions {
+            /// The names of all mechanisms, as configuration and metrics have them.
+            pub const MECHANISMS: &'static [&'static str] = &["static", $( $name, )*];
+
             /// The mechanism's name as configuration and metrics have it.
             #[must_use]
             pub fn mechanism(&self) -> &'static str {

@@ -81,6 +81,7 @@ impl Server {
             remote::Receiver::new(store, remote::ReceiverOptions::default(), &Default::default(), &registry);
         let reader =
             remote::ReadServer::new(Arc::clone(&db) as _, remote::ReadServerOptions::default(), &registry);
+        let notifications = Arc::new(api::Notifications::new(&registry, 16));
         let api = api::Api::new(
             api::Options {
                 route_prefix: String::new(),
@@ -96,6 +97,9 @@ impl Server {
                 memory: storage::MemoryBudget::default(),
                 enable_lifecycle: true,
                 enable_admin: true,
+                search_max_limit: Some(10_000),
+                features: vec![api::Feature { area: "tsdb", name: "exemplar_storage", enabled: true }],
+                notifications: Arc::clone(&notifications),
                 cors_origin: Regex::new(".*").unwrap(),
                 write_receiver: Some(Arc::new(receiver)),
                 max_request_memory: 64 << 20,
