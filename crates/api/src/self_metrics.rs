@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use exposition::{Family, MetricKind, MetricValue};
+use exposition::{Family, MetricKind, MetricValue, Syntax};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::reply::{Answer, ApiError, Coding, ErrorKind, Reply, compress, success};
@@ -11,11 +11,15 @@ use crate::{Api, json};
 
 /// A page of metrics in the format that the scraper asks for.
 pub(crate) async fn page(gather: Arc<dyn Fn() -> Vec<Family> + Send + Sync>, request: &Request) -> Reply {
-    let format = exposition::negotiate(request.header(header::ACCEPT));
+    let format = exposition::negotiate_with_protobuf(request.header(header::ACCEPT));
     let coding = Coding::accepted(request.header(header::ACCEPT_ENCODING)).filter(|c| *c == Coding::Gzip);
     let made = tokio::task::spawn_blocking(move || {
         let families = gather();
-        let mut reply = Reply::new(StatusCode::OK, "text/plain", exposition::encode(&families, format));
+        let body = match format.syntax {
+            Syntax::Protobuf => exposition::encode_protobuf(&families, format.escaping),
+            _ => exposition::encode(&families, format).into_bytes(),
+        };
+        let mut reply = Reply::new(StatusCode::OK, "text/plain", body);
         compress(&mut reply, coding);
         reply
     })

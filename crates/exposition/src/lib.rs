@@ -2,6 +2,7 @@
 
 mod classic;
 mod encode;
+mod encode_protobuf;
 mod family;
 mod negotiate;
 mod page;
@@ -12,6 +13,7 @@ mod sample_page;
 
 pub use classic::{ClassicHistogram, ClassicPart, classic_part};
 pub use encode::encode;
+pub use encode_protobuf::encode_protobuf;
 pub use family::{Family, Metric, MetricKind, MetricValue};
 pub use negotiate::{
     Escaping, Format, Syntax, negotiate, negotiate_with_openmetrics, negotiate_with_protobuf,

@@ -4,6 +4,7 @@ use model::histogram::{CUSTOM_BUCKETS, CounterReset, FloatHistogram, Population,
 
 use crate::encode::{Page, escape_name};
 use crate::negotiate::{Escaping, Format, Syntax};
+use crate::protobuf::write::{push_bytes, push_double, push_tag, push_varint, varint, zigzag};
 
 /// A family of more bytes is written as several messages, so that none has to be held whole.
 const LONGEST_FAMILY: usize = 1 << 20;
@@ -271,36 +272,4 @@ fn push_buckets(out: &mut Vec<u8>, (span, count): (u32, u32), populations: &[Pop
         push_bytes(out, span, &message);
     }
     populations.iter().for_each(|(_, population)| push_double(out, count, *population));
-}
-
-fn zigzag(v: i32) -> u64 {
-    u64::from(((v << 1) ^ (v >> 31)).cast_unsigned())
-}
-
-fn push_tag(out: &mut Vec<u8>, number: u32, wire_type: u64) {
-    varint(out, u64::from(number) << 3 | wire_type);
-}
-
-fn push_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    push_tag(out, number, 2);
-    varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn push_varint(out: &mut Vec<u8>, number: u32, v: u64) {
-    push_tag(out, number, 0);
-    varint(out, v);
-}
-
-fn push_double(out: &mut Vec<u8>, number: u32, v: f64) {
-    push_tag(out, number, 1);
-    out.extend_from_slice(&v.to_le_bytes());
-}
-
-fn varint(out: &mut Vec<u8>, mut v: u64) {
-    while v >= 0x80 {
-        out.push(v as u8 | 0x80);
-        v >>= 7;
-    }
-    out.push(v as u8);
 }
