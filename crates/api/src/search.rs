@@ -69,7 +69,14 @@ pub(crate) async fn metric_names(api: Arc<Api>, request: Request) -> Answer {
 
 pub(crate) async fn label_names(api: Arc<Api>, request: Request) -> Answer {
     let wanted = wanted(&api, &request, "label_names")?;
-    search(Arc::clone(&api), request.view(&api), wanted, Among::LabelNames, Shape { member: "name", metadata: false }).await
+    search(
+        Arc::clone(&api),
+        request.view(&api),
+        wanted,
+        Among::LabelNames,
+        Shape { member: "name", metadata: false },
+    )
+    .await
 }
 
 pub(crate) async fn label_values(api: Arc<Api>, request: Request) -> Answer {
