@@ -31,6 +31,7 @@ mod server;
 mod starting;
 mod status;
 mod targets;
+mod user_files;
 mod view;
 
 use std::sync::Arc;
@@ -75,6 +76,8 @@ pub struct Options {
     pub enable_admin: bool,
     /// Whether there is the search API, and if so the highest limit that a client may ask of it; 0 for any.
     pub search_max_limit: Option<usize>,
+    /// The directory whose files are served under `/user`.
+    pub user_assets: Option<std::path::PathBuf>,
     /// What the parts of the program other than the API and the language can do.
     pub features: Vec<Feature>,
     /// What users are told about the server itself.

@@ -86,7 +86,7 @@ pub(crate) async fn asset(_: Arc<Api>, request: Request) -> Answer {
     Ok(Reply { status: StatusCode::OK, headers, body: Body::Whole(body) })
 }
 
-fn content_type(name: &str) -> &'static str {
+pub(crate) fn content_type(name: &str) -> &'static str {
     match name.rsplit('.').next() {
         Some("js") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",

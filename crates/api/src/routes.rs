@@ -13,7 +13,7 @@ use crate::request::{Params, Request};
 use crate::view::Seen;
 use crate::{
     Api, admin, bodies, features, federate, lifecycle, notifications, openapi, page, query, remote_read,
-    remote_write, search, self_metrics, series, status, targets,
+    remote_write, search, self_metrics, series, status, targets, user_files,
 };
 
 type Handler = fn(Arc<Api>, Request) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -134,6 +134,8 @@ const PLAIN: &[Route] = &[
     route!(GET_HEAD, "/-/ready", lifecycle::ready, Nothing),
     route!(ANY, "/-/reload", lifecycle::reload),
     route!(ANY, "/-/quit", lifecycle::quit),
+    route!(GET, "/consoles/*filepath", user_files::consoles),
+    route!(GET, "/user/*filepath", user_files::user),
     route!(GET, "/federate", federate::federate, View),
     route!(GET, "/version", status::version, Nothing),
     route!(GET, "/", page::home, Nothing),

@@ -93,6 +93,10 @@ pub(crate) struct CommonFlags {
     #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*")]
     cors_origin: String,
 
+    /// A directory whose files are served under /user
+    #[arg(long = "web.user-assets", value_name = "PATH")]
+    user_assets: Option<PathBuf>,
+
     /// Clients that may follow the server's notifications at once
     #[arg(long = "web.max-notifications-subscribers", value_name = "N", default_value_t = 16)]
     max_notifications_subscribers: usize,
@@ -234,6 +238,7 @@ impl CommonFlags {
             },
             remote_read_concurrent_limit: self.remote_read_concurrent_limit,
             cors_origin,
+            user_assets: self.user_assets.clone(),
             max_notifications_subscribers: self.max_notifications_subscribers,
             search_max_limit: features.search.then_some(self.search_max_limit),
             storage,
@@ -298,6 +303,10 @@ impl CommonFlags {
             (
                 "web.route-prefix",
                 if route_prefix.is_empty() { "/".to_owned() } else { route_prefix.to_owned() },
+            ),
+            (
+                "web.user-assets",
+                self.user_assets.as_ref().map_or_else(String::new, |p| p.display().to_string()),
             ),
             ("web.search.max-limit", self.search_max_limit.to_string()),
         ];

@@ -13,7 +13,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("web.console.templates", "console templates"),
     ("web.enable-otlp-receiver", "OTLP"),
     ("web.page-title", "another page title"),
-    ("web.user-assets", "user assets"),
 ];
 
 /// Flags under a prefix above that do work.

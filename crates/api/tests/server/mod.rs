@@ -98,6 +98,7 @@ impl Server {
                 enable_lifecycle: true,
                 enable_admin: true,
                 search_max_limit: Some(10_000),
+                user_assets: None,
                 features: vec![api::Feature { area: "tsdb", name: "exemplar_storage", enabled: true }],
                 notifications: Arc::clone(&notifications),
                 cors_origin: Regex::new(".*").unwrap(),
