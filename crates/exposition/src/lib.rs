@@ -23,10 +23,10 @@ pub use page::{
     ValuePart, labels_of, value_after,
 };
 pub use process::process_metrics;
-pub use protobuf::wire as protobuf_wire;
 pub use protobuf::{
     ProtobufEntry, ProtobufExemplar, ProtobufFamily, ProtobufOptions, ProtobufParser, ProtobufPart,
 };
+pub use protobuf::{wire as protobuf_wire, write as protobuf_write};
 pub use registry::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Registry, Summary, SummaryVec,
 };

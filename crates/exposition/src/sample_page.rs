@@ -4,6 +4,7 @@ use model::histogram::{CUSTOM_BUCKETS, CounterReset, FloatHistogram, Population,
 
 use crate::encode::{Page, escape_name};
 use crate::negotiate::{Escaping, Format, Syntax};
+use crate::protobuf::wire::BYTES;
 use crate::protobuf::write::{push_bytes, push_double, push_tag, push_varint, varint, zigzag};
 
 /// A family of more bytes is written as several messages, so that none has to be held whole.
@@ -246,7 +247,7 @@ fn push_histogram(out: &mut Vec<u8>, h: &FloatHistogram) {
     if h.schema == CUSTOM_BUCKETS {
         for (bound, cumulative) in cumulative(h) {
             // Two doubles, each after a tag of one byte.
-            push_tag(out, 3, 2);
+            push_tag(out, 3, BYTES);
             varint(out, 18);
             push_double(out, 2, bound);
             push_double(out, 4, cumulative);
@@ -255,7 +256,7 @@ fn push_histogram(out: &mut Vec<u8>, h: &FloatHistogram) {
         return;
     }
     push_double(out, 4, h.count);
-    push_varint(out, 5, zigzag(h.schema));
+    push_varint(out, 5, zigzag(h.schema.into()));
     push_double(out, 6, h.zero_threshold);
     push_double(out, 8, h.zero_count);
     push_buckets(out, (9, 11), &h.negative);
@@ -267,7 +268,7 @@ fn push_buckets(out: &mut Vec<u8>, (span, count): (u32, u32), populations: &[Pop
     let mut message = Vec::new();
     for of in spans(populations) {
         message.clear();
-        push_varint(&mut message, 1, zigzag(of.offset));
+        push_varint(&mut message, 1, zigzag(of.offset.into()));
         push_varint(&mut message, 2, u64::from(of.length));
         push_bytes(out, span, &message);
     }

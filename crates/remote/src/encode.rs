@@ -1,70 +1,35 @@
-//! Writing protobuf: fields one after the other, behind what is in the buffer already.
+//! Writing protobuf as proto3 has it: what is the default is left out. Messages are written in place.
 
-use exposition::protobuf_wire::{BYTES, FIXED64, VARINT};
+use exposition::protobuf_wire::BYTES;
+use exposition::protobuf_write::{push_bytes, push_double, push_tag, push_varint, varint};
 
 /// Bytes of the longest length in front of a message that is moved for.
 const MAX_LENGTH: usize = 10;
 
-pub(crate) fn varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn tag(out: &mut Vec<u8>, field: u32, wire: u8) {
-    varint(out, u64::from(field) << 3 | u64::from(wire));
-}
-
-pub(crate) fn zigzag(number: i64) -> u64 {
-    ((number << 1) ^ (number >> 63)) as u64
-}
-
 /// A whole number; 0 is the default and left out.
 pub(crate) fn integer(out: &mut Vec<u8>, field: u32, number: u64) {
     if number != 0 {
-        tag(out, field, VARINT);
-        varint(out, number);
+        push_varint(out, field, number);
     }
-}
-
-/// A whole number that is written whatever it is: one of several of which exactly one is there.
-pub(crate) fn chosen_integer(out: &mut Vec<u8>, field: u32, number: u64) {
-    tag(out, field, VARINT);
-    varint(out, number);
 }
 
 /// A double; positive zero is the default and left out.
 pub(crate) fn double(out: &mut Vec<u8>, field: u32, v: f64) {
     if v.to_bits() != 0 {
-        chosen_double(out, field, v);
+        push_double(out, field, v);
     }
-}
-
-/// A double that is written whatever it is.
-pub(crate) fn chosen_double(out: &mut Vec<u8>, field: u32, v: f64) {
-    tag(out, field, FIXED64);
-    out.extend_from_slice(&v.to_le_bytes());
-}
-
-/// Bytes, also none.
-pub(crate) fn bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
-    tag(out, field, BYTES);
-    varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
 }
 
 /// A text; the empty one is the default and left out.
 pub(crate) fn text(out: &mut Vec<u8>, field: u32, text: &str) {
     if !text.is_empty() {
-        bytes(out, field, text.as_bytes());
+        push_bytes(out, field, text.as_bytes());
     }
 }
 
 /// A message, or a packed list, that `write` appends.
 pub(crate) fn nested(out: &mut Vec<u8>, field: u32, write: impl FnOnce(&mut Vec<u8>)) {
-    tag(out, field, BYTES);
+    push_tag(out, field, BYTES);
     let start = out.len();
     // Nearly all are shorter than 128 bytes, or else shorter than 16 KiB: one byte more to move.
     out.push(0);
@@ -92,7 +57,7 @@ pub(crate) fn packed(out: &mut Vec<u8>, field: u32, numbers: impl ExactSizeItera
 /// A packed list of doubles; an empty one is left out.
 pub(crate) fn packed_doubles(out: &mut Vec<u8>, field: u32, values: impl ExactSizeIterator<Item = f64>) {
     if values.len() > 0 {
-        tag(out, field, BYTES);
+        push_tag(out, field, BYTES);
         varint(out, values.len() as u64 * 8);
         values.for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
     }

@@ -2,6 +2,7 @@
 
 use exposition::ParseError;
 use exposition::protobuf_wire::{BYTES, FIXED64, Reader, Tag, VARINT, unzigzag};
+use exposition::protobuf_write;
 use model::histogram::{
     CUSTOM_BUCKETS, CounterReset, FloatHistogram, HistogramValue, IntegerHistogram, Span, populations, spans,
 };
@@ -221,27 +222,27 @@ fn doubles(r: &mut Reader<'_>, tag: Tag, field: &str, out: &mut Vec<f64>) -> Res
 pub(crate) fn write(out: &mut Vec<u8>, t: i64, start_time: i64, value: &HistogramValue) {
     let (schema, threshold, sum, custom) = match value {
         HistogramValue::Integer(h) => {
-            encode::chosen_integer(out, 1, h.count);
+            protobuf_write::push_varint(out, 1, h.count);
             (h.schema, h.zero_threshold, h.sum, &h.custom_values)
         }
         HistogramValue::Float(h) => {
-            encode::chosen_double(out, 2, h.count);
+            protobuf_write::push_double(out, 2, h.count);
             (h.schema, h.zero_threshold, h.sum, &h.custom_values)
         }
     };
     encode::double(out, 3, sum);
-    encode::integer(out, 4, encode::zigzag(schema.into()));
+    encode::integer(out, 4, protobuf_write::zigzag(schema.into()));
     encode::double(out, 5, threshold);
     match value {
         HistogramValue::Integer(h) => {
-            encode::chosen_integer(out, 6, h.zero_count);
+            protobuf_write::push_varint(out, 6, h.zero_count);
             write_spans(out, 8, &h.negative_spans);
-            encode::packed(out, 9, h.negative_deltas.iter().map(|delta| encode::zigzag(*delta)));
+            encode::packed(out, 9, h.negative_deltas.iter().map(|delta| protobuf_write::zigzag(*delta)));
             write_spans(out, 11, &h.positive_spans);
-            encode::packed(out, 12, h.positive_deltas.iter().map(|delta| encode::zigzag(*delta)));
+            encode::packed(out, 12, h.positive_deltas.iter().map(|delta| protobuf_write::zigzag(*delta)));
         }
         HistogramValue::Float(h) => {
-            encode::chosen_double(out, 7, h.zero_count);
+            protobuf_write::push_double(out, 7, h.zero_count);
             write_spans(out, 8, &spans(&h.negative));
             encode::packed_doubles(out, 10, h.negative.iter().map(|(_, count)| *count));
             write_spans(out, 11, &spans(&h.positive));
@@ -263,7 +264,7 @@ pub(crate) fn write(out: &mut Vec<u8>, t: i64, start_time: i64, value: &Histogra
 fn write_spans(out: &mut Vec<u8>, field: u32, spans: &[Span]) {
     for span in spans {
         encode::nested(out, field, |out| {
-            encode::integer(out, 1, encode::zigzag(span.offset.into()));
+            encode::integer(out, 1, protobuf_write::zigzag(span.offset.into()));
             encode::integer(out, 2, span.length.into());
         });
     }

@@ -5,7 +5,7 @@
 
 mod message;
 pub mod wire;
-pub(crate) mod write;
+pub mod write;
 
 use model::histogram::{CounterReset, FloatHistogram, HistogramValue, IntegerHistogram, populations};
 use model::{Labels, METRIC_NAME};

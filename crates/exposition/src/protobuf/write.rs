@@ -1,30 +1,39 @@
 //! Fields of messages, appended to bytes.
 
-pub(crate) fn zigzag(v: i32) -> u64 {
-    u64::from(((v << 1) ^ (v >> 31)).cast_unsigned())
+use super::wire::{BYTES, FIXED64, VARINT};
+
+/// A signed number as `sint32` and `sint64` have it.
+#[must_use]
+pub fn zigzag(v: i64) -> u64 {
+    ((v << 1) ^ (v >> 63)).cast_unsigned()
 }
 
-pub(crate) fn push_tag(out: &mut Vec<u8>, number: u32, wire_type: u64) {
-    varint(out, u64::from(number) << 3 | wire_type);
+/// What stands before a field.
+pub fn push_tag(out: &mut Vec<u8>, number: u32, wire_type: u8) {
+    varint(out, u64::from(number) << 3 | u64::from(wire_type));
 }
 
-pub(crate) fn push_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    push_tag(out, number, 2);
+/// Bytes, a text or a message, also an empty one.
+pub fn push_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    push_tag(out, number, BYTES);
     varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-pub(crate) fn push_varint(out: &mut Vec<u8>, number: u32, v: u64) {
-    push_tag(out, number, 0);
+/// A whole number, also zero.
+pub fn push_varint(out: &mut Vec<u8>, number: u32, v: u64) {
+    push_tag(out, number, VARINT);
     varint(out, v);
 }
 
-pub(crate) fn push_double(out: &mut Vec<u8>, number: u32, v: f64) {
-    push_tag(out, number, 1);
+/// A double, also zero.
+pub fn push_double(out: &mut Vec<u8>, number: u32, v: f64) {
+    push_tag(out, number, FIXED64);
     out.extend_from_slice(&v.to_le_bytes());
 }
 
-pub(crate) fn varint(out: &mut Vec<u8>, mut v: u64) {
+/// A number alone: a length, or an element of a packed list.
+pub fn varint(out: &mut Vec<u8>, mut v: u64) {
     while v >= 0x80 {
         out.push(v as u8 | 0x80);
         v >>= 7;

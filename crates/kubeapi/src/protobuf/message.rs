@@ -16,7 +16,7 @@ pub struct Message(pub &'static [Field]);
 #[derive(Debug)]
 pub struct Field {
     /// Its number on the wire.
-    pub number: u32,
+    pub number: i32,
     /// Its name in JSON.
     pub name: &'static str,
     /// What it is.
@@ -39,7 +39,7 @@ pub enum Kind {
     /// A repeated field.
     Many(&'static Kind),
     /// A message of which JSON shows one field in its place: that field's number, and what it is.
-    Inner(u32, &'static Kind),
+    Inner(i32, &'static Kind),
 }
 
 /// Reads a message.
@@ -71,7 +71,9 @@ impl<'de> MapAccess<'de> for MessageFields<'de> {
                 continue;
             }
             self.met |= repeated;
-            let Some(value) = FieldValue::of(&field.kind, number, value, self.fields)? else { continue };
+            let Some(value) = FieldValue::of(&field.kind, number, value, self.fields.clone())? else {
+                continue;
+            };
             self.value = Some(value);
             return seed.deserialize(BorrowedStrDeserializer::new(field.name)).map(Some);
         }
@@ -98,7 +100,7 @@ impl<'de> FieldValue<'de> {
     /// `after` are the fields that follow, for repeated ones. None: what is wanted of it is not there.
     fn of(
         kind: &'static Kind,
-        number: u32,
+        number: i32,
         value: Value<'de>,
         after: Fields<'de>,
     ) -> Result<Option<Self>, Malformed> {
@@ -148,7 +150,7 @@ impl<'de> Deserializer<'de> for FieldValue<'de> {
 
 /// The values of a repeated field, which may stand anywhere in the message.
 struct Occurrences<'de> {
-    number: u32,
+    number: i32,
     next: Option<Value<'de>>,
     after: Fields<'de>,
 }
@@ -172,8 +174,8 @@ impl<'de> SeqAccess<'de> for Items<'de> {
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Malformed> {
         while let Some(value) = self.occurrences.next()? {
-            let Occurrences { number, after, .. } = self.occurrences;
-            if let Some(value) = FieldValue::of(self.kind, number, value, after)? {
+            let Occurrences { number, after, .. } = &self.occurrences;
+            if let Some(value) = FieldValue::of(self.kind, *number, value, after.clone())? {
                 return seed.deserialize(value).map(Some);
             }
         }

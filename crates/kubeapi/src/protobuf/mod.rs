@@ -20,9 +20,11 @@ impl Malformed {
     fn new(what: impl Into<String>) -> Self {
         Malformed(what.into())
     }
+}
 
-    fn cut() -> Self {
-        Malformed::new("the message is cut off")
+impl From<exposition::ParseError> for Malformed {
+    fn from(err: exposition::ParseError) -> Self {
+        Malformed(err.to_string())
     }
 }
 
@@ -61,6 +63,6 @@ pub(crate) fn list(message: &[u8]) -> Result<(&[u8], Vec<&[u8]>), Malformed> {
 }
 
 /// The bytes of a field; none are there if it is not.
-fn bytes_of(message: &[u8], number: u32) -> Result<&[u8], Malformed> {
+fn bytes_of(message: &[u8], number: i32) -> Result<&[u8], Malformed> {
     Fields::of(message).find(number)?.map_or(Ok(&[]), wire::Value::bytes)
 }

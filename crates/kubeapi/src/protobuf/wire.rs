@@ -1,13 +1,6 @@
-//! The wire format: a message is a row of fields, each a tag (number and wire type) and its value.
-//!
-//! ```text
-//! field = tag: varint (number << 3 | wire type), value
-//! value = varint                  wire type 0
-//!       | 8 bytes                 wire type 1
-//!       | length: varint, bytes   wire type 2
-//!       | 4 bytes                 wire type 5
-//! ```
-//! Source: <https://protobuf.dev/programming-guides/encoding/>. Groups (wire types 3 and 4) are not used by Kubernetes.
+//! The fields of a message, one after the other.
+
+use exposition::protobuf_wire::{BYTES, Reader, VARINT};
 
 use super::Malformed;
 
@@ -16,86 +9,57 @@ use super::Malformed;
 pub(super) enum Value<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
-    /// Of four or eight bytes: no field that anybody here wants is one.
-    Fixed,
+    /// Of another wire type: no field that anybody here wants is one.
+    Other,
 }
 
 impl<'a> Value<'a> {
     pub(super) fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Value::Bytes(bytes) => Ok(bytes),
-            Value::Varint(_) | Value::Fixed => Err(Malformed::new("a number where a length was expected")),
+            Value::Varint(_) | Value::Other => Err(Malformed::new("a number where a length was expected")),
         }
     }
 
     pub(super) fn varint(self) -> Result<u64, Malformed> {
         match self {
             Value::Varint(value) => Ok(value),
-            Value::Bytes(_) | Value::Fixed => Err(Malformed::new("bytes where a number was expected")),
+            Value::Bytes(_) | Value::Other => Err(Malformed::new("bytes where a number was expected")),
         }
     }
 }
 
 /// The fields of a message that have yet to be read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Fields<'a>(&'a [u8]);
+#[derive(Debug, Clone)]
+pub(super) struct Fields<'a>(Reader<'a>);
 
 impl<'a> Fields<'a> {
     pub(super) fn of(message: &'a [u8]) -> Self {
-        Fields(message)
+        Fields(Reader::new("message", message))
     }
 
     /// The next field's number and value; none at the end.
-    pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
-        if self.0.is_empty() {
-            return Ok(None);
-        }
-        let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3).map_err(|_| Malformed::new("a field number that is too big"))?;
-        let value = match tag & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => self.take(8).map(|_| Value::Fixed)?,
-            2 => {
-                let length = self.varint()?;
-                Value::Bytes(self.take(length)?)
+    pub(super) fn next(&mut self) -> Result<Option<(i32, Value<'a>)>, Malformed> {
+        let Some(tag) = self.0.tag()? else { return Ok(None) };
+        let value = match tag.wire {
+            VARINT => Value::Varint(self.0.varint()?),
+            BYTES => Value::Bytes(self.0.bytes()?),
+            _ => {
+                self.0.skip(tag)?;
+                Value::Other
             }
-            5 => self.take(4).map(|_| Value::Fixed)?,
-            other => return Err(Malformed::new(format!("wire type {other}"))),
         };
-        Ok(Some((number, value)))
+        Ok(Some((tag.field, value)))
     }
 
     /// The value of the first field from here on that has this number.
-    pub(super) fn find(&mut self, wanted: u32) -> Result<Option<Value<'a>>, Malformed> {
+    pub(super) fn find(&mut self, wanted: i32) -> Result<Option<Value<'a>>, Malformed> {
         while let Some((number, value)) = self.next()? {
             if number == wanted {
                 return Ok(Some(value));
             }
         }
         Ok(None)
-    }
-
-    fn take(&mut self, length: u64) -> Result<&'a [u8], Malformed> {
-        let taken = usize::try_from(length).ok().and_then(|length| self.0.split_at_checked(length));
-        let (taken, rest) = taken.ok_or_else(Malformed::cut)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn varint(&mut self) -> Result<u64, Malformed> {
-        let mut value = 0_u64;
-        for (i, &byte) in self.0.iter().enumerate().take(10) {
-            value |= u64::from(byte & 0x7f) << (7 * i);
-            if byte < 0x80 {
-                self.0 = &self.0[i + 1..];
-                return Ok(value);
-            }
-        }
-        Err(if self.0.len() < 10 {
-            Malformed::cut()
-        } else {
-            Malformed::new("a number of more than ten bytes")
-        })
     }
 }
 
@@ -120,12 +84,12 @@ mod tests {
         let expected = [
             (1, Value::Varint(150)),
             (2, Value::Bytes(b"hi")),
-            (3, Value::Fixed),
-            (4, Value::Fixed),
+            (3, Value::Other),
+            (4, Value::Other),
             (5, Value::Varint(u64::MAX)),
         ];
         assert_eq!(seen, expected);
-        assert_eq!(Fields::of(&message).find(4).unwrap(), Some(Value::Fixed));
+        assert_eq!(Fields::of(&message).find(4).unwrap(), Some(Value::Other));
         assert_eq!(Fields::of(&message).find(6).unwrap(), None);
     }
 

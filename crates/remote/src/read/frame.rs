@@ -6,12 +6,12 @@
 //!        └────────────────┴───────────────────────┴───────────────────────────────┘
 //! ```
 
-use crate::encode;
 use crate::send::checksum;
+use exposition::protobuf_write;
 
 /// Appends a frame.
 pub(crate) fn push(out: &mut Vec<u8>, message: &[u8]) {
-    encode::varint(out, message.len() as u64);
+    protobuf_write::varint(out, message.len() as u64);
     out.extend_from_slice(&checksum(message).to_be_bytes());
     out.extend_from_slice(message);
 }

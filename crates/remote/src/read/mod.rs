@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chunk::Columns;
-use exposition::{Gauge, Registry};
+use exposition::{Gauge, Registry, protobuf_write};
 use model::histogram::HistogramValue;
 use model::{Labels, MatchOp, Matcher};
 use storage::{ChunkView, Projection, QueryContext, Request, Select, SelectError};
@@ -155,7 +155,7 @@ impl ReadServer {
         for query in &request.queries {
             let result = self.samples(ctx, external, &external_labels, query);
             let result = result.map_err(|err| err.within(ReadAnswer::Samples))?;
-            encode::bytes(&mut response, 1, &result);
+            protobuf_write::push_bytes(&mut response, 1, &result);
         }
         begin(ReadAnswer::Samples);
         let mut packed = Vec::new();
@@ -229,7 +229,7 @@ impl ReadServer {
         all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let mut result = Vec::new();
         for (_, series) in &all {
-            encode::bytes(&mut result, 1, series);
+            protobuf_write::push_bytes(&mut result, 1, series);
         }
         Ok(result)
     }
@@ -304,7 +304,7 @@ fn message(labels: &[u8], chunks: &[Trimmed<'_>], number: u64) -> Vec<u8> {
                 encode::integer(out, 1, chunk.min_time as u64);
                 encode::integer(out, 2, chunk.max_time as u64);
                 encode::integer(out, 3, chunk.encoding as u64);
-                encode::bytes(out, 4, &chunk.bytes);
+                protobuf_write::push_bytes(out, 4, &chunk.bytes);
             });
         }
     });

@@ -1,5 +1,6 @@
 //! From what waits to the body of a request.
 
+use exposition::protobuf_write;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use model::Labels;
@@ -164,7 +165,7 @@ impl Encoder {
             });
         }
         for text in &symbols.texts {
-            encode::bytes(&mut self.plain, 4, text.as_bytes());
+            protobuf_write::push_bytes(&mut self.plain, 4, text.as_bytes());
         }
         self.plain.extend_from_slice(&self.series);
     }

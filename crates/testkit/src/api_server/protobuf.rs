@@ -1,6 +1,7 @@
 //! Objects as protobuf: the fields that `kubeapi` knows under their numbers, all others as text under a number that
 //! nobody knows, so that messages are about as long as real ones and have fields to be passed over.
 
+use exposition::protobuf_write::{push_bytes, push_varint};
 use kubeapi::{Field, Kind, Message, schema};
 use serde_json::Value as Json;
 
@@ -71,7 +72,7 @@ pub(super) fn event(kind: &str, envelope: &[u8]) -> Vec<u8> {
 fn fields(out: &mut Vec<u8>, of: &Message, json: &Json) {
     for (name, value) in json.as_object().into_iter().flatten() {
         match of.0.iter().find(|field| field.name == name) {
-            Some(Field { number, kind, .. }) => push(out, *number, kind, value),
+            Some(Field { number, kind, .. }) => push(out, number.cast_unsigned(), kind, value),
             None => push_bytes(out, UNKNOWN, value.to_string().as_bytes()),
         }
     }
@@ -101,27 +102,8 @@ fn push(out: &mut Vec<u8>, number: u32, kind: &Kind, json: &Json) {
         }
         Kind::Inner(inner, kind) => {
             let mut message = Vec::new();
-            push(&mut message, *inner, kind, json);
+            push(&mut message, inner.cast_unsigned(), kind, json);
             push_bytes(out, number, &message);
         }
     }
-}
-
-fn push_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    varint(out, u64::from(number) << 3 | 2);
-    varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn push_varint(out: &mut Vec<u8>, number: u32, value: u64) {
-    varint(out, u64::from(number) << 3);
-    varint(out, value);
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
