@@ -177,7 +177,7 @@ impl<'a> Federation<'a> {
         for (i, matchers) in self.selectors.iter().enumerate() {
             let mut matchers = matchers.clone();
             matchers.push(Matcher::not_equal(METRIC_NAME, ""));
-            let found = self.view.store().label_values(
+            let found = self.view.local_store().label_values(
                 self.ctx,
                 METRIC_NAME,
                 self.min_time,
@@ -249,7 +249,7 @@ impl<'a> Federation<'a> {
                 labels: Projection::All,
                 newest: Some(Newest::Last),
             };
-            for mut part in self.view.store().select(self.ctx, &request)? {
+            for mut part in self.view.local_store().select(self.ctx, &request)? {
                 while let Some(series) = part.next()? {
                     if let Some((t, value)) = self.newest_of(&series.chunks, scratch)? {
                         all.push(Found { labels: series.labels, t, value });

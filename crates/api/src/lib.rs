@@ -86,6 +86,8 @@ pub struct Options {
     pub cors_origin: model::Regex,
     /// Takes what is written by remote write; none where that is not served.
     pub write_receiver: Option<Arc<remote::Receiver>>,
+    /// What queries read where that is more than the database, which federation reads alone.
+    pub queried: Option<Arc<dyn storage::Select>>,
     /// Answers remote read.
     pub read_server: Arc<remote::ReadServer>,
     /// Requests of remote read that are answered at once; more wait.

@@ -147,7 +147,12 @@ async fn blocking(
     api: Arc<Api>,
     work: impl FnOnce(&Api, &QueryContext) -> Result<(String, Vec<String>), SelectError> + Send + 'static,
 ) -> Answer {
-    look_up(api, work).await.map(|(data, warnings)| success(&data, &warnings, &[]))
+    let warned = |api: &Api, ctx: &QueryContext| {
+        let (data, mut warnings) = work(api, ctx)?;
+        warnings.extend(ctx.warnings().texts());
+        Ok((data, warnings))
+    };
+    look_up(api, warned).await.map(|(data, warnings)| success(&data, &warnings, &[]))
 }
 
 /// Runs a look-up on a thread that may block, within the query timeout.

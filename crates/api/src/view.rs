@@ -37,6 +37,8 @@ impl Seen {
 #[derive(Clone)]
 pub(crate) struct View {
     store: Arc<dyn Select>,
+    /// Of it, what is stored here.
+    local: Arc<dyn Select>,
     db: Arc<tsdb::Db>,
     /// None: all.
     matchers: Option<Arc<[Matcher]>>,
@@ -50,17 +52,23 @@ impl View {
             // Nothing has this name.
             Access::Nothing => Some([Matcher::equal(METRIC_NAME, "\0")].into()),
         };
-        let all = Arc::clone(&api.db) as Arc<dyn Select>;
-        let store = match &matchers {
+        let within = |all: Arc<dyn Select>| match &matchers {
             None => all,
             Some(matchers) => Arc::new(Within::new(all, Arc::clone(matchers))),
         };
-        View { store, db: Arc::clone(&api.db), matchers }
+        let local = within(Arc::clone(&api.db) as Arc<dyn Select>);
+        let store = api.options.queried.clone().map_or_else(|| Arc::clone(&local), within);
+        View { store, local, db: Arc::clone(&api.db), matchers }
     }
 
     /// What may be read.
     pub(crate) fn store(&self) -> &dyn Select {
         self.store.as_ref()
+    }
+
+    /// What of that is stored here.
+    pub(crate) fn local_store(&self) -> &dyn Select {
+        self.local.as_ref()
     }
 
     pub(crate) fn shared_store(&self) -> Arc<dyn Select> {

@@ -28,6 +28,7 @@ pub(crate) struct Loaded {
     /// Each job with everything filled in and secrets hidden, by name.
     pub(crate) job_texts: BTreeMap<String, String>,
     pub(crate) remote_writes: Vec<remote::WriteOptions>,
+    pub(crate) remote_reads: Vec<remote::ReadOptions>,
 }
 
 /// Why a configuration is refused.
@@ -80,7 +81,8 @@ pub(crate) fn load(
         .collect::<Result<_, _>>()
         .map_err(|e| refused(e.clone(), format!("error: {file}: {e}\n")))?;
     let job_texts = configs.iter().map(|job| (job.job_name.clone(), job.effective_yaml())).collect();
-    let remote_writes =
-        config.remote_writes().map_err(|e| refused(e.clone(), format!("error: {file}: {e}\n")))?;
-    Ok(Loaded { config, jobs, job_texts, remote_writes })
+    let in_section = |e: String| refused(e.clone(), format!("error: {file}: {e}\n"));
+    let remote_writes = config.remote_writes().map_err(in_section)?;
+    let remote_reads = config.remote_reads().map_err(in_section)?;
+    Ok(Loaded { config, jobs, job_texts, remote_writes, remote_reads })
 }

@@ -30,6 +30,7 @@ pub(crate) struct Runtime {
     discovery: discovery::Manager,
     db: Arc<tsdb::Db>,
     remote_write: Arc<remote::RemoteWrite>,
+    remote_read: Arc<remote::RemoteRead>,
     query_log: Arc<api::QueryLog>,
     notifications: Arc<api::Notifications>,
     metrics: Metrics,
@@ -77,6 +78,7 @@ impl Runtime {
         discovery: discovery::Manager,
         db: Arc<tsdb::Db>,
         remote_write: Arc<remote::RemoteWrite>,
+        remote_read: Arc<remote::RemoteRead>,
         registry: &Registry,
         stop: CancellationToken,
     ) -> Runtime {
@@ -109,6 +111,7 @@ impl Runtime {
             discovery,
             db,
             remote_write,
+            remote_read,
             query_log: Arc::new(api::QueryLog::new(registry)),
             notifications: Arc::new(notifications),
             metrics,
@@ -122,16 +125,18 @@ impl Runtime {
         let mut running = self.running.lock();
         // Loops and providers are started here: they need the reactor, whichever thread asks.
         let _reactor = self.reactor.enter();
-        let Loaded { config, jobs, job_texts, remote_writes } = loaded;
+        let Loaded { config, jobs, job_texts, remote_writes, remote_reads } = loaded;
         let query_log = api::QueryLog::open(config.query_log_file())
             .with_context(|| format!("opening the query log {:?}", config.query_log_file()))?;
         remote::RemoteWrite::check(&remote_writes)?;
+        let external = model::Labels::from_pairs(&config.document().global.external_labels);
+        let remote_reads = self.remote_read.prepare(remote_reads, &external)?;
         let scraped = jobs.iter().map(|job| job.scrape.clone()).collect();
         self.scrape.apply(scraped)?;
         self.query_log.switch_to(query_log);
         self.discovery.apply(jobs.into_iter().map(|job| (job.scrape.name, job.providers)));
-        let external = model::Labels::from_pairs(&config.document().global.external_labels);
         self.remote_write.apply(remote_writes, &external)?;
+        self.remote_read.apply(remote_reads);
         storage::apply(&self.db, &self.options.storage, &config);
         *self.storage_retention.lock() = storage::shown_retention(&config.retention());
         *running = Running {

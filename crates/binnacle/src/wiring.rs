@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::features::Features;
 use crate::load::{ConfigSource, Loaded, load};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, now_millis};
 use crate::storage_flags::StorageOptions;
 use crate::{build, open_files, replay_progress, signals, storage};
 
@@ -183,6 +183,7 @@ async fn serve(
     });
 
     let remote_write = remote_write(options, &db, &scrape, &registry, sending);
+    let remote_read = remote_read(options, &db, &registry, sending);
     let runtime = Arc::new(Runtime::new(
         source,
         options.clone(),
@@ -191,13 +192,14 @@ async fn serve(
         discovery,
         Arc::clone(&db),
         Arc::clone(&remote_write),
+        Arc::clone(&remote_read),
         &registry,
         stop.clone(),
     ));
     runtime.apply(first).context("the configuration cannot be put in force")?;
     tokio::spawn(Arc::clone(&remote_write).run(stop.clone()));
     signals::handle(Arc::clone(&runtime), stop.clone())?;
-    let api = build_api(options, &db, &scrape, &runtime, &registry)?;
+    let api = build_api(options, &db, remote_read, &scrape, &runtime, &registry)?;
     let servers: Vec<_> = listeners
         .into_iter()
         .map(|listener| tokio::spawn(api::serve(Arc::clone(&api), server.clone(), listener, stop.clone())))
@@ -260,6 +262,24 @@ fn remote_write(
     remote::RemoteWrite::new(options, Arc::clone(db.head()), registry)
 }
 
+/// What is stored here, and what other servers have.
+fn remote_read(
+    options: &Options,
+    db: &Arc<tsdb::Db>,
+    registry: &Registry,
+    runtime: &tokio::runtime::Handle,
+) -> Arc<remote::RemoteRead> {
+    let margin = 2 * i64::try_from(options.storage.db.head.chunk_range.as_millis()).unwrap_or(0);
+    let stored = Arc::clone(db);
+    // Of the first blocks' time there may be more elsewhere: a server that starts is not scraped from at once.
+    let start = move || {
+        let blocks = stored.blocks().current();
+        blocks.iter().map(|block| block.meta().min_time).min().unwrap_or_else(now_millis) + margin
+    };
+    let local = Arc::clone(db) as Arc<dyn ::storage::Select>;
+    Arc::new(remote::RemoteRead::new(local, Arc::new(start), runtime.clone(), registry))
+}
+
 /// What targets say about their metrics, each saying once.
 fn families(scrape: &scrape::Manager) -> Vec<remote::FamilyMetadata> {
     let view = scrape.targets(None);
@@ -306,6 +326,7 @@ async fn replay(db: &Arc<tsdb::Db>, stop: &CancellationToken) -> anyhow::Result<
 fn build_api(
     options: &Options,
     db: &Arc<tsdb::Db>,
+    queried: Arc<dyn ::storage::Select>,
     scrape: &Arc<scrape::Manager>,
     runtime: &Arc<Runtime>,
     registry: &Registry,
@@ -359,11 +380,8 @@ fn build_api(
                 .clone()
                 .map(|accepted| receiver(options, accepted, db, registry)),
             max_request_memory: options.max_request_memory,
-            read_server: Arc::new(remote::ReadServer::new(
-                Arc::clone(db) as Arc<dyn ::storage::Select>,
-                options.remote_read.clone(),
-                registry,
-            )),
+            queried: Some(Arc::clone(&queried)),
+            read_server: Arc::new(remote::ReadServer::new(queried, options.remote_read.clone(), registry)),
             max_reads: match options.remote_read_concurrent_limit {
                 0 => tokio::sync::Semaphore::MAX_PERMITS,
                 limit => limit,

@@ -1,4 +1,4 @@
-//! `remote_write` to the options of its component.
+//! `remote_write` and `remote_read` to the options of their component.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use cloudauth::{
 };
 use httpclient::{Client, ClientOptions, Signer};
 use md5::{Digest as _, Md5};
-use remote::{MessageType, MetadataOptions, QueueOptions, WriteOptions};
+use remote::{MessageType, MetadataOptions, QueueOptions, ReadOptions, WriteOptions};
 
 use crate::Config;
 use crate::kinds::{NameScheme, Url};
-use crate::sections::{AzureAd, GoogleIam, Proxy, RemoteWrite, SigV4, compile};
+use crate::sections::{AzureAd, GoogleIam, Proxy, RemoteRead, RemoteWrite, SigV4, compile};
 use crate::yaml::{Out, emit};
 
 /// What a token of Google is for.
@@ -38,6 +38,14 @@ impl Config {
         }
         Ok(all)
     }
+
+    /// The servers of remote read.
+    ///
+    /// # Errors
+    /// When one cannot be: its URL has no host.
+    pub fn remote_reads(&self) -> Result<Vec<ReadOptions>, String> {
+        self.document().remote_read.iter().flatten().map(RemoteRead::to_options).collect()
+    }
 }
 
 /// As Prometheus tells configurations apart: by their YAML, with secrets hidden.
@@ -54,19 +62,43 @@ fn parsed(url: Option<&Url>) -> Result<(httpclient::Url, String), String> {
     Ok((parsed, url.shown()))
 }
 
+/// The name that somebody gave, or else one that tells it from others.
+fn named(name: &str, hash: &str) -> String {
+    match name {
+        "" => hash.chars().take(6).collect(),
+        name => name.to_owned(),
+    }
+}
+
+impl RemoteRead {
+    fn to_options(&self) -> Result<ReadOptions, String> {
+        let hash = hash(self);
+        let (url, shown_url) = parsed(self.url.as_ref())?;
+        Ok(ReadOptions {
+            name: named(&self.name, &hash),
+            hash,
+            url,
+            shown_url,
+            timeout: self.remote_timeout.into(),
+            chunked_read_limit: self.chunked_read_limit,
+            headers: self.headers.clone().into_iter().collect(),
+            read_recent: self.read_recent,
+            required_matchers: self.required_matchers.0.clone().into_iter().collect(),
+            filter_external_labels: self.filter_external_labels,
+            client: self.http.to_options(),
+        })
+    }
+}
+
 impl RemoteWrite {
     fn to_options(&self, scheme: NameScheme) -> Result<WriteOptions, String> {
         let hash = hash(self);
         let (url, shown_url) = parsed(self.url.as_ref())?;
-        let name = match self.name.as_str() {
-            "" => hash.chars().take(6).collect(),
-            name => name.to_owned(),
-        };
         let key = if self.name.is_empty() { shown_url.clone() } else { self.name.clone() };
         let count = |n: isize| usize::try_from(n).unwrap_or(0);
         let queue = &self.queue_config;
         Ok(WriteOptions {
-            name,
+            name: named(&self.name, &hash),
             key,
             hash,
             url,

@@ -118,7 +118,6 @@ impl Config {
             let certificate = write.azuread.as_ref().is_some_and(|azure| azure.certificate.is_some());
             findings.inside(&at, "remote_write.azuread.".into()).note(certificate, "certificate");
         }
-        findings.note(!document.remote_read.is_empty(), "remote_read");
         findings.note(!document.tracing.endpoint.is_empty(), "tracing");
         findings.note(written("otlp"), "otlp");
 

@@ -249,11 +249,21 @@ scrape_configs:
 }
 
 #[test]
+fn servers_to_read_from_are_named_as_prometheus_names_them() {
+    let text = "remote_read: [{url: http://127.0.0.1:19777/read, name: one}, {url: \"http://127.0.0.1:19778/read\"}]";
+    let config = load_in(Path::new("."), text).unwrap();
+    let names: Vec<String> = config.remote_reads().unwrap().into_iter().map(|read| read.name).collect();
+    assert_eq!(names, ["one", "465e13"]);
+}
+
+#[test]
 fn what_has_no_effect_yet_is_named_with_its_place() {
     let text = "
 rule_files: [a.yml]
-remote_read:
+remote_write:
 - url: http://x
+tracing:
+  endpoint: a:1
 scrape_configs:
 - job_name: j
   basic_auth: {password_ref: x}
@@ -262,10 +272,10 @@ scrape_configs:
     let unsupported = config.unsupported(&jobs(&config)).unwrap();
     let want = "\
 rule_files (line 2) is not supported yet
-remote_read (line 4) is not supported yet
-job j: basic_auth (line 7) is not supported yet";
+tracing (line 6) is not supported yet
+job j: basic_auth (line 9) is not supported yet";
     assert_eq!(unsupported.to_string(), want);
-    assert!(unsupported.report("p.yml").contains("p.yml:7:"));
+    assert!(unsupported.report("p.yml").contains("p.yml:9:"));
 }
 
 #[test]

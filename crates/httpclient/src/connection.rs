@@ -97,6 +97,64 @@ struct Hop<'a> {
     referer: Option<HeaderValue>,
 }
 
+/// A request and the redirects that it has met.
+struct Way<'a> {
+    first: &'a Url,
+    url: Url,
+    request: Request<'a>,
+    trusted: bool,
+    referer: Option<HeaderValue>,
+    redirects: usize,
+}
+
+impl<'a> Way<'a> {
+    fn new(request: &Request<'a>) -> Self {
+        Way {
+            first: request.url,
+            url: request.url.clone(),
+            request: request.clone(),
+            trusted: true,
+            referer: None,
+            redirects: 0,
+        }
+    }
+
+    fn hop(&self) -> Hop<'_> {
+        Hop {
+            request: Request { url: &self.url, ..self.request.clone() },
+            trusted: self.trusted,
+            redirected: self.redirects > 0,
+            referer: self.referer.clone(),
+        }
+    }
+
+    /// Goes where the answer leads; whether it leads anywhere.
+    fn follow(&mut self, head: &Head) -> Result<bool, Error> {
+        let next = match redirect::next(&self.url, head) {
+            Ok(Some(next)) => next,
+            Ok(None) => return Ok(false),
+            Err(reason) => return Err(request_error(&self.hop().request, &reason)),
+        };
+        self.redirects += 1;
+        if self.redirects > MAX_REDIRECTS {
+            return Err(Error::Request {
+                operation: operation(&self.request.method),
+                url: head.header("location").to_owned(),
+                reason: "stopped after 10 redirects".to_owned(),
+            });
+        }
+        let method = redirect::method(&self.request.method, head);
+        if method != self.request.method {
+            self.request.content = Bytes::new();
+            self.request.method = method;
+        }
+        self.trusted &= redirect::trusts(self.first, &next);
+        self.referer = redirect::referer(&self.url, &next).and_then(|from| HeaderValue::from_str(&from).ok());
+        self.url = next;
+        Ok(true)
+    }
+}
+
 /// Where a body goes.
 struct BodyBuffer<'a> {
     body: &'a mut Vec<u8>,
@@ -150,18 +208,9 @@ impl Connection {
         share: &mut BodyShare,
     ) -> Result<Head, Error> {
         let mut into = BodyBuffer { body, max: max_body, share };
-        let first = request.url;
-        let mut url = request.url.clone();
-        let mut request = request.clone();
-        let (mut trusted, mut referer) = (true, None);
-        let mut redirects = 0;
+        let mut way = Way::new(request);
         loop {
-            let hop = Hop {
-                request: Request { url: &url, ..request.clone() },
-                trusted,
-                redirected: redirects > 0,
-                referer,
-            };
+            let hop = way.hop();
             let head = match self.attempt(&hop, deadline, &mut into).await {
                 Err(Failure::Stale) => {
                     self.close();
@@ -170,31 +219,9 @@ impl Connection {
                 outcome => outcome,
             };
             let head = head.map_err(|failure| self.failed(failure, &hop.request))?;
-            if !self.client.options().follow_redirects {
+            if !self.client.options().follow_redirects || !way.follow(&head)? {
                 return Ok(head);
             }
-            let next = match redirect::next(&url, &head) {
-                Ok(Some(next)) => next,
-                Ok(None) => return Ok(head),
-                Err(reason) => return Err(request_error(&hop.request, &reason)),
-            };
-            redirects += 1;
-            if redirects > MAX_REDIRECTS {
-                let (operation, url) = (operation(&request.method), head.header("location").to_owned());
-                return Err(Error::Request {
-                    operation,
-                    url,
-                    reason: "stopped after 10 redirects".to_owned(),
-                });
-            }
-            let method = redirect::method(&request.method, &head);
-            if method != request.method {
-                request.content = Bytes::new();
-                request.method = method;
-            }
-            trusted &= redirect::trusts(first, &next);
-            referer = redirect::referer(&url, &next).and_then(|from| HeaderValue::from_str(&from).ok());
-            url = next;
             into.body.clear();
         }
     }
@@ -215,19 +242,48 @@ impl Connection {
         headers: &HeaderMap,
         deadline: Instant,
     ) -> Result<(Head, Body<'_>), Error> {
-        let hop =
-            Hop { request: Request::get(url, headers), trusted: true, redirected: false, referer: None };
-        let response = match self.respond(&hop, deadline).await {
-            Err(Failure::Stale) => {
-                self.close();
-                self.respond(&hop, deadline).await
+        self.stream(Way::new(&Request::get(url, headers)), false, deadline).await
+    }
+
+    /// As [`open`](Self::open) with any method and content, and redirects followed as by [`send`](Self::send).
+    ///
+    /// # Errors
+    /// See [`Error`]. After an error the connection is closed.
+    pub async fn begin(
+        &mut self,
+        request: &Request<'_>,
+        deadline: Instant,
+    ) -> Result<(Head, Body<'_>), Error> {
+        let follow = self.client.options().follow_redirects;
+        self.stream(Way::new(request), follow, deadline).await
+    }
+
+    async fn stream(
+        &mut self,
+        mut way: Way<'_>,
+        follow: bool,
+        deadline: Instant,
+    ) -> Result<(Head, Body<'_>), Error> {
+        let (head, incoming) = loop {
+            let hop = way.hop();
+            let response = match self.respond(&hop, deadline).await {
+                Err(Failure::Stale) => {
+                    self.close();
+                    self.respond(&hop, deadline).await
+                }
+                outcome => outcome,
+            };
+            let response = response.map_err(|failure| self.failed(failure, &hop.request))?;
+            let (head, incoming) = response.into_parts();
+            let head = Head::of(head);
+            if !follow || !way.follow(&head)? {
+                break (head, incoming);
             }
-            outcome => outcome,
+            // What the body of a redirect says is not waited for.
+            self.close();
         };
-        let response = response.map_err(|failure| self.failed(failure, &hop.request))?;
-        let (head, incoming) = response.into_parts();
-        let Some(open) = &mut self.open else { return Err(request_error(&hop.request, "EOF")) };
-        Ok((Head::of(head), Body { open, incoming }))
+        let Some(open) = &mut self.open else { return Err(request_error(&way.hop().request, "EOF")) };
+        Ok((head, Body { open, incoming }))
     }
 
     /// A connection on which something failed is not used again; by others neither if it may be the server's fault.

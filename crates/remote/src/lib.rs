@@ -5,13 +5,16 @@ mod histogram;
 mod message_type;
 mod metric_kind;
 mod read;
+mod read_from;
 mod receive;
+mod sample;
 mod send;
 mod snappy;
 
 pub use histogram::WireHistogram;
 pub use message_type::MessageType;
 pub use read::{MAX_READ_BODY, ReadAnswer, ReadError, ReadServer, ReadServerOptions};
+pub use read_from::{LocalStart, ReadOptions, ReadServers, ReadSetupError, RemoteRead};
 pub use receive::{MAX_WRITE_BODY, Receiver, ReceiverOptions, WriteAnswer, Written};
 pub use send::{
     FamilyMetadata, MetadataOptions, QueueOptions, RemoteWrite, SendSetupError, SenderOptions, WriteOptions,

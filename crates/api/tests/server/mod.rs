@@ -104,6 +104,7 @@ impl Server {
                 cors_origin: Regex::new(".*").unwrap(),
                 write_receiver: Some(Arc::new(receiver)),
                 max_request_memory: 64 << 20,
+                queried: None,
                 read_server: Arc::new(reader),
                 max_reads: 4,
                 query_log: Arc::new(api::QueryLog::new(&registry)),

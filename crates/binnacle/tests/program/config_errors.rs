@@ -68,7 +68,6 @@ fn what_is_not_there_yet_is_refused_by_name() {
             "remote_write: [{url: \"http://a/\", azuread: {certificate: {client_id: 01234567-89ab-cdef-0123-456789abcdef, tenant_id: t, certificate_path: c}}}]\n",
             "remote_write.azuread.certificate",
         ),
-        ("remote_read: [{url: \"http://a/\"}]\n", "remote_read"),
         ("tracing: {endpoint: \"a:1\"}\n", "tracing"),
     ] {
         let (status, log) = Site::server(content).run_to_end();

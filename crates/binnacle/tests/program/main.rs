@@ -22,6 +22,7 @@ mod kubernetes;
 mod metrics_page;
 mod mixed;
 mod reload;
+mod remote_peers;
 mod remote_write;
 mod round_trip;
 mod scraping;

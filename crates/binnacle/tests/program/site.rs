@@ -76,6 +76,14 @@ impl Site {
         Site::new("up")
     }
 
+    /// Another program with flags of its own.
+    pub(crate) fn of(program: &str, flags: impl FnOnce(&Site) -> Vec<String>) -> Site {
+        let mut site = Site::new("");
+        site.flags = flags(&site);
+        site.switch_to(Some(program));
+        site
+    }
+
     fn new(role: &'static str) -> Site {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();

@@ -4,7 +4,6 @@ use exposition::ParseError;
 use exposition::protobuf_wire::{BYTES, Reader, Tag, VARINT};
 use model::{MatchOp, Matcher};
 
-#[cfg(test)]
 use crate::encode;
 
 /// What is asked.
@@ -94,7 +93,6 @@ impl ReadRequest {
         Ok(request)
     }
 
-    #[cfg(test)]
     pub(crate) fn write(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for query in &self.queries {

@@ -15,8 +15,8 @@ use storage::{ChunkView, Projection, QueryContext, Request, Select, SelectError}
 
 use crate::send::write_labels;
 use crate::{encode, histogram, snappy};
-use messages::{CHUNKS, Query, ReadRequest, SAMPLES};
-use trim::{Trimmed, trim};
+pub(crate) use messages::{CHUNKS, Hints, Query, ReadRequest, SAMPLES, WireMatcher};
+pub(crate) use trim::{Trimmed, trim};
 
 /// Longest body of a request, in bytes, before and after decompression.
 pub const MAX_READ_BODY: usize = 32 * 1024 * 1024;

@@ -10,18 +10,18 @@ use storage::ChunkView;
 
 /// A chunk to be sent.
 #[derive(Debug)]
-pub(super) struct Trimmed<'a> {
-    pub(super) encoding: Encoding,
-    pub(super) min_time: i64,
-    pub(super) max_time: i64,
-    pub(super) bytes: Cow<'a, [u8]>,
+pub(crate) struct Trimmed<'a> {
+    pub(crate) encoding: Encoding,
+    pub(crate) min_time: i64,
+    pub(crate) max_time: i64,
+    pub(crate) bytes: Cow<'a, [u8]>,
 }
 
 /// Samples of a chunk that is made of decoded ones.
 const CHUNK_SAMPLES: usize = 120;
 
 /// The chunk itself if all of it is wanted, else what is wanted written anew: nothing, one chunk or several.
-pub(super) fn trim<'a>(
+pub(crate) fn trim<'a>(
     view: &ChunkView<'a>,
     min_time: i64,
     max_time: i64,

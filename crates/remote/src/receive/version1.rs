@@ -1,12 +1,13 @@
 //! `prometheus.WriteRequest`: each series says its labels itself.
 
 use exposition::ParseError;
-use exposition::protobuf_wire::{BYTES, FIXED64, Reader, VARINT};
+use exposition::protobuf_wire::{BYTES, Reader};
 
 use super::Reading;
 use super::series_cache::Key;
-use super::wire_labels::{Pair, exemplar_labels, read_label};
+use super::wire_labels::{Pair, exemplar_labels};
 use crate::histogram::WireHistogram;
+use crate::sample::{self, WireSample, read_label};
 
 /// Reads a request.
 pub(super) fn read(body: &[u8], reading: &mut Reading<'_>) -> Result<(), ParseError> {
@@ -53,7 +54,7 @@ fn read_series<'a>(
             }
             2 => {
                 tag.expect(BYTES, "Samples")?;
-                let (t, v) = read_sample(r.bytes()?)?;
+                let WireSample { t, v, .. } = WireSample::read(r.bytes()?)?;
                 reading.sample(t, v, 0);
             }
             3 => {
@@ -79,51 +80,17 @@ fn read_series<'a>(
     Ok(())
 }
 
-#[inline]
-fn read_sample(data: &[u8]) -> Result<(i64, f64), ParseError> {
-    let (mut t, mut v) = (0, 0.0);
-    let mut r = Reader::new("Sample", data);
-    while let Some(tag) = r.tag()? {
-        match tag.field {
-            1 => {
-                tag.expect(FIXED64, "Value")?;
-                v = r.double()?;
-            }
-            2 => {
-                tag.expect(VARINT, "Timestamp")?;
-                t = r.varint()? as i64;
-            }
-            _ => r.skip(tag)?,
-        }
-    }
-    Ok((t, v))
-}
-
 fn read_exemplar<'a>(
     data: &'a [u8],
     reading: &mut Reading<'_>,
     pairs: &mut Vec<Pair<'a>>,
 ) -> Result<(), ParseError> {
-    let (mut t, mut v) = (0, 0.0);
     pairs.clear();
-    let mut r = Reader::new("Exemplar", data);
-    while let Some(tag) = r.tag()? {
-        match tag.field {
-            1 => {
-                tag.expect(BYTES, "Labels")?;
-                pairs.push(read_label(r.bytes()?)?);
-            }
-            2 => {
-                tag.expect(FIXED64, "Value")?;
-                v = r.double()?;
-            }
-            3 => {
-                tag.expect(VARINT, "Timestamp")?;
-                t = r.varint()? as i64;
-            }
-            _ => r.skip(tag)?,
-        }
-    }
+    let (t, v) = sample::read_exemplar(data, |r, tag| {
+        tag.expect(BYTES, "Labels")?;
+        pairs.push(read_label(r.bytes()?)?);
+        Ok(())
+    })?;
     reading.exemplar(exemplar_labels(pairs), t, v);
     Ok(())
 }

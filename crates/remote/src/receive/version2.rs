@@ -1,7 +1,7 @@
 //! `io.prometheus.write.v2.Request`: texts stand in a table and are named by number.
 
 use exposition::ParseError;
-use exposition::protobuf_wire::{BYTES, FIXED64, Reader, Tag, VARINT};
+use exposition::protobuf_wire::{BYTES, Reader, Tag, VARINT};
 use model::{METRIC_TYPE, METRIC_UNIT};
 use storage::Metadata;
 
@@ -11,6 +11,7 @@ use super::series_cache::{Key, SeriesCache};
 use super::wire_labels::{BadLabels, Pair, exemplar_labels, shown};
 use crate::histogram::WireHistogram;
 use crate::metric_kind;
+use crate::sample::{self, WireSample};
 
 /// The texts of a request.
 #[derive(Default)]
@@ -169,7 +170,7 @@ fn read_series<'a>(
             1 => read_refs(&mut r, tag, &mut lists.labels)?,
             2 => {
                 tag.expect(BYTES, "Samples")?;
-                let (t, v, start_time) = read_sample(r.bytes()?)?;
+                let WireSample { t, v, start_time } = WireSample::read(r.bytes()?)?;
                 samples += 1;
                 reading.sample(t, v, start_time);
             }
@@ -301,29 +302,6 @@ fn read_refs(r: &mut Reader<'_>, tag: Tag, out: &mut Vec<u32>) -> Result<(), Par
     Ok(())
 }
 
-fn read_sample(data: &[u8]) -> Result<(i64, f64, i64), ParseError> {
-    let (mut t, mut v, mut start_time) = (0, 0.0, 0);
-    let mut r = Reader::new("Sample", data);
-    while let Some(tag) = r.tag()? {
-        match tag.field {
-            1 => {
-                tag.expect(FIXED64, "Value")?;
-                v = r.double()?;
-            }
-            2 => {
-                tag.expect(VARINT, "Timestamp")?;
-                t = r.varint()? as i64;
-            }
-            3 => {
-                tag.expect(VARINT, "StartTimestamp")?;
-                start_time = r.varint()? as i64;
-            }
-            _ => r.skip(tag)?,
-        }
-    }
-    Ok((t, v, start_time))
-}
-
 fn read_about(data: &[u8]) -> Result<About, ParseError> {
     let mut about = About::default();
     let mut r = Reader::new("Metadata", data);
@@ -355,23 +333,8 @@ fn read_exemplars<'a>(
             r.skip(tag)?;
             continue;
         }
-        let (mut t, mut v) = (0, 0.0);
         lists.exemplar.clear();
-        let mut r = Reader::new("Exemplar", r.bytes()?);
-        while let Some(tag) = r.tag()? {
-            match tag.field {
-                1 => read_refs(&mut r, tag, &mut lists.exemplar)?,
-                2 => {
-                    tag.expect(FIXED64, "Value")?;
-                    v = r.double()?;
-                }
-                3 => {
-                    tag.expect(VARINT, "Timestamp")?;
-                    t = r.varint()? as i64;
-                }
-                _ => r.skip(tag)?,
-            }
-        }
+        let (t, v) = sample::read_exemplar(r.bytes()?, |r, tag| read_refs(r, tag, &mut lists.exemplar))?;
         let size = symbols.texts.len();
         let refs = &lists.exemplar;
         let outside = refs.chunks_exact(2).find(|pair| pair.iter().any(|&number| number as usize >= size));

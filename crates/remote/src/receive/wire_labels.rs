@@ -2,32 +2,9 @@
 
 use std::fmt::Write as _;
 
-use exposition::ParseError;
-use exposition::protobuf_wire::{BYTES, Reader};
 use model::{Labels, METRIC_NAME, SortedLabels, is_legacy_label_name, number};
 
-/// Name and value.
-pub(super) type Pair<'a> = (&'a [u8], &'a [u8]);
-
-/// Reads a `prometheus.Label`.
-pub(super) fn read_label(data: &[u8]) -> Result<Pair<'_>, ParseError> {
-    let (mut name, mut value): Pair<'_> = (&[], &[]);
-    let mut r = Reader::new("Label", data);
-    while let Some(tag) = r.tag()? {
-        match tag.field {
-            1 => {
-                tag.expect(BYTES, "Name")?;
-                name = r.bytes()?;
-            }
-            2 => {
-                tag.expect(BYTES, "Value")?;
-                value = r.bytes()?;
-            }
-            _ => r.skip(tag)?,
-        }
-    }
-    Ok((name, value))
-}
+pub(super) use crate::sample::Pair;
 
 /// Why labels are not those of a series.
 #[derive(Debug, PartialEq, Eq)]

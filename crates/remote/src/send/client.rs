@@ -49,21 +49,16 @@ impl Sender {
             Some(signer) => client.with_signer(signer.clone()),
             None => client,
         };
-        let mut headers = HeaderMap::new();
         let message = options.message;
-        for (name, value) in [
-            ("content-encoding", "snappy"),
-            ("content-type", message.content_type()),
-            ("user-agent", USER_AGENT),
-            ("x-prometheus-remote-write-version", message.version()),
-        ] {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        for (name, value) in &options.headers {
-            let parsed = (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str()));
-            let (Ok(name), Ok(value)) = parsed else { return Err(format!("header {name} cannot be sent")) };
-            headers.insert(name, value);
-        }
+        let headers = headers_of(
+            &[
+                ("content-encoding", "snappy"),
+                ("content-type", message.content_type()),
+                ("user-agent", USER_AGENT),
+                ("x-prometheus-remote-write-version", message.version()),
+            ],
+            &options.headers,
+        )?;
         Ok(Sender { options: options.clone(), client, headers })
     }
 
@@ -108,6 +103,23 @@ impl Sender {
         let again = (status / 100 == 5 || slow_down).then(|| retry_after(head.header("retry-after")));
         Err(SendError { text, again, stats })
     }
+}
+
+/// The headers of the protocol and those that somebody adds.
+pub(crate) fn headers_of(
+    own: &[(&'static str, &'static str)],
+    added: &[(String, String)],
+) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in own {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    for (name, value) in added {
+        let parsed = (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str()));
+        let (Ok(name), Ok(value)) = parsed else { return Err(format!("header {name} cannot be sent")) };
+        headers.insert(name, value);
+    }
+    Ok(headers)
 }
 
 fn stats_of(head: &Head) -> Stats {

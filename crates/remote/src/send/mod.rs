@@ -34,6 +34,7 @@ use tsdb::{Head, Log};
 
 pub(crate) use batch::write_labels;
 use client::Sender;
+pub(crate) use client::headers_of;
 use metrics::Metrics;
 pub use options::{FamilyMetadata, MetadataOptions, QueueOptions, WriteOptions};
 pub(crate) use place::checksum;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod destination;
+mod reading_from;
 mod receiving;
 mod sending;
 mod store;

@@ -8,8 +8,8 @@ use exposition::Registry;
 use model::histogram::HistogramValue;
 use model::{Labels, MatchOp, Matcher};
 use storage::{
-    Affinity, Append as _, Batch, BatchExemplar, BatchHistogram, BatchMetadata, BatchSample, Metadata,
-    Outcome, Projection, QueryContext, Request, Select as _,
+    Affinity, Append as _, Batch, BatchExemplar, BatchHistogram, BatchMetadata, BatchSample, ChunkView,
+    Metadata, Outcome, Projection, QueryContext, Request, Select, SelectError,
 };
 use tsdb::{Db, DbOptions, HeadOptions};
 
@@ -79,40 +79,44 @@ impl Store {
     /// All that is in it.
     pub(crate) fn content(&self) -> Content {
         let matchers = [Matcher::new(MatchOp::NotEqual, "__name__", "").unwrap()];
-        let request = Request {
-            matchers: &matchers,
-            min_time: i64::MIN,
-            max_time: i64::MAX,
-            labels: Projection::All,
-            newest: None,
-        };
-        let context = Arc::new(QueryContext::unlimited());
-        let mut content = Content::new();
-        for mut part in self.db.select(&context, &request).unwrap() {
-            while let Some(series) = part.next().unwrap() {
-                let mut samples = Vec::new();
-                for chunk in series.chunks.iter() {
-                    let mut histograms = Vec::new();
-                    chunk.histograms(&mut histograms).unwrap();
-                    samples.extend(histograms.iter().map(|h| (h.t, format!("{:?}", plain(&h.histogram)))));
-                    if let storage::ChunkView::Encoded { encoding, samples: count, bytes, .. } = chunk
-                        && encoding.is_float()
-                    {
+        content_of(&*self.db, &QueryContext::unlimited(), &matchers).unwrap()
+    }
+}
+
+/// All that matches.
+pub(crate) fn content_of(
+    store: &dyn Select,
+    ctx: &QueryContext,
+    matchers: &[Matcher],
+) -> Result<Content, SelectError> {
+    let request =
+        Request { matchers, min_time: i64::MIN, max_time: i64::MAX, labels: Projection::All, newest: None };
+    let mut content = Content::new();
+    for mut part in store.select(ctx, &request)? {
+        while let Some(series) = part.next()? {
+            let mut samples = Vec::new();
+            for chunk in series.chunks.iter() {
+                let mut histograms = Vec::new();
+                chunk.histograms(&mut histograms).unwrap();
+                samples.extend(histograms.iter().map(|h| (h.t, format!("{:?}", plain(&h.histogram)))));
+                match *chunk {
+                    ChunkView::Encoded { encoding, samples: count, bytes, .. } if encoding.is_float() => {
                         let mut columns = chunk::Columns::default();
-                        chunk::decode(*encoding, bytes, *count, &mut columns).unwrap();
-                        samples.extend(
-                            columns.times.iter().copied().zip(columns.values.iter().map(f64::to_string)),
-                        );
+                        chunk::decode(encoding, bytes, count, &mut columns).unwrap();
+                        let values = columns.values.iter().map(f64::to_string);
+                        samples.extend(columns.times.iter().copied().zip(values));
                     }
-                }
-                samples.sort();
-                if !samples.is_empty() {
-                    content.insert(series.labels.to_string(), samples);
+                    ChunkView::Samples(all) => samples.extend(all.iter().map(|s| (s.t, s.v.to_string()))),
+                    ChunkView::Encoded { .. } | ChunkView::Histograms(_) => {}
                 }
             }
+            samples.sort();
+            if !samples.is_empty() {
+                content.insert(series.labels.to_string(), samples);
+            }
         }
-        content
     }
+    Ok(content)
 }
 
 /// What is known about counter resets is each store's own business.

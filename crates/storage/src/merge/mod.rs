@@ -224,6 +224,19 @@ struct MergedPart {
     joiner: Joiner,
 }
 
+/// Parts of several stores as one answer. Of samples with the same time that of the part named first is taken. The parts
+/// must deliver all labels; `labels` says what of them the answer delivers.
+///
+/// # Errors
+/// When reading a part fails, or the query was interrupted.
+pub fn joined<'a, 's>(
+    ctx: &QueryContext,
+    parts: impl Iterator<Item = Box<dyn SeriesPart + 's>>,
+    labels: Projection<'_>,
+) -> Result<Vec<Box<dyn SeriesPart + 'a>>, SelectError> {
+    merge(ctx, parts, &Wanted::new(labels))
+}
+
 fn merge<'a, 's>(
     ctx: &QueryContext,
     parts: impl Iterator<Item = Box<dyn SeriesPart + 's>>,
