@@ -7,6 +7,9 @@ import { KeysHelp } from './shell/keys-help';
 import { PAGES } from './shell/pages';
 import { Starting, useStart } from './shell/starting';
 
+/** What the server calls the page (--web.page-title). */
+const NAME = document.title;
+
 const Query = lazy(() => import('./query/page'));
 const Alerts = lazy(() => import('./pages/alerts'));
 const Rules = lazy(() => import('./pages/rules'));
@@ -51,7 +54,7 @@ function Shell() {
   }, [path]);
   useEffect(() => {
     const page = PAGES.find((one) => path === pageUrl(one.path));
-    document.title = page ? `${page.title} · binnacle` : 'binnacle';
+    document.title = page ? `${page.title} · ${NAME}` : NAME;
   }, [path]);
   return (
     <>

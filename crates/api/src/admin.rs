@@ -12,6 +12,7 @@ use crate::{Api, json};
 pub(crate) async fn delete_series(api: Arc<Api>, request: Request) -> Answer {
     allowed(&api)?;
     let params = &request.params;
+    params.check()?;
     if !params.has("match[]") {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }

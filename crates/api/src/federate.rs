@@ -44,6 +44,7 @@ async fn answer(
     if !api.runtime.is_ready() {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable".to_owned()));
     }
+    request.params.check().map_err(|error| (StatusCode::BAD_REQUEST, error.message))?;
     let parsed = request.params.all("match[]").map(promql::parse_metric_selector);
     let selectors = parsed
         .collect::<Result<Vec<_>, _>>()

@@ -114,6 +114,15 @@ pub(crate) fn point(out: &mut String, t: i64, v: f64) {
     out.push_str("\"]");
 }
 
+/// Appends `[seconds,"value"]` of a number that stands for itself: without an exponent, however large.
+pub(crate) fn scalar(out: &mut String, t: i64, v: f64) {
+    out.push('[');
+    timestamp(out, t);
+    out.push_str(",\"");
+    model::number::push_f(out, v);
+    out.push_str("\"]");
+}
+
 /// Appends `[[seconds,"value"],…]`.
 pub(crate) fn points(out: &mut Vec<u8>, times: &[i64], values: &[f64]) {
     out.push(b'[');

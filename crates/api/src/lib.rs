@@ -13,6 +13,7 @@ mod fuzzy;
 mod json;
 mod label_json;
 mod lifecycle;
+mod lookup;
 mod metrics;
 mod notifications;
 mod openapi;
@@ -76,6 +77,8 @@ pub struct Options {
     pub enable_admin: bool,
     /// Whether there is the search API, and if so the highest limit that a client may ask of it; 0 for any.
     pub search_max_limit: Option<usize>,
+    /// What the tab of the browser says, instead of the program's name.
+    pub page_title: Option<String>,
     /// The directory whose files are served under `/user`.
     pub user_assets: Option<std::path::PathBuf>,
     /// What the parts of the program other than the API and the language can do.

@@ -18,6 +18,9 @@ struct Files;
 /// The tag in `index.html` that relative addresses start from.
 const BASE: &str = "<base href=\"/\"";
 
+/// What the page is called where nothing else was asked for.
+const TITLE: &str = "<title>binnacle</title>";
+
 /// The page runs its own files only and asks nobody else.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; frame-ancestors 'self'";
 
@@ -34,6 +37,11 @@ pub(crate) async fn home(api: Arc<Api>, _: Request) -> Answer {
     Ok(Reply::redirect(StatusCode::FOUND, &location))
 }
 
+/// Where everything is, for whoever asks for the root while a prefix is in force.
+pub(crate) async fn to_prefix(api: Arc<Api>, _: Request) -> Answer {
+    Ok(Reply::redirect(StatusCode::FOUND, &api.options.route_prefix))
+}
+
 /// The old address of the query page; links in old alerts lead here.
 pub(crate) async fn graph(api: Arc<Api>, request: Request) -> Answer {
     let location = format!("{}/query?{}", api.options.external_path, request.raw_query);
@@ -48,12 +56,22 @@ pub(crate) async fn index(api: Arc<Api>, _: Request) -> Answer {
         }
         None => NOT_BUILT.to_owned(),
     };
+    let html = match &api.options.page_title {
+        Some(title) => html.replacen(TITLE, &format!("<title>{}</title>", escape(title)), 1),
+        None => html,
+    };
     let mut reply = Reply::new(StatusCode::OK, "text/html; charset=utf-8", html);
     let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
     reply.headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     // It names the hashed files of this very build.
     reply.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(reply)
+}
+
+/// Text as it stands in HTML.
+pub(crate) fn escape(text: &str) -> String {
+    let escaped = text.replace('&', "&amp;").replace('"', "&#34;").replace('\'', "&#39;");
+    escaped.replace('<', "&lt;").replace('>', "&gt;")
 }
 
 pub(crate) async fn asset(_: Arc<Api>, request: Request) -> Answer {

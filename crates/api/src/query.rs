@@ -431,7 +431,7 @@ fn write_result(mut out: Output<'_>, engine: &Engine, result: QueryResult, cost:
     }
     out.text.push_str(r#"","result":"#);
     match &value {
-        Value::Scalar { t, v } => json::point(&mut out.text, *t, *v),
+        Value::Scalar { t, v } => json::scalar(&mut out.text, *t, *v),
         Value::String { t, v } => {
             out.text.push('[');
             json::timestamp(&mut out.text, *t);

@@ -7,7 +7,7 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::mpsc;
 
-use crate::json;
+use crate::{json, page};
 
 /// An answer before it is put on the wire.
 #[derive(Debug)]
@@ -58,9 +58,7 @@ impl Reply {
     /// A redirect with the little page that Go's `http.Redirect` writes.
     pub(crate) fn redirect(status: StatusCode, location: &str) -> Reply {
         let reason = status.canonical_reason().unwrap_or("");
-        let escaped =
-            location.replace('&', "&amp;").replace('"', "&#34;").replace('<', "&lt;").replace('>', "&gt;");
-        let page = format!("<a href=\"{escaped}\">{reason}</a>.\n\n");
+        let page = format!("<a href=\"{}\">{reason}</a>.\n\n", page::escape(location));
         let mut reply = Reply::new(status, "text/html; charset=utf-8", page);
         if let Ok(value) = HeaderValue::from_str(location) {
             reply.headers.insert(header::LOCATION, value);
@@ -166,7 +164,7 @@ pub(crate) fn finish(out: &mut String, warnings: &[String], infos: &[String]) {
 }
 
 /// A content coding that the API offers. Chosen as Prometheus chooses: the first of the client's list that is one
-/// of these, whatever the weights.
+/// of these, and has no weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coding {
     Gzip,
@@ -175,7 +173,7 @@ pub(crate) enum Coding {
 
 impl Coding {
     pub(crate) fn accepted(accept_encoding: &str) -> Option<Coding> {
-        accept_encoding.split(',').find_map(|part| match part.split(';').next().unwrap_or("").trim() {
+        accept_encoding.split(',').find_map(|part| match part.trim() {
             "gzip" => Some(Coding::Gzip),
             "deflate" => Some(Coding::Deflate),
             _ => None,

@@ -43,25 +43,46 @@ impl Request {
 
 /// Parameters in order: those of a form body first, then those of the query string, as Go's `Request.Form` has them.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Params(Vec<(String, String)>);
+pub(crate) struct Params {
+    pairs: Vec<(String, String)>,
+    /// What is wrong with the first pair that was left out.
+    flaw: Option<String>,
+}
 
 impl Params {
     pub(crate) fn parse(form: &[u8], query: &str) -> Params {
-        let pairs = url::form_urlencoded::parse(form).chain(url::form_urlencoded::parse(query.as_bytes()));
-        Params(pairs.map(|(n, v)| (n.into_owned(), v.into_owned())).collect())
+        let mut params = Params::default();
+        for pair in [form, query.as_bytes()].iter().flat_map(|text| text.split(|b| *b == b'&')) {
+            if pair.is_empty() {
+                continue;
+            }
+            match parse_pair(pair) {
+                Ok(pair) => params.pairs.push(pair),
+                Err(flaw) => {
+                    params.flaw.get_or_insert(flaw);
+                }
+            }
+        }
+        params
+    }
+
+    /// Refuses a form or query string of which a part could not be read; elsewhere that part is passed over.
+    pub(crate) fn check(&self) -> Result<(), ApiError> {
+        let flaw = |flaw: &String| Err(ApiError::bad_data(format!("error parsing form values: {flaw}")));
+        self.flaw.as_ref().map_or(Ok(()), flaw)
     }
 
     /// The first value of a parameter, empty when it is missing.
     pub(crate) fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
+        self.pairs.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(n, _)| n == name)
+        self.pairs.iter().any(|(n, _)| n == name)
     }
 
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.pairs.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     /// `limit`: 0 stands for none.
@@ -102,6 +123,40 @@ impl Params {
     pub(crate) fn time(&self, name: &str) -> Result<i64, ApiError> {
         parse_time(self.get(name)).map_err(|e| ApiError::invalid(name, &e))
     }
+}
+
+/// `name=value`, decoded.
+fn parse_pair(pair: &[u8]) -> Result<(String, String), String> {
+    if pair.contains(&b';') {
+        return Err("invalid semicolon separator in query".to_owned());
+    }
+    let end = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
+    let value = pair.get(end + 1..).unwrap_or_default();
+    Ok((unescape(&pair[..end])?, unescape(value)?))
+}
+
+/// Percent-decoded, with spaces for plus signs. What is then no UTF-8 is replaced.
+fn unescape(text: &[u8]) -> Result<String, String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match (first, after) {
+            (b'+', _) => out.push(b' '),
+            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                let digit = |b: &u8| char::from(*b).to_digit(16).unwrap_or(0);
+                out.push((digit(high) << 4 | digit(low)) as u8);
+                rest = after;
+            }
+            (b'%', _) => {
+                let shown = [b"%", &after[..after.len().min(2)]].concat();
+                let shown = model::number::quote(&String::from_utf8_lossy(&shown));
+                return Err(format!("invalid URL escape {shown}"));
+            }
+            (byte, _) => out.push(*byte),
+        }
+    }
+    Ok(String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
 }
 
 /// The earliest and latest times that Prometheus lets clients name, as RFC 3339 text.
@@ -218,5 +273,22 @@ mod tests {
         assert_eq!(params.get("query"), "a b");
         assert_eq!(params.all("match[]").collect::<Vec<_>>(), ["x", "y"]);
         assert!(params.limit("limit").is_ok_and(|n| n == 0));
+        assert!(params.check().is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_a_form_is_left_out_and_told() {
+        for (form, left, flaw) in [
+            ("a=1&b=%zz&c=3", "a=1 c=3", r#"invalid URL escape "%zz""#),
+            ("a=1&b=%4", "a=1", r#"invalid URL escape "%4""#),
+            ("a=1;b=2&c=%", "", "invalid semicolon separator in query"),
+            ("%=1&a=b=c&=&d&a=%ff", "a=b=c = d= a=\u{fffd}", r#"invalid URL escape "%""#),
+        ] {
+            let params = Params::parse(form.as_bytes(), "");
+            let pairs: Vec<String> = params.pairs.iter().map(|(n, v)| format!("{n}={v}")).collect();
+            assert_eq!(pairs.join(" "), left, "{form}");
+            let told = params.check().map_err(|e| e.message);
+            assert_eq!(told, Err(format!("error parsing form values: {flaw}")), "{form}");
+        }
     }
 }

@@ -4,11 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use httpserver::{Access, Caller};
 
-use crate::reply::{Answer, ApiError, Coding, ErrorKind, Reply, compress};
+use crate::lookup::{self, Found, Line};
+use crate::reply::{Answer, ApiError, Body, Coding, ErrorKind, Reply, compress};
 use crate::request::{Params, Request};
 use crate::view::Seen;
 use crate::{
@@ -27,13 +29,21 @@ struct Route {
     seen: Seen,
 }
 
+impl Line for &'static Route {
+    fn pattern(self) -> &'static str {
+        self.pattern
+    }
+    fn methods(self) -> &'static [Method] {
+        self.methods
+    }
+}
+
 const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
 const POST_PUT: &[Method] = &[Method::POST, Method::PUT];
 const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
-/// The handler says itself which methods it takes.
-const ANY: &[Method] = &[];
+const GET_POST_PUT: &[Method] = &[Method::GET, Method::POST, Method::PUT];
 
 macro_rules! route {
     ($methods:expr, $pattern:expr, $handler:path) => {
@@ -91,6 +101,9 @@ const API: &[Route] = &[
     route!(POST, READ, remote_read::read, View),
 ];
 
+/// Below which the API is.
+const API_ROOT: &str = "/api/v1";
+
 /// Where samples are written to.
 const WRITE: &str = "/api/v1/write";
 
@@ -128,30 +141,40 @@ const UNCOMPRESSED: [&str; 9] = [
     "/api/v1/status/walreplay",
 ];
 
+/// Where the operator's own files are, if there are any.
+const USER_FILES: &str = "/user/*filepath";
+
+/// What is not under the prefix, if there is one.
+const TO_PREFIX: &[Route] = &[route!(GET, "/", page::to_prefix, Nothing)];
+
 /// Everything else.
 const PLAIN: &[Route] = &[
     route!(GET_HEAD, "/-/healthy", lifecycle::healthy, Nothing),
     route!(GET_HEAD, "/-/ready", lifecycle::ready, Nothing),
-    route!(ANY, "/-/reload", lifecycle::reload),
-    route!(ANY, "/-/quit", lifecycle::quit),
+    route!(GET_POST_PUT, "/-/reload", lifecycle::reload),
+    route!(GET_POST_PUT, "/-/quit", lifecycle::quit),
     route!(GET, "/consoles/*filepath", user_files::consoles),
-    route!(GET, "/user/*filepath", user_files::user),
+    route!(GET, USER_FILES, user_files::user),
+    route!(GET, "/metrics", self_metrics::page),
+    route!(GET, "/metrics/node", self_metrics::page),
     route!(GET, "/federate", federate::federate, View),
     route!(GET, "/version", status::version, Nothing),
     route!(GET, "/", page::home, Nothing),
     route!(GET, "/graph", page::graph, Nothing),
-    route!(GET_HEAD, "/assets/*filepath", page::asset, Nothing),
-    route!(GET_HEAD, "/favicon.svg", page::asset, Nothing),
-    route!(GET_HEAD, "/query", page::index, Nothing),
-    route!(GET_HEAD, "/alerts", page::index, Nothing),
-    route!(GET_HEAD, "/targets", page::index, Nothing),
-    route!(GET_HEAD, "/rules", page::index, Nothing),
-    route!(GET_HEAD, "/service-discovery", page::index, Nothing),
-    route!(GET_HEAD, "/status", page::index, Nothing),
-    route!(GET_HEAD, "/tsdb-status", page::index, Nothing),
-    route!(GET_HEAD, "/flags", page::index, Nothing),
-    route!(GET_HEAD, "/config", page::index, Nothing),
-    route!(GET_HEAD, "/alertmanager-discovery", page::index, Nothing),
+    route!(GET, "/assets/*filepath", page::asset, Nothing),
+    route!(GET, "/favicon.svg", page::asset, Nothing),
+    route!(GET, "/favicon.ico", page::asset, Nothing),
+    route!(GET, "/manifest.json", page::asset, Nothing),
+    route!(GET, "/query", page::index, Nothing),
+    route!(GET, "/alerts", page::index, Nothing),
+    route!(GET, "/targets", page::index, Nothing),
+    route!(GET, "/rules", page::index, Nothing),
+    route!(GET, "/service-discovery", page::index, Nothing),
+    route!(GET, "/status", page::index, Nothing),
+    route!(GET, "/tsdb-status", page::index, Nothing),
+    route!(GET, "/flags", page::index, Nothing),
+    route!(GET, "/config", page::index, Nothing),
+    route!(GET, "/alertmanager-discovery", page::index, Nothing),
 ];
 
 /// Finds and runs the handler; returns its pattern, for metrics, and the answer.
@@ -161,20 +184,11 @@ pub(crate) async fn dispatch(
     form: &[u8],
     body: bodies::Body,
 ) -> (&'static str, Reply) {
-    let full = parts.uri.path();
     let raw_query = parts.uri.query().unwrap_or("").to_owned();
-    let prefix = api.options.route_prefix.as_str();
-    if !prefix.is_empty() && full == "/" {
-        return ("/", Reply::redirect(StatusCode::FOUND, &api.options.external_path));
-    }
-    let Some(path) = full.strip_prefix(prefix).filter(|p| p.is_empty() || p.starts_with('/')) else {
-        return ("", not_found());
-    };
-    let path = if path.is_empty() { "/".to_owned() } else { path.to_owned() };
     let caller = parts.extensions.get::<Caller>();
-    let mut request = Request {
+    let request = Request {
         method: parts.method,
-        path,
+        path: String::new(),
         params: Params::parse(form, &raw_query),
         raw_query,
         access: caller.map_or(Access::Nothing, |caller| caller.access.clone()),
@@ -183,67 +197,116 @@ pub(crate) async fn dispatch(
         path_param: String::new(),
         body,
     };
-    if request.path == "/api/v1" || request.path.starts_with("/api/v1/") {
-        return api_call(api, request).await;
+    let full = parts.uri.path();
+    let prefix = api.options.route_prefix.clone();
+    let mut cleaned = lookup::clean(full);
+    if cleaned.strip_prefix(&prefix) == Some(API_ROOT) {
+        cleaned.push('/');
     }
-    if let Some(page) = api.pages.iter().find(|p| p.path == request.path) {
-        if !Seen::Everything.is_for(&request.access) {
-            return ("/metrics", forbidden(&request));
-        }
-        let gather = Arc::clone(&page.gather);
-        return ("/metrics", self_metrics::page(gather, &request).await);
+    if cleaned != full {
+        return ("", redirect(&request, StatusCode::TEMPORARY_REDIRECT, &cleaned));
     }
-    for route in PLAIN {
-        if let Some(param) = capture(route.pattern, &request.path) {
-            request.path_param = param;
-            return (route.pattern, run(api, route, request).await);
-        }
+    let Some(full) = lookup::decode(full) else {
+        return ("", Reply::text(StatusCode::BAD_REQUEST, "400 Bad Request"));
+    };
+    let rest = full.strip_prefix(&prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    match rest.and_then(|rest| rest.strip_prefix(API_ROOT)).filter(|rest| rest.starts_with('/')) {
+        Some(path) => api_call(api, request, path).await,
+        None => match rest {
+            _ if !prefix.is_empty() && full == "/" => plain_call(api, request, "/", TO_PREFIX).await,
+            Some("") if request.method == Method::GET => ("", moved(&request, &format!("{prefix}/"))),
+            Some(path) if !path.is_empty() => plain_call(api, request, path, PLAIN).await,
+            _ => ("", not_found()),
+        },
     }
-    ("", not_found())
 }
 
-async fn api_call(api: Arc<Api>, mut request: Request) -> (&'static str, Reply) {
+/// A call of what is not the API, whose `path` is below the prefix.
+async fn plain_call(
+    api: Arc<Api>,
+    mut request: Request,
+    path: &str,
+    table: &'static [Route],
+) -> (&'static str, Reply) {
+    path.clone_into(&mut request.path);
+    let served = |route: &&Route| route.pattern != USER_FILES || api.options.user_assets.is_some();
+    match lookup::find(table.iter().filter(served), &request.method, path) {
+        Found::Route(route, param) => {
+            request.path_param = param;
+            (route.pattern, run(api, route, request).await)
+        }
+        Found::Elsewhere(path) => ("", moved(&request, &(api.options.route_prefix.clone() + &path))),
+        Found::Otherwise(methods) if request.method == Method::OPTIONS => {
+            let mut reply = Reply::empty(StatusCode::OK);
+            allow(&mut reply, &methods);
+            ("", reply)
+        }
+        Found::Otherwise(methods) => ("", method_not_allowed(&methods, &request.method)),
+        Found::Nothing => ("", not_found()),
+    }
+}
+
+/// A call of the API, whose `path` is below its root.
+async fn api_call(api: Arc<Api>, mut request: Request, path: &str) -> (&'static str, Reply) {
+    request.path = format!("{API_ROOT}{path}");
     let origin = request.header(header::ORIGIN).to_owned();
     let coding = Coding::accepted(request.header(header::ACCEPT_ENCODING));
     if request.method == Method::OPTIONS {
         let mut reply = Reply::empty(StatusCode::NO_CONTENT);
+        vary_by_coding(&mut reply);
         add_cors(&api, &origin, &mut reply);
         return ("/api/v1/*path", reply);
     }
-    if request.path.contains("//") || request.path == "/api/v1" {
-        let mut location = if request.path == "/api/v1" { "/api/v1/".into() } else { clean(&request.path) };
-        location.insert_str(0, &api.options.external_path);
-        if !request.raw_query.is_empty() {
-            location.push('?');
-            location.push_str(&request.raw_query);
+    let (route, param) = match lookup::find(API.iter(), &request.method, &request.path) {
+        Found::Route(route, param) => (route, param),
+        // As Prometheus has it, whose router does not know what it is mounted below.
+        Found::Elsewhere(path) => {
+            return ("", moved(&request, path.strip_prefix(API_ROOT).unwrap_or(&path)));
         }
-        return ("", Reply::redirect(StatusCode::TEMPORARY_REDIRECT, &location));
+        Found::Otherwise(methods) => return ("", method_not_allowed(&methods, &request.method)),
+        Found::Nothing => return ("", not_found()),
+    };
+    request.path_param = param;
+    if !api.runtime.is_ready() && !WHILE_STARTING.contains(&route.pattern) {
+        return (route.pattern, Reply::text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"));
     }
-    for route in API {
-        let Some(param) = capture(route.pattern, &request.path) else { continue };
-        request.path_param = param;
-        if !route.methods.contains(&request.method) {
-            return (route.pattern, method_not_allowed(route.methods, &request.method));
-        }
-        let mut reply = match api.runtime.is_ready() || WHILE_STARTING.contains(&route.pattern) {
-            true => run(Arc::clone(&api), route, request).await,
-            false => Reply::text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
-        };
-        if !WITHOUT_CORS.contains(&route.pattern) {
-            add_cors(&api, &origin, &mut reply);
-        }
-        if !UNCOMPRESSED.contains(&route.pattern) {
-            compress(&mut reply, coding);
-        }
-        return (route.pattern, reply);
+    let mut reply = run(Arc::clone(&api), route, request).await;
+    if !UNCOMPRESSED.contains(&route.pattern) {
+        vary_by_coding(&mut reply);
+        compress(&mut reply, coding);
     }
-    ("", not_found())
+    if !WITHOUT_CORS.contains(&route.pattern) {
+        add_cors(&api, &origin, &mut reply);
+    }
+    (route.pattern, reply)
+}
+
+/// Sends the client to a path that is percent-encoded, with the query it has.
+fn redirect(request: &Request, status: StatusCode, path: &str) -> Reply {
+    let mut location = path.to_owned();
+    if !request.raw_query.is_empty() {
+        location.push('?');
+        location.push_str(&request.raw_query);
+    }
+    let mut reply = Reply::redirect(status, &location);
+    // Only those who look at pages get one.
+    if request.method != Method::GET && request.method != Method::HEAD {
+        reply.headers.remove(header::CONTENT_TYPE);
+        reply.body = Body::Whole(Bytes::new());
+    }
+    reply
+}
+
+/// Sends the client to where the route is.
+fn moved(request: &Request, path: &str) -> Reply {
+    let status = match request.method {
+        Method::GET => StatusCode::MOVED_PERMANENTLY,
+        _ => StatusCode::TEMPORARY_REDIRECT,
+    };
+    redirect(request, status, &lookup::encode(path))
 }
 
 async fn run(api: Arc<Api>, route: &Route, request: Request) -> Reply {
-    if !route.methods.is_empty() && !route.methods.contains(&request.method) {
-        return method_not_allowed(route.methods, &request.method);
-    }
     if !route.seen.is_for(&request.access) {
         return forbidden(&request);
     }
@@ -251,55 +314,6 @@ async fn run(api: Arc<Api>, route: &Route, request: Request) -> Reply {
         Ok(reply) => reply,
         Err(error) => error.into_reply(),
     }
-}
-
-/// Whether `path` is of the pattern's form, and if so what its placeholder stands for, percent-decoded.
-fn capture(pattern: &str, path: &str) -> Option<String> {
-    let mut captured = String::new();
-    let mut rest = path;
-    for segment in pattern.split('/').skip(1) {
-        rest = rest.strip_prefix('/')?;
-        if segment.starts_with('*') {
-            return Some(decode(rest));
-        }
-        let end = rest.find('/').unwrap_or(rest.len());
-        let (actual, after) = rest.split_at(end);
-        if segment.starts_with(':') {
-            captured = decode(actual);
-        } else if segment != actual {
-            return None;
-        }
-        rest = after;
-    }
-    rest.is_empty().then_some(captured)
-}
-
-fn decode(segment: &str) -> String {
-    let mut out = Vec::with_capacity(segment.len());
-    let mut bytes = segment.bytes();
-    while let Some(b) = bytes.next() {
-        let hex = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16));
-        let mut ahead = bytes.clone();
-        match (b, hex(ahead.next()), hex(ahead.next())) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high << 4 | low) as u8);
-                bytes = ahead;
-            }
-            _ => out.push(b),
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-/// The path without doubled slashes.
-fn clean(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for c in path.chars() {
-        if c != '/' || !out.ends_with('/') {
-            out.push(c);
-        }
-    }
-    out
 }
 
 fn not_found() -> Reply {
@@ -319,19 +333,27 @@ fn forbidden(request: &Request) -> Reply {
 }
 
 fn method_not_allowed(methods: &[Method], asked: &Method) -> Reply {
-    let mut allowed: Vec<&str> = methods.iter().map(Method::as_str).chain(["OPTIONS"]).collect();
-    allowed.sort_unstable();
     let text = if asked == Method::HEAD { "" } else { "Method Not Allowed\n" };
     let mut reply = Reply::text(StatusCode::METHOD_NOT_ALLOWED, text);
-    if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
+    allow(&mut reply, methods);
+    reply
+}
+
+fn allow(reply: &mut Reply, methods: &[Method]) {
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    if let Ok(value) = HeaderValue::from_str(&names.join(", ")) {
         reply.headers.insert(header::ALLOW, value);
     }
-    reply
+}
+
+/// Caches must not give one client what was packed for another.
+fn vary_by_coding(reply: &mut Reply) {
+    reply.headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
 }
 
 fn add_cors(api: &Api, origin: &str, reply: &mut Reply) {
     let headers = &mut reply.headers;
-    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
     if origin.is_empty() {
         return;
     }
@@ -361,21 +383,5 @@ mod tests {
             route.methods.iter().map(move |method| format!("{method} {path}"))
         });
         assert_eq!(openapi::described(), served.collect());
-    }
-
-    #[test]
-    fn patterns_capture_segments() {
-        let cases = [
-            ("/api/v1/query", "/api/v1/query", Some("")),
-            ("/api/v1/query", "/api/v1/query/", None),
-            ("/api/v1/query", "/api/v1/query_range", None),
-            ("/api/v1/label/:name/values", "/api/v1/label/a%2Fb%C3%A9/values", Some("a/bé")),
-            ("/api/v1/label/:name/values", "/api/v1/label/values", None),
-            ("/assets/*filepath", "/assets/a/b.js", Some("a/b.js")),
-            ("/", "/", Some("")),
-        ];
-        for (pattern, path, want) in cases {
-            assert_eq!(capture(pattern, path).as_deref(), want, "{pattern} {path}");
-        }
     }
 }

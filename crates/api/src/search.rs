@@ -94,6 +94,7 @@ fn wanted(api: &Api, request: &Request, endpoint: &str) -> Result<Wanted, ApiErr
         return Err(ApiError::new(ErrorKind::Unavailable, "search API disabled"));
     };
     let params = &request.params;
+    params.check()?;
     let now = api.now();
     let min_time = params.plain_time_or("start", now - DEFAULT_RANGE)?;
     let max_time = params.plain_time_or("end", now)?;

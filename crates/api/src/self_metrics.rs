@@ -10,9 +10,13 @@ use crate::request::Request;
 use crate::{Api, json};
 
 /// A page of metrics in the format that the scraper asks for.
-pub(crate) async fn page(gather: Arc<dyn Fn() -> Vec<Family> + Send + Sync>, request: &Request) -> Reply {
+pub(crate) async fn page(api: Arc<Api>, request: Request) -> Answer {
+    let Some(page) = api.pages.iter().find(|page| page.path == request.path) else {
+        return Ok(Reply::text(StatusCode::NOT_FOUND, "404 page not found\n"));
+    };
+    let gather = Arc::clone(&page.gather);
     let format = exposition::negotiate_with_protobuf(request.header(header::ACCEPT));
-    let coding = Coding::accepted(request.header(header::ACCEPT_ENCODING)).filter(|c| *c == Coding::Gzip);
+    let coding = takes_gzip(request.header(header::ACCEPT_ENCODING)).then_some(Coding::Gzip);
     let made = tokio::task::spawn_blocking(move || {
         let families = gather();
         let body = match format.syntax {
@@ -25,12 +29,21 @@ pub(crate) async fn page(gather: Arc<dyn Fn() -> Vec<Family> + Send + Sync>, req
     })
     .await;
     let Ok(mut reply) = made else {
-        return Reply::text(StatusCode::INTERNAL_SERVER_ERROR, "collecting the metrics has failed\n");
+        return Ok(Reply::text(StatusCode::INTERNAL_SERVER_ERROR, "collecting the metrics has failed\n"));
     };
     if let Ok(value) = HeaderValue::from_str(&format.content_type()) {
         reply.headers.insert(header::CONTENT_TYPE, value);
     }
-    reply
+    Ok(reply)
+}
+
+/// Whether gzip is among the codings that are accepted, with a weight that is not zero.
+fn takes_gzip(accept_encoding: &str) -> bool {
+    accept_encoding.split(',').any(|part| {
+        let mut parts = part.split(';').map(str::trim);
+        let refused = |weight: &str| weight.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
+        parts.next() == Some("gzip") && !parts.any(refused)
+    })
 }
 
 /// The registry as JSON, in the field names of Prometheus' client model.

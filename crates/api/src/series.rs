@@ -26,6 +26,7 @@ struct Wanted {
 }
 
 pub(crate) async fn series(api: Arc<Api>, request: Request) -> Answer {
+    request.params.check()?;
     if !request.params.has("match[]") {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
 use httpserver::{Caller, ResponseBody, Server};
 use hyper::body::Incoming;
@@ -26,12 +26,9 @@ pub async fn serve(api: Arc<Api>, server: Server, listener: TcpListener, stop: C
 async fn handle(api: Arc<Api>, request: Request<Incoming>) -> Response<ResponseBody> {
     let began = Instant::now();
     let (parts, body) = request.into_parts();
-    let is_form = parts
-        .headers
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|v| v.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+    let is_form = is_form(&parts);
     let caller = parts.extensions.get::<Caller>();
-    let raw = routes::body_limit(&api, parts.uri.path()).filter(|_| parts.method == http::Method::POST);
+    let raw = routes::body_limit(&api, parts.uri.path()).filter(|_| parts.method == Method::POST);
     let reading = async {
         let _reading = caller.map(Caller::reading);
         if let Some(limit) = raw {
@@ -65,4 +62,12 @@ async fn handle(api: Arc<Api>, request: Request<Incoming>) -> Response<ResponseB
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
     response
+}
+
+/// Whether the body is a form and, as in Go, of a method whose forms are read.
+fn is_form(parts: &http::request::Parts) -> bool {
+    let kind = parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.and_then(|value| value.split(';').next()).unwrap_or_default();
+    matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
+        && kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }

@@ -12,7 +12,7 @@ use crate::features::Features;
 use crate::load::ConfigSource;
 use crate::storage_flags::{StorageFlags, parse_size};
 use crate::wiring::{self, Options};
-use crate::{logging, memory};
+use crate::{logging, memory, unsupported};
 
 /// Flags that take no value; kingpin, and so Prometheus, also knows each as `--no-NAME`.
 const BOOLEANS: &[&str] = &[
@@ -26,6 +26,9 @@ const BOOLEANS: &[&str] = &[
     "auto-gomaxprocs",
     "auto-gomemlimit",
 ];
+
+/// Prometheus' own page title, which stands for that of this page.
+const PAGE_TITLE: &str = "Prometheus Time Series Collection and Processing Server";
 
 /// Flags of `binnacle server`.
 #[derive(Debug, Args)]
@@ -92,6 +95,10 @@ pub(crate) struct CommonFlags {
     /// Origins that browsers may call the API from, as an anchored regular expression
     #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*")]
     cors_origin: String,
+
+    /// What the tab of the browser says
+    #[arg(long = "web.page-title", value_name = "TITLE", default_value = PAGE_TITLE, hide_default_value = true)]
+    page_title: String,
 
     /// A directory whose files are served under /user
     #[arg(long = "web.user-assets", value_name = "PATH")]
@@ -238,6 +245,7 @@ impl CommonFlags {
             },
             remote_read_concurrent_limit: self.remote_read_concurrent_limit,
             cors_origin,
+            page_title: Some(self.page_title.clone()).filter(|title| title != PAGE_TITLE),
             user_assets: self.user_assets.clone(),
             max_notifications_subscribers: self.max_notifications_subscribers,
             search_max_limit: features.search.then_some(self.search_max_limit),
@@ -308,11 +316,12 @@ impl CommonFlags {
                 "web.user-assets",
                 self.user_assets.as_ref().map_or_else(String::new, |p| p.display().to_string()),
             ),
+            ("web.page-title", self.page_title.clone()),
             ("web.search.max-limit", self.search_max_limit.to_string()),
         ];
         let mut all = self.storage.values(features);
         all.extend(values.map(|(name, value)| (name.to_owned(), value)));
-        all.sort();
+        unsupported::complete(&mut all);
         all
     }
 }

@@ -12,7 +12,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("web.console.libraries", "console templates"),
     ("web.console.templates", "console templates"),
     ("web.enable-otlp-receiver", "OTLP"),
-    ("web.page-title", "another page title"),
 ];
 
 /// Flags under a prefix above that do work.
@@ -23,6 +22,42 @@ const WORKING: &[&str] = &[
     "query.max-memory",
     "query.max-samples",
 ];
+
+/// What Prometheus says of flags that only it has: `/api/v1/status/flags` names them all, and each has its default here.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("agent", "false"),
+    ("alertmanager.drain-notification-queue-on-shutdown", "true"),
+    ("alertmanager.notification-batch-size", "256"),
+    ("alertmanager.notification-queue-capacity", "10000"),
+    ("config.auto-reload", "false"),
+    ("config.auto-reload-interval", "30s"),
+    ("rules.alert.for-grace-period", "10m"),
+    ("rules.alert.for-outage-tolerance", "1h"),
+    ("rules.alert.resend-delay", "1m"),
+    ("rules.max-concurrent-evals", "4"),
+    ("storage.agent.checkpoint-batch-size", "1000"),
+    ("storage.agent.checkpoint-from-in-memory-series", "false"),
+    ("storage.agent.no-lockfile", "false"),
+    ("storage.agent.path", "data-agent/"),
+    ("storage.agent.retention.max-time", "4h"),
+    ("storage.agent.retention.min-time", "5m"),
+    ("storage.agent.wal-compression", "true"),
+    ("storage.agent.wal-compression-type", "snappy"),
+    ("storage.agent.wal-segment-size", "0B"),
+    ("storage.agent.wal-truncate-frequency", "0s"),
+    ("web.console.libraries", "console_libraries"),
+    ("web.console.templates", "consoles"),
+    ("web.enable-otlp-receiver", "false"),
+    ("write-documentation", "false"),
+];
+
+/// Adds the flags that `values` lacks, and sorts.
+pub(crate) fn complete(values: &mut Vec<(String, String)>) {
+    let lacking: Vec<_> =
+        DEFAULTS.iter().filter(|(name, _)| values.iter().all(|(known, _)| known != name)).collect();
+    values.extend(lacking.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    values.sort();
+}
 
 /// The message for the first argument that names a flag which is not there yet.
 pub(crate) fn refused_flag(args: &[String]) -> Option<String> {

@@ -176,6 +176,11 @@ pub struct Engine {
     busy: AtomicUsize,
 }
 
+/// Up to this limit, a query is also refused for what Prometheus would hold, such as the windows that are not kept here:
+/// so low a limit is not about memory, but about which queries there are to be, and those are the ones that Prometheus
+/// refuses. To count that costs a part of the evaluation, which queries so small can bear.
+const COUNTED_LIMIT: u64 = 5_000;
+
 impl Engine {
     /// An engine with these options.
     #[must_use]
@@ -259,17 +264,18 @@ impl Engine {
         let began = Instant::now();
         let lookback =
             overrides.lookback_delta_ms.filter(|&ms| ms > 0).unwrap_or(self.options.lookback_delta_ms);
-        let plan = Planner::plan(expr, range, lookback, &self.options, overrides.count_samples)?;
+        let counting = overrides.count_samples || (1..=COUNTED_LIMIT).contains(&self.options.max_samples);
+        let plan = Planner::plan(expr, range, lookback, &self.options, counting)?;
         let prepared = began.elapsed();
         let workers = Workers::new(self.options.threads, &self.busy);
         let grid = Grid { start: range.start, end: range.end, step: range.step };
         let wanted = Wanted {
-            counts: overrides.count_samples.then_some(grid),
+            counts: counting.then_some(grid),
             trace: overrides.explain.then(|| PlanNode::new("query", expr.to_string(), grid.len())),
         };
         let evaluator = Evaluator::new(store, ctx, &plan, &self.options, lookback, workers, wanted);
         let value = evaluator.run(grid, range.instant)?;
-        evaluator.find_peak(expr, grid);
+        evaluator.find_peak(expr, grid)?;
         let (mut warnings, infos) = evaluator.annotations(query);
         warnings.extend(ctx.warnings().texts());
         let stats = QueryStats { prepared, ..evaluator.stats() };

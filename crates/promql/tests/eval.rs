@@ -70,6 +70,10 @@ fn too_many_samples_end_a_query_with_prometheus_words() {
     );
     // Groups are all that an aggregation holds.
     assert!(range(&engine, &store, &QueryContext::unlimited(), "sum(m_total)").is_ok());
+    // But where the limit is that low, what Prometheus holds besides counts as well.
+    let low = Engine::new(EngineOptions { max_samples: 1_000, ..EngineOptions::default() });
+    let error = range(&low, &store, &QueryContext::unlimited(), "sum(m_total)").unwrap_err();
+    assert_eq!(error.error_type(), "execution");
     let engine = Engine::new(EngineOptions::default());
     let ctx = QueryContext::new(None, 10_000);
     assert_eq!(range(&engine, &store, &ctx, "m_total").unwrap_err().error_type(), "execution");

@@ -26,8 +26,6 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
-    /// The body as sent.
-    pub(crate) raw: Vec<u8>,
 }
 
 /// A program that is ready and has nothing to say.
@@ -98,6 +96,7 @@ impl Server {
                 enable_lifecycle: true,
                 enable_admin: true,
                 search_max_limit: Some(10_000),
+                page_title: None,
                 user_assets: None,
                 features: vec![api::Feature { area: "tsdb", name: "exemplar_storage", enabled: true }],
                 notifications: Arc::clone(&notifications),
@@ -218,11 +217,10 @@ fn answer(mut stream: TcpStream) -> Response {
     if headers.get("transfer-encoding").is_some_and(|v| v == "chunked") {
         body = dechunked(&body);
     }
-    let raw = body.clone();
     // An error may be plain though the head says otherwise.
     let coded = headers.contains_key("content-encoding") && status == 200;
     let body = if coded { String::new() } else { String::from_utf8(body).unwrap_or_default() };
-    Response { status, headers, body, raw }
+    Response { status, headers, body }
 }
 
 fn dechunked(mut rest: &[u8]) -> Vec<u8> {

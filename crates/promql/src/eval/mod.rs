@@ -163,12 +163,16 @@ impl<'q> Evaluator<'q> {
         self.trace.as_ref().and_then(trace::Trace::root)
     }
 
-    /// Finds the most samples that were held, if samples are counted.
-    pub(crate) fn find_peak(&self, expr: &Expr, grid: Grid) {
+    /// Finds the most samples that Prometheus would have held, if samples are counted, and refuses the query if they are
+    /// too many.
+    pub(crate) fn find_peak(&self, expr: &Expr, grid: Grid) -> Result<(), QueryError> {
         let peak = self.ledger.as_ref().and_then(|ledger| ledger.peak(expr, self.plan, grid.len()));
-        if let Some(peak) = peak {
-            self.peak.store(peak, Ordering::Relaxed);
+        let Some(peak) = peak else { return Ok(()) };
+        self.peak.store(peak, Ordering::Relaxed);
+        if self.max_samples > 0 && peak > self.max_samples {
+            return Err(Interrupted::TooManySamples.into());
         }
+        Ok(())
     }
 
     /// What the evaluation cost so far.
