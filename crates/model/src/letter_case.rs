@@ -4,13 +4,54 @@
 //! only where the full mapping has several characters.
 
 /// `strings.ToUpper`.
-pub(crate) fn to_upper(text: &str) -> String {
+#[must_use]
+pub fn to_upper(text: &str) -> String {
     text.chars().map(|c| simple(c, c.to_uppercase(), simple_upper)).collect()
 }
 
 /// `strings.ToLower`.
-pub(crate) fn to_lower(text: &str) -> String {
+#[must_use]
+pub fn to_lower(text: &str) -> String {
     text.chars().map(|c| simple(c, c.to_lowercase(), |c| if c == 'İ' { 'i' } else { c })).collect()
+}
+
+/// Go's `cases.Title(language.AmericanEnglish, cases.NoLower)`: the first letter of each word in title case.
+///
+/// Words are as in Unicode's word boundaries, roughly: letters, marks, digits and `_`, and an apostrophe, a colon or a
+/// dot between letters.
+#[must_use]
+pub fn to_title(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut titled = false;
+    let mut before = None;
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        let joins = matches!(c, '\'' | '.' | ':' | '’' | '·')
+            && before.is_some_and(char::is_alphabetic)
+            && characters.peek().is_some_and(|next| next.is_alphabetic());
+        let combining = ('\u{300}'..='\u{36f}').contains(&c);
+        if c.is_alphanumeric() || c == '_' || joins || combining {
+            let first_letter = !titled && c.is_alphabetic();
+            titled |= first_letter;
+            out.push(if first_letter { title(c) } else { c });
+        } else {
+            titled = false;
+            out.push(c);
+        }
+        before = Some(c);
+    }
+    out
+}
+
+/// Four letters are two letters in one, of which only the first becomes large.
+fn title(c: char) -> char {
+    match c {
+        'Ǆ' | 'ǆ' => 'ǅ',
+        'Ǉ' | 'ǉ' => 'ǈ',
+        'Ǌ' | 'ǌ' => 'ǋ',
+        'Ǳ' | 'ǳ' => 'ǲ',
+        c => simple(c, c.to_uppercase(), simple_upper),
+    }
 }
 
 fn simple(c: char, mut full: impl ExactSizeIterator<Item = char>, otherwise: fn(char) -> char) -> char {

@@ -5,7 +5,7 @@
 pub mod duration;
 pub mod histogram;
 mod labels;
-mod letter_case;
+pub mod letter_case;
 mod matcher;
 mod names;
 pub mod number;
@@ -23,5 +23,5 @@ pub use labels::{
 };
 pub use matcher::{MatchOp, Matcher};
 pub use names::ValidationScheme;
-pub use regex::{Captures, Regex, RegexError};
+pub use regex::{Captures, Regex, RegexError, Search};
 pub use sample::{STALE_NAN, Sample, is_stale};

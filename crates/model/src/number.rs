@@ -1,6 +1,6 @@
 //! Numbers and strings as Go and Prometheus write them.
 
-use crate::printable::is_print;
+pub use crate::printable::is_print;
 
 /// `strconv.FormatFloat(v, 'f', -1, 64)`: shortest digits that read back as `v`, never an exponent.
 #[must_use]

@@ -716,7 +716,7 @@ const PRINTABLE: &[(u32, u32)] = &[
 ];
 
 /// `strconv.IsPrint`.
-pub(crate) fn is_print(c: char) -> bool {
+pub fn is_print(c: char) -> bool {
     let c = c as u32;
     if c < 0x80 {
         return (0x20..0x7f).contains(&c);

@@ -159,6 +159,48 @@ impl Regex {
     }
 }
 
+/// An RE2 expression that is looked for anywhere in a text, as Go's `regexp` does.
+#[derive(Debug, Clone)]
+pub struct Search {
+    groups: Box<[Option<Box<str>>]>,
+    automaton: meta::Regex,
+}
+
+impl Search {
+    /// Compiles `pattern`; a dot does not match newlines.
+    ///
+    /// # Errors
+    /// As [`Regex::new`].
+    pub fn new(pattern: &str) -> Result<Self, RegexError> {
+        let parsed = parse(pattern, false)?;
+        Ok(Search { automaton: build_automaton(&parsed.hir, pattern)?, groups: parsed.groups.into() })
+    }
+
+    /// Whether it matches somewhere in `text`.
+    #[must_use]
+    pub fn is_match(&self, text: &str) -> bool {
+        self.automaton.is_match(text)
+    }
+
+    /// `text` with each match replaced by `template`, of which groups are expanded: Go's `ReplaceAllString`.
+    #[must_use]
+    pub fn replace_all(&self, text: &str, template: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut copied = 0;
+        for slots in self.automaton.captures_iter(text) {
+            let Some(matched) = slots.get_match() else {
+                continue;
+            };
+            let spans = slots.iter().map(|span| span.map(|s| s.range())).collect();
+            out.push_str(text.get(copied..matched.start()).unwrap_or_default());
+            out.push_str(&Captures { text, groups: &self.groups, spans }.expand(template));
+            copied = matched.end();
+        }
+        out.push_str(text.get(copied..).unwrap_or_default());
+        out
+    }
+}
+
 fn enclosed(pattern: &str) -> String {
     format!("^(?s:{pattern})$")
 }
@@ -171,10 +213,13 @@ fn anything() -> Hir {
 }
 
 fn compile(hir: Hir, pattern: &str) -> Result<meta::Regex, RegexError> {
-    let anchored = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
+    build_automaton(&Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]), pattern)
+}
+
+fn build_automaton(hir: &Hir, pattern: &str) -> Result<meta::Regex, RegexError> {
     meta::Builder::new()
         .configure(meta::Config::new().nfa_size_limit(Some(MAX_AUTOMATON)))
-        .build_from_hir(&anchored)
+        .build_from_hir(hir)
         .map_err(|_| parse::error("expression too large", pattern))
 }
 
