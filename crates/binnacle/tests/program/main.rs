@@ -24,6 +24,7 @@ mod mixed;
 mod recorded;
 mod reload;
 mod remote_peers;
+mod remote_sent;
 mod remote_write;
 mod round_trip;
 mod scraping;

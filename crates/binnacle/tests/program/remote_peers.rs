@@ -1,9 +1,8 @@
 //! Remote write and remote read between the real programs: Prometheus, VictoriaMetrics and ours, either way round, with
 //! receivers that are away and processes that are killed.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::io::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -322,46 +321,25 @@ fn we_read_from_prometheus() {
 
 /// Passes requests of remote read on without the list of what kinds of answers are accepted: as old clients ask.
 fn samples_only(port: u16) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let own = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || pass_on(&stream, port));
-        }
-    });
-    format!("http://127.0.0.1:{own}/api/v1/read")
-}
-
-fn pass_on(mut stream: &TcpStream, port: u16) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let line = line.trim_end().to_lowercase();
-        if line.is_empty() {
-            break;
-        }
-        if let Some(value) = line.strip_prefix("content-length: ") {
-            length = value.parse().ok()?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let mut plain = snap::raw::Decoder::new().decompress_vec(&body).unwrap();
-    // The last field.
-    plain.truncate(plain.len() - 4);
-    let body = snap::raw::Encoder::new().compress_vec(&plain).unwrap();
-    let headers = [("Content-Encoding", "snappy"), ("Content-Type", "application/x-protobuf")];
-    let answer = http::request(port, "POST", "/api/v1/read", &headers, &body).ok()?;
-    let head = format!(
-        "HTTP/1.1 {} X\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        answer.status,
-        answer.header("content-type").unwrap_or_default(),
-        answer.body.len()
+    let stub = Stub::start();
+    stub.set(
+        "/api/v1/read",
+        Answer::script(move |seen, to| {
+            let mut plain = snap::raw::Decoder::new().decompress_vec(&seen.body).unwrap();
+            // The last field.
+            plain.truncate(plain.len() - 4);
+            let body = snap::raw::Encoder::new().compress_vec(&plain).unwrap();
+            let headers = [("Content-Encoding", "snappy"), ("Content-Type", "application/x-protobuf")];
+            let answer = http::request(port, "POST", "/api/v1/read", &headers, &body)?;
+            let content_type = answer.header("content-type").unwrap_or_default();
+            let length = answer.body.len();
+            let head = format!(
+                "HTTP/1.1 {} X\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n",
+                answer.status
+            );
+            to.write_all(head.as_bytes())?;
+            to.write_all(&answer.body)
+        }),
     );
-    stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(&answer.body).ok()?;
-    std::thread::sleep(Duration::from_millis(10));
-    Some(())
+    format!("http://{}/api/v1/read", stub.address)
 }

@@ -1,7 +1,7 @@
 //! A target whose answers, good or hostile, a test scripts by path.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +12,7 @@ pub(crate) struct Seen {
     pub(crate) target: String,
     /// Names in lower case.
     pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
     /// How many requests for this path came before.
     pub(crate) before: usize,
 }
@@ -84,10 +85,13 @@ fn serve(state: &Mutex<State>, connection: TcpStream) -> io::Result<()> {
     let mut writer = connection;
     loop {
         let Some((target, headers)) = read_head(&mut reader)? else { return Ok(()) };
+        let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
         let (seen, answer) = {
             let mut state = state.lock().expect("the state");
             let before = state.seen.iter().filter(|s| path_of(&s.target) == path_of(&target)).count();
-            let seen = Seen { target, headers, before };
+            let seen = Seen { target, headers, body, before };
             state.seen.push(seen.clone());
             let answer = state.answers.get(path_of(&seen.target)).cloned();
             (seen, answer.unwrap_or_else(|| Answer::status("404 Not Found")))
