@@ -15,6 +15,7 @@ use crate::queries::{HEAVY, QUERIES, Query, TimeRange};
 use crate::report::{align, short, with_ratio};
 use answers::Answer;
 use data::History;
+pub(crate) use data::labels;
 
 /// Seconds between the steps of queries over a range.
 const STEP: u32 = 60;

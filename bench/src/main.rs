@@ -7,6 +7,7 @@ mod load;
 mod measure;
 mod peer;
 mod queries;
+mod remote;
 mod report;
 mod run;
 
@@ -30,6 +31,8 @@ enum Command {
     Run(run::RunArgs),
     /// Has each program found answer queries about a day of data, and prints how long that took.
     History(history::HistoryArgs),
+    /// Has each program found take remote write, and send what it scrapes, and prints what that costs.
+    Remote(remote::RemoteArgs),
 }
 
 fn main() -> Result<()> {
@@ -37,6 +40,7 @@ fn main() -> Result<()> {
         Command::Serve(args) => load::serve(&args),
         Command::Run(args) => run::run(&args),
         Command::History(args) => history::run(&args),
+        Command::Remote(args) => remote::run(&args),
     }
 }
 

@@ -92,10 +92,10 @@ pub(crate) struct Restart {
 
 /// Runs `peer` in `folder`, which is empty.
 pub(crate) fn measure(peer: Peer, program: &Path, folder: &Path, args: &RunArgs) -> Result<Measured> {
-    let mut generator = Generator::start(args)?;
+    let mut generator = Generator::start(args.series, args.interval, args.churn, args.gzip)?;
     let announcement = generator.announcement.take().context("the generator did not announce itself")?;
     let series = announcement.series;
-    let load = Load { announcement: &announcement, interval: args.interval };
+    let load = Load { announcement: &announcement, interval: args.interval, more: "" };
     let start = unix_seconds();
     let port = free_port()?;
     let mut process = peer.start(program, folder, port, Some(&load), &["--web.enable-admin-api"])?;
@@ -151,9 +151,9 @@ pub(crate) fn measure(peer: Peer, program: &Path, folder: &Path, args: &RunArgs)
 /// Starts anew under the load, with short blocks.
 fn cutting(peer: Peer, program: &Path, folder: &Path, args: &RunArgs) -> Result<Cutting> {
     fs::remove_dir_all(folder.join("data"))?;
-    let mut generator = Generator::start(args)?;
+    let mut generator = Generator::start(args.series, args.interval, args.churn, args.gzip)?;
     let announcement = generator.announcement.take().context("the generator did not announce itself")?;
-    let load = Load { announcement: &announcement, interval: args.interval };
+    let load = Load { announcement: &announcement, interval: args.interval, more: "" };
     let port = free_port()?;
     let mut process = peer.start(program, folder, port, Some(&load), &cut::FLAGS)?;
     wait_until_ready(peer, &mut process, port)?;
@@ -279,18 +279,18 @@ fn stored_samples(peer: Peer, port: u16, range: TimeRange) -> Result<f64> {
 }
 
 /// The load generator in a process of its own, so that its CPU is told apart.
-struct Generator {
+pub(crate) struct Generator {
     process: Process,
-    announcement: Option<Announcement>,
+    pub(crate) announcement: Option<Announcement>,
     port: u16,
 }
 
 impl Generator {
-    fn start(args: &RunArgs) -> Result<Self> {
+    pub(crate) fn start(series: usize, interval: Duration, churn: f64, gzip: bool) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("serve").args(["--series", &args.series.to_string(), "--churn", &args.churn.to_string()]);
-        command.args(["--interval", &model::duration::format(args.interval.as_millis() as i64)]);
-        if args.gzip {
+        command.arg("serve").args(["--series", &series.to_string(), "--churn", &churn.to_string()]);
+        command.args(["--interval", &model::duration::format(interval.as_millis() as i64)]);
+        if gzip {
             command.arg("--gzip");
         }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("generator")?;
@@ -302,7 +302,7 @@ impl Generator {
         Ok(Generator { process, port: announcement.port, announcement: Some(announcement) })
     }
 
-    fn served(&self) -> Result<Served> {
+    pub(crate) fn served(&self) -> Result<Served> {
         Ok(serde_json::from_slice(&http::get(self.port, "/served")?)?)
     }
 }
@@ -314,7 +314,7 @@ pub(crate) fn wait_until_ready(peer: Peer, process: &mut Process, port: u16) -> 
     })
 }
 
-fn wait_until(mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
+pub(crate) fn wait_until(mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     while !condition()? {
         if start.elapsed() > PATIENCE {

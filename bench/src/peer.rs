@@ -165,6 +165,8 @@ impl Peer {
 pub(crate) struct Load<'a> {
     pub(crate) announcement: &'a Announcement,
     pub(crate) interval: Duration,
+    /// More of the configuration.
+    pub(crate) more: &'a str,
 }
 
 /// A `prometheus.yml`.
@@ -187,5 +189,5 @@ fn configuration(load: Option<&Load<'_>>) -> String {
             );
         }
     }
-    yaml
+    yaml + load.more
 }

@@ -154,7 +154,7 @@ fn encode(start: i64, values: &[f64]) -> Result<Vec<(i64, i64, Vec<u8>)>> {
 }
 
 /// The labels of a series on a page of this target. Values on the pages hold nothing that is escaped.
-fn labels(text: &str, job: &str, instance: &str) -> Labels {
+pub(crate) fn labels(text: &str, job: &str, instance: &str) -> Labels {
     let (name, rest) = text.split_once('{').unwrap_or((text, ""));
     let rest = rest.trim_end_matches('}');
     let pairs = rest.split("\",").filter_map(|pair| pair.split_once("=\""));
