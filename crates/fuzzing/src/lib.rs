@@ -17,6 +17,7 @@ mod kubernetes;
 mod logs;
 mod pages;
 mod pieces;
+mod remote;
 mod scraped;
 mod seeds;
 mod services;
@@ -44,6 +45,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("page", pages::page),
     ("protobuf_page", pages::protobuf),
     ("proxy", credentials::proxy),
+    ("remote_read", remote::read),
+    ("remote_read_answer", remote::read_answer),
+    ("remote_write_1", remote::write_1),
+    ("remote_write_2", remote::write_2),
     ("scraped_compressed", scraped::compressed),
     ("scraped_pages", scraped::pages),
     ("services", services::answer),

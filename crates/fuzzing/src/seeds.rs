@@ -110,6 +110,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     found.extend(CREDENTIALS.map(|said| ("credentials", said.as_bytes().to_vec())));
     found.extend(PROXIES.map(|said| ("proxy", said.to_vec())));
     found.extend(scraped_seeds());
+    found.extend(crate::remote::seeds());
     for (encoding, start_times) in
         [(FloatEncoding::Xor, false), (FloatEncoding::Xor2, false), (FloatEncoding::Xor2, true)]
     {

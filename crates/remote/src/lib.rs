@@ -14,6 +14,8 @@ mod snappy;
 pub use histogram::WireHistogram;
 pub use message_type::MessageType;
 pub use read::{MAX_READ_BODY, ReadAnswer, ReadError, ReadServer, ReadServerOptions};
+#[doc(hidden)]
+pub use read_from::answer_read;
 pub use read_from::{LocalStart, ReadOptions, ReadServers, ReadSetupError, RemoteRead};
 pub use receive::{MAX_WRITE_BODY, Receiver, ReceiverOptions, WriteAnswer, Written};
 pub use send::{

@@ -13,6 +13,7 @@ use model::{Labels, METRIC_NAME, Matcher, Sample};
 use storage::merge::series_per_part;
 use storage::{ChunkView, Interrupted, QueryContext, SelectError, SeriesPart, SeriesView, labels_size};
 
+use super::frames::Frames;
 use crate::histogram::WireHistogram;
 use crate::read::{Trimmed, trim};
 use crate::sample::{Pair, WireSample, read_label};
@@ -387,6 +388,41 @@ impl<'a> AnswerReader<'a> {
         self.answer.0.push(series);
         Ok(())
     }
+}
+
+/// Reads an answer as every kind there is; how many series it had. For fuzzing.
+#[doc(hidden)]
+#[must_use]
+pub fn answer_read(data: &[u8]) -> usize {
+    let ctx = QueryContext::unlimited();
+    let asked = Asked { max_time: i64::MAX / 2, ..Asked::nothing() };
+    let read = |read: &dyn Fn(&mut AnswerReader<'_>) -> Result<(), Refused>| {
+        let mut reader = AnswerReader::new(&ctx, &asked);
+        if read(&mut reader).is_err() {
+            return 0;
+        }
+        let mut series = 0;
+        for mut part in reader.finish().into_parts() {
+            while let Ok(Some(_)) = part.next() {
+                series += 1;
+            }
+        }
+        series
+    };
+    let stream = |reader: &mut AnswerReader<'_>| {
+        let mut frames = Frames::new(1 << 20);
+        frames.push(data);
+        while let Some(message) = frames.next()? {
+            reader.frame(message)?;
+        }
+        frames.end()
+    };
+    let mut packed = Vec::new();
+    snappy::compress(data, &mut snap::raw::Encoder::new(), &mut packed);
+    read(&|reader| reader.frame(data))
+        + read(&stream)
+        + read(&|reader| reader.samples(&packed))
+        + read(&|reader| reader.samples(data))
 }
 
 /// First and last of times that ascend.

@@ -18,6 +18,8 @@ use parking_lot::RwLock;
 use storage::{Projection, QueryContext, Request, Select, SelectError, SeriesPart, merge};
 use tokio::runtime::Handle;
 
+#[doc(hidden)]
+pub use self::answer::answer_read;
 use self::answer::{Answer, Refused};
 use self::endpoint::{Endpoint, Fetch};
 use self::metrics::Metrics;

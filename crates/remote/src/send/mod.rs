@@ -7,6 +7,7 @@
 mod backlog;
 mod batch;
 mod client;
+mod deliver;
 mod metrics;
 mod options;
 mod place;

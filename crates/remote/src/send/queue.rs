@@ -1,8 +1,9 @@
 //! One destination: the tasks that send its shards, and what they share with the thread that reads the log.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use httpclient::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Counts, Encoder, Item, What};
 use super::client::{SendError, Sender, Stats, wrote_nothing};
+use super::deliver::{Content, Delivered, deliver};
 use super::metrics::{EXEMPLARS, HISTOGRAMS, QueueMetrics, SAMPLES, TOO_OLD};
 use super::options::{FamilyMetadata, WriteOptions};
 use super::place::{PlaceFile, Places, Table};
@@ -70,7 +72,7 @@ pub(super) fn now_millis() -> i64 {
         .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn now_seconds() -> i64 {
+pub(super) fn now_seconds() -> i64 {
     now_millis() / 1000
 }
 
@@ -242,58 +244,24 @@ impl Queue {
         batch: &[Item],
     ) -> Option<Result<Stats, SendError>> {
         let message = self.options.message;
-        let mut items = std::borrow::Cow::Borrowed(batch);
-        let mut body = encoder.body(message, &items, self.type_and_unit_labels);
-        let size = body.len();
-        let oldest = |items: &[Item]| items.iter().map(|item| item.t).filter(|t| *t > 0).min();
         let highest = batch.iter().map(|item| item.t).max().unwrap_or(0);
-        let mut told = Stats::default();
-        let mut attempt = 0;
-        let mut backoff = Backoff::new(self);
-        let outcome = loop {
-            if attempt > 0 && oldest(&items).is_some_and(|t| self.is_too_old(t)) {
-                let kept = batch.iter().filter(|item| !self.drop_if_old(item)).cloned().collect::<Vec<_>>();
-                items = kept.into();
-                body = encoder.body(message, &items, self.type_and_unit_labels);
+        let mut content = Samples::new(self, encoder, batch);
+        let delivered = deliver(self, sender, connection, &mut content).await?;
+        let counts = content.counts;
+        let outcome = delivered.and_then(|Delivered { last, all }| {
+            let sent = [counts.samples, counts.histograms, counts.exemplars];
+            match wrote_nothing(message, last, sent) {
+                Some(text) => Err(SendError { text, again: None, stats: all }),
+                None if message == MessageType::V1 && !all.confirmed => Ok(Stats {
+                    samples: counts.samples,
+                    histograms: counts.histograms,
+                    exemplars: counts.exemplars,
+                    confirmed: false,
+                }),
+                None => Ok(all),
             }
-            let counts = Counts::of(&items, message);
-            let sent = [counts.samples, counts.exemplars, counts.histograms];
-            self.metrics.sent.iter().zip(sent).for_each(|(counter, n)| counter.add(n as f64));
-            self.metrics.metadata_sent.add(counts.metadata as f64);
-            let begun = std::time::Instant::now();
-            let answer = tokio::select! {
-                answer = sender.send(connection, body.clone(), attempt) => answer,
-                () = self.hard.cancelled() => return None,
-            };
-            self.metrics.duration.observe(begun.elapsed().as_secs_f64());
-            match answer {
-                Ok(stats) => {
-                    told = add(told, stats);
-                    let sent = [counts.samples, counts.histograms, counts.exemplars];
-                    break match wrote_nothing(message, stats, sent) {
-                        Some(text) => Err(SendError { text, again: None, stats: told }),
-                        None if message == MessageType::V1 && !told.confirmed => Ok(Stats {
-                            samples: counts.samples,
-                            histograms: counts.histograms,
-                            exemplars: counts.exemplars,
-                            confirmed: false,
-                        }),
-                        None => Ok(told),
-                    };
-                }
-                Err(error) => {
-                    told = add(told, error.stats);
-                    let Some(after) = error.again else {
-                        break Err(SendError { stats: told, ..error });
-                    };
-                    if !backoff.wait(after, &error.text).await {
-                        return None;
-                    }
-                    self.metrics.retried.iter().zip(sent).for_each(|(counter, n)| counter.add(n as f64));
-                    attempt += 1;
-                }
-            }
-        };
+        });
+        let size = content.size;
         self.metrics.bytes.add(size as f64);
         QueueMetrics::raise(&self.metrics.highest_sent, (highest / 1000) as f64);
         Some(outcome)
@@ -346,95 +314,94 @@ impl Queue {
         body: Bytes,
         count: usize,
     ) -> bool {
-        let mut backoff = Backoff::new(self);
-        let mut attempt = 0;
-        loop {
-            let begun = std::time::Instant::now();
-            let answer = tokio::select! {
-                answer = sender.send(connection, body.clone(), attempt) => answer,
-                () = self.hard.cancelled() => return false,
-            };
-            self.metrics.duration.observe(begun.elapsed().as_secs_f64());
-            match answer {
-                Ok(_) => {
-                    self.metrics.metadata_sent.add(count as f64);
-                    self.metrics.metadata_bytes.add(body.len() as f64);
-                    return true;
-                }
-                Err(SendError { again: None, text, .. }) => {
-                    self.metrics.metadata_failed.add(count as f64);
-                    tracing::error!(
-                        component = "remote",
-                        remote_name = self.options.name,
-                        url = self.options.shown_url,
-                        count,
-                        err = text,
-                        "non-recoverable error while sending metadata"
-                    );
-                    return true;
-                }
-                Err(SendError { again: Some(after), text, .. }) => {
-                    if !backoff.wait(after, &text).await {
-                        return false;
-                    }
-                    self.metrics.metadata_retried.add(count as f64);
-                    attempt += 1;
-                }
+        let size = body.len();
+        let mut content = Families { queue: self, body, count };
+        match deliver(self, sender, connection, &mut content).await {
+            None => return false,
+            Some(Ok(_)) => {
+                self.metrics.metadata_sent.add(count as f64);
+                self.metrics.metadata_bytes.add(size as f64);
+            }
+            Some(Err(error)) => {
+                self.metrics.metadata_failed.add(count as f64);
+                tracing::error!(
+                    component = "remote",
+                    remote_name = self.options.name,
+                    url = self.options.shown_url,
+                    count,
+                    err = error.text,
+                    "non-recoverable error while sending metadata"
+                );
             }
         }
-    }
-}
-
-fn add(a: Stats, b: Stats) -> Stats {
-    Stats {
-        samples: a.samples + b.samples,
-        histograms: a.histograms + b.histograms,
-        exemplars: a.exemplars + b.exemplars,
-        confirmed: a.confirmed || b.confirmed,
-    }
-}
-
-/// Pauses between attempts.
-struct Backoff<'a> {
-    queue: &'a Queue,
-    pause: Duration,
-}
-
-impl<'a> Backoff<'a> {
-    fn new(queue: &'a Queue) -> Self {
-        Backoff { queue, pause: queue.options.queue.min_backoff }
-    }
-
-    /// Waits; false when there is no more time for that.
-    async fn wait(&mut self, after: Option<Duration>, why: &str) -> bool {
-        let queue = self.queue;
-        let (name, url) = (&queue.options.name, &queue.options.shown_url);
-        let pause = after.unwrap_or(self.pause);
-        if after.is_some() {
-            tracing::info!(
-                component = "remote",
-                remote_name = name,
-                url,
-                duration = ?pause,
-                "Retrying after duration specified by Retry-After header"
-            );
-        }
-        // More shards would make trouble worse.
-        let calm = now_seconds().saturating_add(i64::try_from(pause.as_secs() * 2).unwrap_or(i64::MAX));
-        queue.resharding_from.fetch_max(calm, Ordering::Relaxed);
-        tracing::warn!(
-            component = "remote",
-            remote_name = name,
-            url,
-            err = why,
-            "Failed to send batch, retrying"
-        );
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = queue.closing.cancelled() => return false,
-        }
-        self.pause = (pause * 2).min(queue.options.queue.max_backoff);
         true
+    }
+
+    /// The number of shards is not changed before that, in seconds since the Unix epoch.
+    pub(super) fn keep_shards_until(&self, time: i64) {
+        self.resharding_from.fetch_max(time, Ordering::Relaxed);
+    }
+}
+
+/// A batch on its way.
+struct Samples<'a> {
+    queue: &'a Queue,
+    encoder: &'a mut Encoder,
+    items: Cow<'a, [Item]>,
+    body: Bytes,
+    /// Of the first body, in bytes.
+    size: usize,
+    counts: Counts,
+}
+
+impl<'a> Samples<'a> {
+    fn new(queue: &'a Queue, encoder: &'a mut Encoder, batch: &'a [Item]) -> Self {
+        let message = queue.options.message;
+        let body = encoder.body(message, batch, queue.type_and_unit_labels);
+        let (size, counts) = (body.len(), Counts::of(batch, message));
+        Samples { queue, encoder, items: Cow::Borrowed(batch), body, size, counts }
+    }
+
+    fn sent(&self) -> [usize; 3] {
+        [self.counts.samples, self.counts.exemplars, self.counts.histograms]
+    }
+}
+
+impl Content for Samples<'_> {
+    fn body(&mut self, attempt: u32) -> Bytes {
+        let queue = self.queue;
+        let oldest = self.items.iter().map(|item| item.t).filter(|t| *t > 0).min();
+        if attempt > 0 && oldest.is_some_and(|t| queue.is_too_old(t)) {
+            let kept = self.items.iter().filter(|item| !queue.drop_if_old(item)).cloned().collect::<Vec<_>>();
+            self.items = kept.into();
+            let message = queue.options.message;
+            self.body = self.encoder.body(message, &self.items, queue.type_and_unit_labels);
+            self.counts = Counts::of(&self.items, message);
+        }
+        queue.metrics.sent.iter().zip(self.sent()).for_each(|(counter, n)| counter.add(n as f64));
+        queue.metrics.metadata_sent.add(self.counts.metadata as f64);
+        self.body.clone()
+    }
+
+    fn retried(&self) {
+        self.queue.metrics.retried.iter().zip(self.sent()).for_each(|(counter, n)| counter.add(n as f64));
+    }
+}
+
+/// What metrics are, on its way.
+struct Families<'a> {
+    queue: &'a Queue,
+    body: Bytes,
+    count: usize,
+}
+
+impl Content for Families<'_> {
+    fn body(&mut self, _: u32) -> Bytes {
+        self.body.clone()
+    }
+
+    fn retried(&self) {
+        self.queue.metrics.metadata_retried.add(self.count as f64);
     }
 }
 
