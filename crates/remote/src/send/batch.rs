@@ -22,6 +22,8 @@ pub(super) struct Item {
     pub(super) place: Place,
     /// Which log it comes from.
     pub(super) out_of_order: bool,
+    /// A process before this one sent it and was not told whether it was taken in: which of its requests had it.
+    pub(super) sent_before: Option<u32>,
 }
 
 #[derive(Debug, Clone)]

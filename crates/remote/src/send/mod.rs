@@ -242,7 +242,11 @@ impl RemoteWrite {
             forgotten: Instant::now(),
             last_checkpoint: None,
         };
-        reader.begin_shards(min_shards);
+        // What was sent before and not answered goes into the same requests again.
+        let open = reader.earlier.last().filter(|table| table.is_open()).map(|table| table.0.len());
+        let shards = open.unwrap_or(min_shards).max(1);
+        queue.wanted_shards.store(shards, Ordering::Relaxed);
+        reader.begin_shards(shards);
         // A new one begins now, also if the process dies before it has sent anything.
         queue.progress.lock().save().map_err(failed)?;
         tracing::info!(

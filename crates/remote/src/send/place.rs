@@ -8,8 +8,9 @@
 //!        └──────────┴─────────────┴────────────┴───────┴─────────────────────┘
 //! ```
 //!
-//! A table has a line for each shard: segment, offset of a record and number of an entry of the one log, and of the other.
-//! What is before that is done; of what comes after nothing is.
+//! A table has a line for each shard: segment, offset of a record and number of an entry of the one log, and of the other;
+//! twice. What is before the first is done; what is before the second was in a request of which nobody knows whether it was
+//! taken in; nothing of what comes after was sent.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -47,26 +48,52 @@ pub(super) fn index(log: Log) -> usize {
     }
 }
 
+/// How far a shard has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Reached {
+    /// Sent, or given up for good.
+    pub(super) done: Places,
+    /// Sent, and not answered.
+    pub(super) tried: Places,
+}
+
 /// How far each shard has got; series go to shards by their references.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Table(pub(super) Vec<Places>);
+pub(super) struct Table(pub(super) Vec<Reached>);
 
 impl Table {
+    fn of(&self, reference: u64) -> Option<(usize, &Reached)> {
+        let shard = usize::try_from(reference % (self.0.len() as u64).max(1)).ok()?;
+        Some((shard, self.0.get(shard)?))
+    }
+
     /// Whether an entry was done.
     pub(super) fn has(&self, log: Log, reference: u64, place: Place) -> bool {
-        let shard = reference % (self.0.len() as u64).max(1);
-        self.0.get(shard as usize).is_some_and(|places| place < places[index(log)])
+        self.of(reference).is_some_and(|(_, reached)| place < reached.done[index(log)])
+    }
+
+    /// Of an entry that was sent and not answered, the shard that sent it.
+    pub(super) fn tried(&self, log: Log, reference: u64, place: Place) -> Option<usize> {
+        let (shard, reached) = self.of(reference)?;
+        (place < reached.tried[index(log)]).then_some(shard)
+    }
+
+    /// Whether anything was sent and not answered.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.iter().any(|reached| reached.tried.iter().zip(&reached.done).any(|(tried, done)| tried > done))
     }
 
     /// All before it is done.
     pub(super) fn least(&self) -> Places {
-        let of = |log: usize| self.0.iter().map(|places| places[log]).min().unwrap_or_default();
+        let of = |log: usize| self.0.iter().map(|reached| reached.done[log]).min().unwrap_or_default();
         [of(0), of(1)]
     }
 
-    /// Nothing from there on is done.
+    /// Nothing from there on was sent.
     pub(super) fn most(&self) -> Places {
-        let of = |log: usize| self.0.iter().map(|places| places[log]).max().unwrap_or_default();
+        let of = |log: usize| {
+            self.0.iter().map(|reached| reached.tried[log].max(reached.done[log])).max().unwrap_or_default()
+        };
         [of(0), of(1)]
     }
 }
@@ -96,8 +123,8 @@ impl PlaceFile {
         let mut text = encode(tables);
         if HEADER + text.len() > SLOT {
             // Too many shards to tell them apart: some samples may be sent twice after a crash.
-            let least = tables.last().map(Table::least).unwrap_or_default();
-            text = encode(&[Table(vec![least])]);
+            let reached = tables.last().map(|table| Reached { done: table.least(), tried: table.most() });
+            text = encode(&[Table(reached.into_iter().collect())]);
         }
         self.turn += 1;
         let mut bytes = Vec::with_capacity(HEADER + text.len());
@@ -125,13 +152,18 @@ fn encode(tables: &[Table]) -> String {
     use std::fmt::Write as _;
     let mut out = String::new();
     for table in tables {
-        for [a, b] in &table.0 {
-            let (c, d) = (a, b);
-            let _ = writeln!(
-                out,
-                "{} {} {} {} {} {}",
-                c.segment, c.offset, c.entry, d.segment, d.offset, d.entry
-            );
+        for Reached { done, tried } in &table.0 {
+            for (i, place) in done.iter().chain(tried).enumerate() {
+                let _ = write!(
+                    out,
+                    "{}{} {} {}",
+                    if i > 0 { " " } else { "" },
+                    place.segment,
+                    place.offset,
+                    place.entry
+                );
+            }
+            out.push('\n');
         }
         out.push('\n');
     }
@@ -169,7 +201,7 @@ fn decode(text: &str) -> Option<Vec<Table>> {
             let (segment, offset, entry) = (numbers.next()??, numbers.next()??, numbers.next()??);
             Some(Place { segment: u32::try_from(segment).ok()?, offset, entry: u32::try_from(entry).ok()? })
         };
-        table.0.push([place()?, place()?]);
+        table.0.push(Reached { done: [place()?, place()?], tried: [place()?, place()?] });
     }
     Some(tables)
 }
@@ -182,14 +214,21 @@ mod tests {
         Place { segment, offset, entry }
     }
 
+    fn reached(done: Places) -> Reached {
+        Reached { done, tried: done.map(|place| Place { segment: place.segment + 1, ..place }) }
+    }
+
     #[test]
     fn what_was_written_last_is_read_whatever_became_of_the_write_after_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.place");
         let (mut file, tables) = PlaceFile::open(&path).unwrap();
         assert!(tables.is_empty());
-        let first = vec![Table(vec![[place(1, 2, 3), place(0, 0, 0)], [place(4, 5, 6), place(7, 8, 9)]])];
-        let second = vec![first[0].clone(), Table(vec![[place(9, 9, 9), place(1, 1, 1)]])];
+        let first = vec![Table(vec![
+            reached([place(1, 2, 3), place(0, 0, 0)]),
+            reached([place(4, 5, 6), place(7, 8, 9)]),
+        ])];
+        let second = vec![first[0].clone(), Table(vec![reached([place(9, 9, 9), place(1, 1, 1)])])];
         file.write(&first).unwrap();
         assert_eq!(PlaceFile::open(&path).unwrap().1, first);
         file.write(&second).unwrap();
@@ -204,7 +243,12 @@ mod tests {
 
     #[test]
     fn a_table_says_of_each_entry_whether_it_was_done() {
-        let table = Table(vec![[place(1, 100, 2), Place::default()], [place(1, 50, 0), Place::default()]]);
+        let first = Reached {
+            done: [place(1, 100, 2), Place::default()],
+            tried: [place(1, 120, 0), Place::default()],
+        };
+        let second = [place(1, 50, 0), Place::default()];
+        let table = Table(vec![first, Reached { done: second, tried: second }]);
         for (reference, at, done) in [
             (0, place(0, 900, 5), true),
             (0, place(1, 100, 1), true),
@@ -216,6 +260,10 @@ mod tests {
         }
         assert!(!table.has(Log::OutOfOrder, 0, place(0, 0, 0)));
         assert_eq!(table.least()[0], place(1, 50, 0));
-        assert_eq!(table.most()[0], place(1, 100, 2));
+        assert_eq!(table.most()[0], place(1, 120, 0));
+        assert!(table.is_open());
+        assert_eq!(table.tried(Log::InOrder, 4, place(1, 119, 0)), Some(0));
+        assert_eq!(table.tried(Log::InOrder, 4, place(1, 120, 0)), None);
+        assert_eq!(table.tried(Log::InOrder, 5, place(1, 50, 0)), None);
     }
 }

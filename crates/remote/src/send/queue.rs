@@ -165,6 +165,8 @@ impl Queue {
                 (sender, turn) = newest;
                 connection = sender.connection();
             }
+            // Before it is sent: who is killed meanwhile knows what it was.
+            self.note_progress();
             let begun = std::time::Instant::now();
             let outcome = self.send_batch(&sender, &mut connection, &mut encoder, &batch).await;
             let Some(outcome) = outcome else {
@@ -182,10 +184,13 @@ impl Queue {
             self.last_send.store(now_seconds(), Ordering::Relaxed);
             self.unpend(counts);
             shard.done(&batch, |item| usize::from(item.out_of_order));
-            let mut progress = self.progress.lock();
-            if let Err(err) = progress.save() {
-                tracing::error!(component = "remote", remote_name = self.options.name, %err, "It cannot be noted how far remote write has got");
-            }
+            self.note_progress();
+        }
+    }
+
+    fn note_progress(&self) {
+        if let Err(err) = self.progress.lock().save() {
+            tracing::error!(component = "remote", remote_name = self.options.name, %err, "It cannot be noted how far remote write has got");
         }
     }
 

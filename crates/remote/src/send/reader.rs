@@ -19,7 +19,7 @@ use super::metrics::{
 use super::place::{Place, Table, index};
 use super::queue::Queue;
 use super::series::{Known, Series, SeriesMap};
-use super::shards::Shard;
+use super::shards::{Shard, table};
 use crate::MessageType;
 
 /// How long it waits when there is nothing new.
@@ -275,8 +275,9 @@ impl Reader {
         let mut progress = self.queue.progress.lock();
         progress.read[index(log)] = place;
         if !self.earlier.is_empty() {
-            let (earlier, places) = (&mut self.earlier, self.places);
-            earlier.retain(|table| table.most().iter().zip(&places).any(|(most, place)| most > place));
+            // What it tells is needed until this process has sent that far.
+            let (earlier, done) = (&mut self.earlier, table(&self.shards, self.places).least());
+            earlier.retain(|table| table.most().iter().zip(&done).any(|(most, done)| most > done));
             progress.earlier.clone_from(earlier);
         }
     }
@@ -453,6 +454,7 @@ impl Taking<'_> {
         if self.earlier.iter().any(|table| table.has(self.log, reference, place)) {
             return;
         }
+        let sent_before = self.sent_before(reference, place);
         if self.queue.is_too_old(t) {
             return self.queue.metrics.drop(kind, TOO_OLD);
         }
@@ -465,8 +467,18 @@ impl Taking<'_> {
                 what: what(),
                 place,
                 out_of_order: self.log == Log::OutOfOrder,
+                sent_before,
             });
         }
+    }
+
+    /// The request of a process before this one that had an entry, and was not answered.
+    fn sent_before(&self, reference: u64, place: Place) -> Option<u32> {
+        let request = |(at, table): (usize, &Table)| {
+            let shard = table.tried(self.log, reference, place)?;
+            u32::try_from(at << 16 | shard).ok()
+        };
+        self.earlier.iter().enumerate().find_map(request)
     }
 
     fn sent_series(&self, reference: u64, kind: usize) -> Option<Arc<Series>> {

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::batch::Item;
-use super::place::{Places, Table};
+use super::place::{Places, Reached, Table};
 
 /// One of them.
 pub(super) struct Shard {
@@ -30,9 +30,20 @@ struct Waiting {
     /// What was put in, and what of that is done.
     put: Places,
     done: Places,
+    /// What is on its way, or was.
+    tried: Places,
     /// Batches that are not full are sent at once.
     flush: bool,
     closed: bool,
+}
+
+impl Waiting {
+    /// How many items make a batch. What was in one request of a process before, of which nobody knows whether it was taken in,
+    /// is sent without anything else: a receiver of 1.0 that has it already refuses all that comes along with it.
+    fn next_batch(&self, most: usize) -> usize {
+        let first = self.items.front().and_then(|item| item.sent_before);
+        self.items.iter().take(most).take_while(|item| item.sent_before == first).count()
+    }
 }
 
 /// What a wait for a batch ends with.
@@ -85,8 +96,14 @@ impl Shard {
                 let mut waiting = self.waiting.lock();
                 let len = waiting.items.len();
                 if len >= self.batch || (len > 0 && (due || waiting.flush || waiting.closed)) {
-                    let batch: Vec<Item> = waiting.items.drain(..len.min(self.batch)).collect();
+                    let len = waiting.next_batch(self.batch);
+                    let batch: Vec<Item> = waiting.items.drain(..len).collect();
                     waiting.in_flight = batch.len();
+                    for item in &batch {
+                        if let Some(tried) = waiting.tried.get_mut(usize::from(item.out_of_order)) {
+                            *tried = item.place.behind();
+                        }
+                    }
                     self.room.notify_all();
                     return Taken::Batch(batch);
                 }
@@ -118,15 +135,17 @@ impl Shard {
         let mut waiting = self.waiting.lock();
         waiting.put = places;
         waiting.done = places;
+        waiting.tried = places;
     }
 
-    /// Up to where all is done, if the reader has got to `read`.
-    pub(super) fn places(&self, read: Places) -> Places {
+    /// Up to where all is done or tried, if the reader has got to `read`.
+    pub(super) fn reached(&self, read: Places) -> Reached {
         let waiting = self.waiting.lock();
-        std::array::from_fn(|log| match waiting.put[log] == waiting.done[log] {
+        let done = std::array::from_fn(|log| match waiting.put[log] == waiting.done[log] {
             true => waiting.done[log].max(read[log]),
             false => waiting.done[log],
-        })
+        });
+        Reached { done, tried: std::array::from_fn(|log| waiting.tried[log].max(done[log])) }
     }
 
     /// Whether nothing waits and nothing is on its way.
@@ -159,5 +178,5 @@ impl Shard {
 
 /// How far each shard has got.
 pub(super) fn table(shards: &[Arc<Shard>], read: Places) -> Table {
-    Table(shards.iter().map(|shard| shard.places(read)).collect())
+    Table(shards.iter().map(|shard| shard.reached(read)).collect())
 }

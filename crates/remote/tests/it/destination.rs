@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use remote::{Receiver, ReceiverOptions};
+use remote::{Receiver, ReceiverOptions, WriteAnswer};
 use storage::Append;
+
+/// A trouble in which requests are taken in, and answered as if they were not.
+pub(crate) const TAKES_AND_FAILS: u16 = 504;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -86,6 +89,12 @@ impl Destination {
     }
 }
 
+fn take(state: &State, seen: &Seen) -> WriteAnswer {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    let (encoding, content_type) = (seen.header("content-encoding"), seen.header("content-type"));
+    state.receiver.receive(encoding, content_type, &seen.body, now)
+}
+
 fn serve(state: &State, mut stream: &TcpStream) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut lines = Vec::new();
@@ -109,17 +118,14 @@ fn serve(state: &State, mut stream: &TcpStream) -> Option<()> {
     reader.read_exact(&mut seen.body).ok()?;
     let trouble = state.trouble.load(Ordering::SeqCst);
     let (status, more, text) = if trouble != 0 {
+        if trouble == TAKES_AND_FAILS {
+            take(state, &seen);
+        }
         state.refused.fetch_add(1, Ordering::SeqCst);
         let more = if state.retry_after.swap(false, Ordering::SeqCst) { "Retry-After: 1\r\n" } else { "" };
         (trouble, more.to_owned(), "in trouble\n".to_owned())
     } else {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
-        let answer = state.receiver.receive(
-            seen.header("content-encoding"),
-            seen.header("content-type"),
-            &seen.body,
-            now,
-        );
+        let answer = take(state, &seen);
         if let Some(text) = &answer.text {
             state.errors.lock().unwrap().push(text.clone());
         }

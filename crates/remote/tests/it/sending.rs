@@ -12,7 +12,7 @@ use remote::{
 use storage::Metadata;
 use tokio_util::sync::CancellationToken;
 
-use crate::destination::Destination;
+use crate::destination::{Destination, TAKES_AND_FAILS};
 use crate::store::{Store, labels};
 
 fn now() -> i64 {
@@ -217,6 +217,33 @@ fn an_outage_over_restarts_and_checkpoints_loses_and_doubles_nothing() {
     let (sent, stored) = (target.db.head().appended()[0], source.store.content());
     assert_eq!(sent as usize, stored.values().map(Vec::len).sum::<usize>());
     wait_for("the backlog to be deleted", || source.metric("binnacle_remote_storage_backlog_bytes") == 0.0);
+    source.end();
+}
+
+/// A receiver of 1.0 stores a request whole or not at all: what it has already must not come along with what is new.
+#[test]
+fn what_was_taken_in_and_not_answered_spoils_nothing_after_a_restart() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let target = Store::open(dirs[1].path());
+    let there = Destination::start(Arc::clone(&target.db) as _);
+    let t = now() - 3_600_000;
+    let mut source = Source::open(dirs[0].path(), 1 << 30);
+    source.send_to(destination(there.port, MessageType::V1));
+    for round in 0..4 {
+        there.set_trouble(TAKES_AND_FAILS);
+        let refused = there.refused();
+        // Several samples of each series, and less than fills a request.
+        for i in 0..3 {
+            source.store.append("m", 10, t + round * 10_000 + i * 1000);
+        }
+        wait_for("a request of each shard", || there.refused() >= refused + 2);
+        source.end();
+        source = Source::open(dirs[0].path(), 1 << 30);
+        source.store.append("m", 10, t + round * 10_000 + 5000);
+        there.set_trouble(0);
+        source.send_to(destination(there.port, MessageType::V1));
+        wait_for("all", || target.content() == source.store.content());
+    }
     source.end();
 }
 
