@@ -5,7 +5,7 @@
 //! arrival, and sorts the rest.)
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -208,17 +208,7 @@ async fn search(api: Arc<Api>, view: View, wanted: Wanted, among: Among, shape: 
                 store.label_values(ctx, label, wanted.min_time, wanted.max_time, matchers)
             }
         };
-        let all = match wanted.selectors.as_slice() {
-            [] => ask(&[])?,
-            [one] => ask(one)?,
-            many => {
-                let mut all = BTreeSet::new();
-                for matchers in many {
-                    all.extend(ask(matchers)?);
-                }
-                all.into_iter().collect()
-            }
-        };
+        let all = series::union(&wanted.selectors, ask)?;
         let found = pick(all, &wanted);
         Ok((wanted, found))
     })

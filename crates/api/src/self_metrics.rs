@@ -53,7 +53,7 @@ pub(crate) async fn self_metrics(api: Arc<Api>, request: Request) -> Answer {
         "" => None,
         _ => Some(
             model::Regex::new(pattern)
-                .map_err(|e| ApiError::invalid("metric_name_pattern", &e.to_string()))?,
+                .map_err(|e| ApiError::bad_data(format!("invalid metric_name_pattern: {e}")))?,
         ),
     };
     let families = tokio::task::spawn_blocking(move || api.registry.gather())

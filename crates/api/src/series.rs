@@ -74,7 +74,9 @@ pub(crate) async fn label_names(api: Arc<Api>, request: Request) -> Answer {
     let wanted = wanted(&request).map_err(|(error, _)| error)?;
     let view = request.view(&api);
     blocking(api, move |_, ctx| {
-        union(&wanted, |matchers| view.store().label_names(ctx, wanted.min_time, wanted.max_time, matchers))
+        let store = view.store();
+        let ask = |matchers: &[Matcher]| store.label_names(ctx, wanted.min_time, wanted.max_time, matchers);
+        Ok(listed(union(&wanted.selectors, ask)?, wanted.limit))
     })
     .await
 }
@@ -88,9 +90,9 @@ pub(crate) async fn label_values(api: Arc<Api>, request: Request) -> Answer {
     let wanted = wanted(&request).map_err(|(error, _)| error)?;
     let view = request.view(&api);
     blocking(api, move |_, ctx| {
-        union(&wanted, |matchers| {
-            view.store().label_values(ctx, &name, wanted.min_time, wanted.max_time, matchers)
-        })
+        let (store, from, to) = (view.store(), wanted.min_time, wanted.max_time);
+        let ask = |matchers: &[Matcher]| store.label_values(ctx, &name, from, to, matchers);
+        Ok(listed(union(&wanted.selectors, ask)?, wanted.limit))
     })
     .await
 }
@@ -114,25 +116,29 @@ pub(crate) fn selector(text: &str) -> Result<Vec<Matcher>, ApiError> {
 }
 
 /// What the store says for each selector, put together; without selectors what it says of everything.
-fn union(
-    wanted: &Wanted,
+pub(crate) fn union(
+    selectors: &[Vec<Matcher>],
     mut ask: impl FnMut(&[Matcher]) -> Result<Vec<String>, SelectError>,
-) -> Result<(String, Vec<String>), SelectError> {
-    let mut all = match wanted.selectors.as_slice() {
-        [] => ask(&[])?,
-        [one] => ask(one)?,
+) -> Result<Vec<String>, SelectError> {
+    match selectors {
+        [] => ask(&[]),
+        [one] => ask(one),
         many => {
             let mut all = BTreeSet::new();
             for matchers in many {
                 all.extend(ask(matchers)?);
             }
-            all.into_iter().collect()
+            Ok(all.into_iter().collect())
         }
-    };
-    let warnings = truncate(&mut all, wanted.limit);
+    }
+}
+
+/// Names or values as the data of an answer, and its warnings.
+fn listed(mut all: Vec<String>, limit: usize) -> (String, Vec<String>) {
+    let warnings = truncate(&mut all, limit);
     let mut out = String::new();
     json::strings(&mut out, &all);
-    Ok((out, warnings))
+    (out, warnings)
 }
 
 fn truncate<T>(all: &mut Vec<T>, limit: usize) -> Vec<String> {

@@ -9,6 +9,7 @@ use std::path::Path;
 use model::number::quote;
 
 use crate::error::{Problem, closest};
+use crate::masking::without_password;
 use crate::yaml::{Kind, Node, Out, Resolved, Span, resolve};
 
 /// A section refused its content: nothing more is read.
@@ -436,7 +437,7 @@ impl Field for String {
     }
 
     fn encode(&self) -> Out {
-        Out::Text(self.clone())
+        Out::Text(without_password(self).unwrap_or_else(|| self.clone()))
     }
 }
 

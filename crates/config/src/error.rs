@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::masking::masked_line;
 use crate::yaml::{Place, Span};
 
 /// One thing that is wrong.
@@ -88,7 +89,8 @@ pub(crate) fn report(problems: &[Problem], file: &str, text: &str) -> String {
         let pad = " ".repeat(margin);
         let _ = writeln!(out, "{pad}--> {file}:{}:{}", start.line, start.column);
         if let Some(line) = lines.get(start.line.wrapping_sub(1)) {
-            let line = line.trim_end();
+            let line = masked_line(line.trim_end());
+            let line = line.as_str();
             let carets = "^".repeat(width(line, start, end));
             // Tabs stay tabs, so that the caret stands below its character.
             let indent: String =

@@ -6,6 +6,7 @@ use model::number::quote;
 use model::{ValidationScheme, duration, size};
 
 use crate::decode::{Field, Issues, Stop, decode_map};
+use crate::masking::is_secret;
 use crate::yaml::{Kind, Node, Out, Resolved, resolve};
 
 /// A text that has a type of its own in Go.
@@ -592,16 +593,6 @@ fn encode_node(node: &Node) -> Out {
                 .collect(),
         ),
     }
-}
-
-/// Whether a key of this name holds something that must not be shown.
-fn is_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    let names_a_place = key.ends_with("_file") || key.ends_with("_id") || key.ends_with("_url");
-    let sounds_secret = ["password", "passphrase", "secret", "token", "credential", "_key"]
-        .iter()
-        .any(|part| key.contains(part));
-    sounds_secret && !names_a_place && key != "access_key"
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod glob;
 mod go_json;
 mod kinds;
 mod load;
+mod masking;
 mod references;
 mod rule_file;
 mod sections;

@@ -29,6 +29,7 @@ mod remote_write;
 mod round_trip;
 mod scraping;
 mod scraping_peer;
+mod security;
 mod site;
 mod stub;
 mod ten_thousand;

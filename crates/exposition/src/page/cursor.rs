@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 pub struct ParseError(Box<str>);
 
 impl ParseError {
-    pub(crate) fn new(text: impl Into<Box<str>>) -> Self {
+    /// Of what a reader built on this crate finds wrong.
+    pub fn new(text: impl Into<Box<str>>) -> Self {
         ParseError(text.into())
     }
 }

@@ -73,19 +73,36 @@ fn text(r: &mut Reader<'_>, tag: Tag, field: &str) -> Result<String, ParseError>
     Ok(String::from_utf8_lossy(bytes(r, tag, field)?).into_owned())
 }
 
+/// Queries and matchers of one request; whoever sends more wants to fill the memory.
+const MAX_PARTS: usize = 100_000;
+/// Kinds of answers that are looked at, of which there are two.
+const MAX_ACCEPTED: usize = 100;
+
 impl ReadRequest {
     pub(crate) fn read(data: &[u8]) -> Result<Self, ParseError> {
         let mut request = ReadRequest::default();
+        let mut parts = 0;
         let mut r = Reader::new("ReadRequest", data);
         while let Some(tag) = r.tag()? {
             match tag.field {
-                1 => request.queries.push(read_query(bytes(&mut r, tag, "Queries")?)?),
+                1 => {
+                    let query = read_query(bytes(&mut r, tag, "Queries")?)?;
+                    parts += 1 + query.matchers.len();
+                    if parts > MAX_PARTS {
+                        return Err(ParseError::new("too many queries and matchers in one request"));
+                    }
+                    request.queries.push(query);
+                }
                 2 if tag.wire == BYTES => {
                     let mut list = Reader::new("ReadRequest", r.bytes()?);
                     while !list.is_empty() {
-                        request.accepted.push(list.varint()?);
+                        let kind = list.varint()?;
+                        if request.accepted.len() < MAX_ACCEPTED {
+                            request.accepted.push(kind);
+                        }
                     }
                 }
+                2 if request.accepted.len() == MAX_ACCEPTED => r.skip(tag)?,
                 2 => request.accepted.push(integer(&mut r, tag, "AcceptedResponseTypes")?),
                 _ => r.skip(tag)?,
             }
@@ -127,7 +144,12 @@ fn read_query(data: &[u8]) -> Result<Query, ParseError> {
         match tag.field {
             1 => query.start = integer(&mut r, tag, "StartTimestampMs")? as i64,
             2 => query.end = integer(&mut r, tag, "EndTimestampMs")? as i64,
-            3 => query.matchers.push(read_matcher(bytes(&mut r, tag, "Matchers")?)?),
+            3 => {
+                if query.matchers.len() == MAX_PARTS {
+                    return Err(ParseError::new("too many matchers in one query"));
+                }
+                query.matchers.push(read_matcher(bytes(&mut r, tag, "Matchers")?)?);
+            }
             4 => query.hints = Some(read_hints(bytes(&mut r, tag, "Hints")?)?),
             _ => r.skip(tag)?,
         }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use exposition::ParseError;
 use model::Labels;
 use model::histogram::HistogramValue;
 use storage::{
@@ -49,6 +50,13 @@ pub(super) struct Incoming {
     pub(super) invalid: usize,
 }
 
+/// Series of one request. With a label and a sample each, this many are longer than the longest request: more are made
+/// of nothing, to cost the receiver more than the sender.
+const MAX_SERIES: usize = 4 << 20;
+
+/// Complaints about one request that are told; nobody reads as many.
+const MAX_COMPLAINTS: usize = 10_000;
+
 /// Of memory that a large request took, no more is kept.
 const KEPT_SAMPLES: usize = 64 * 1024;
 
@@ -61,12 +69,16 @@ impl Incoming {
         self.series.clear();
         self.series.shrink_to(KEPT_SAMPLES);
         self.complaints.clear();
+        self.complaints.shrink_to(KEPT_SAMPLES);
         self.invalid = 0;
     }
 
     /// A series begins. Until its labels are known, what it has stands under no reference.
     #[inline]
-    pub(super) fn begin(&mut self, message: Range<usize>) {
+    pub(super) fn begin(&mut self, message: Range<usize>) -> Result<(), ParseError> {
+        if self.series.len() == MAX_SERIES {
+            return Err(ParseError::new(format!("more than {MAX_SERIES} series in one request")));
+        }
         self.series.push(SeriesSpan {
             message,
             samples: self.batch.samples.len() as u32,
@@ -74,6 +86,7 @@ impl Incoming {
             exemplars: self.batch.exemplars.len() as u32,
             metadata: self.batch.metadata.len() as u32,
         });
+        Ok(())
     }
 
     #[inline]
@@ -137,6 +150,9 @@ impl Incoming {
 
     /// Notes what is wrong with the newest series.
     pub(super) fn complain(&mut self, phase: Phase, text: String) {
+        if self.complaints.len() == MAX_COMPLAINTS {
+            return;
+        }
         let series = self.series.len().saturating_sub(1) as u32;
         self.complaints.push(Complaint { series, phase, text });
     }

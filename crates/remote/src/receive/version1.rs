@@ -19,7 +19,7 @@ pub(super) fn read(body: &[u8], reading: &mut Reading<'_>) -> Result<(), ParseEr
                 tag.expect(BYTES, "Timeseries")?;
                 let series = request.bytes()?;
                 let end = body.len() - request.rest().len();
-                reading.incoming.begin(end - series.len()..end);
+                reading.incoming.begin(end - series.len()..end)?;
                 read_series(series, reading, &mut pairs)?;
             }
             // Types and help of metrics, which Prometheus reads and drops too.

@@ -149,7 +149,7 @@ pub(super) fn read<'a>(body: &'a [u8], reading: &mut Reading<'_>) -> Result<Symb
         }
         let series = request.bytes()?;
         let end = body.len() - request.rest().len();
-        reading.incoming.begin(end - series.len()..end);
+        reading.incoming.begin(end - series.len()..end)?;
         read_series(series, &symbols, reading, &mut lists)?;
     }
     Ok(symbols)
