@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use crate::builtins::{self, Builtin};
 use crate::function::{Body, Function, Functions};
+use crate::html::Filter;
 use crate::number::Number;
 use crate::print;
 use crate::tree::{Branch, Command, List, Node, Pipe, Term, TermKind, Tree};
@@ -540,7 +541,12 @@ impl<'e, 't> State<'e, 't> {
                     builtin.call(&values)
                 }
                 None => {
-                    return self.fail(format!("{} is not a defined function", model::number::quote(name)));
+                    let Some(filter) = Filter::of(name) else {
+                        return self
+                            .fail(format!("{} is not a defined function", model::number::quote(name)));
+                    };
+                    let values = self.arguments(dot, name, &[], Some(Type::ANY), arguments, last)?;
+                    Ok(filter.apply(&values))
                 }
             },
         };
@@ -705,11 +711,6 @@ fn push_printed(out: &mut String, value: &Value) {
     match value {
         Value::Nil => out.push_str("<no value>"),
         Value::String(text) | Value::Safe(_, text) => out.push_str(text),
-        Value::Struct(shape, fields) if shape.pointer && fields.text.is_none() => {
-            // A pointer is followed.
-            let printed = print::text(value);
-            out.push_str(printed.strip_prefix('&').unwrap_or(&printed));
-        }
-        _ => out.push_str(&print::text(value)),
+        _ => out.push_str(&print::followed(value)),
     }
 }

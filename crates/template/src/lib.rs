@@ -1,4 +1,4 @@
-//! Go's `text/template`: what alerts, notifications and consoles are written in.
+//! Go's `text/template` and `html/template`: what alerts, notifications and consoles are written in.
 //!
 //! Syntax, values, printing and the words of errors are Go's (1.26). Apart from it: complex numbers are refused;
 //! nesting, output and the number of steps are bounded, so that no template can take up the stack or run on for ever.
@@ -7,6 +7,7 @@ mod builtins;
 mod escape;
 mod exec;
 mod function;
+mod html;
 mod lex;
 mod number;
 mod parse;
@@ -19,6 +20,7 @@ mod value;
 
 pub use exec::{ExecuteError, MissingKey};
 pub use function::{Function, Functions};
+pub use html::EscapeError;
 pub use parse::ParseError;
 pub use templates::Templates;
 pub use time::{DURATION, DURATION_POINTER, TIME, TIME_POINTER};

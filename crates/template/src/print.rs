@@ -37,6 +37,17 @@ pub(crate) fn text(value: &Value) -> String {
     sprint(std::slice::from_ref(value))
 }
 
+/// What one value prints as when a pointer is followed.
+pub(crate) fn followed(value: &Value) -> String {
+    let printed = text(value);
+    match value {
+        Value::Struct(shape, fields) if shape.pointer && fields.text.is_none() => {
+            printed.strip_prefix('&').map_or(printed.clone(), str::to_owned)
+        }
+        _ => printed,
+    }
+}
+
 /// Widths and precisions beyond this are refused, as Go does.
 const TOO_LARGE: i64 = 1_000_000;
 

@@ -11,7 +11,7 @@ use crate::function::{Function, Functions};
 use crate::print::general;
 use crate::templates::Templates;
 use crate::time::{DURATION, DURATION_POINTER, TIME_POINTER, utc};
-use crate::value::{ANYTHING_BY_NAME, Fields, Safe, Shape, Type, Value};
+use crate::value::{ANYTHING_BY_NAME, Fields, Method, STRINGS, Safe, Shape, Type, Value};
 
 /// What a template is expanded with.
 #[derive(Clone)]
@@ -79,6 +79,74 @@ pub fn expand(
     templates
         .execute(name, &functions, MissingKey::Zero, data)
         .map_err(|error| ExpandError(format!("error executing template {name}: {error}")))
+}
+
+/// What the console `text` makes of `data`: an HTML document. `libraries` are names and texts of templates that it may use.
+///
+/// # Errors
+/// As [`expand`], and when the template does not say where in the document it puts a value.
+pub fn expand_html(
+    name: &str,
+    text: &str,
+    libraries: &[(String, String)],
+    data: &Value,
+    surroundings: &Surroundings,
+) -> Result<String, ExpandError> {
+    let functions = functions(surroundings).with("tmpl", Function::executing_a_template());
+    let mut templates = Templates::parse(name, text, &functions)
+        .map_err(|error| ExpandError(format!("error parsing template {name}: {error}")))?;
+    for (library, text) in libraries {
+        templates
+            .add(library, text, &functions)
+            .map_err(|error| ExpandError(format!("error parsing template files for {name}: {error}")))?;
+    }
+    let executing =
+        |error: &dyn std::fmt::Display| ExpandError(format!("error executing template {name}: {error}"));
+    let templates = templates.for_html(name).map_err(|error| executing(&error))?;
+    templates.execute(name, &functions, MissingKey::Zero, data).map_err(|error| executing(&error))
+}
+
+/// What the templates of consoles begin with.
+pub const CONSOLE_VARIABLES: &str = "{{$rawParams := .RawParams }}{{$params := .Params}}{{$path := .Path}}\
+    {{$externalLabels := .ExternalLabels}}";
+
+/// What a console is given: the parameters of its request, of which each name has its first value in `Params`, and its
+/// path below the directory of consoles.
+#[must_use]
+pub fn console_data(parameters: &[(String, String)], path: &str, external_labels: &Labels) -> Value {
+    let mut all: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for (name, value) in parameters {
+        all.entry(name.clone()).or_default().push(value.as_str().into());
+    }
+    let first = all.iter().filter_map(|(name, values)| Some((name.as_str(), values.first()?.as_str()?)));
+    let first = Value::strings_by_name(first);
+    let all = all.into_iter().map(|(name, values)| (name, Value::List(&STRINGS, values.into())));
+    let fields = vec![
+        ("RawParams", Value::Map(&PARAMETERS, Arc::new(all.collect()))),
+        ("Params", first),
+        ("Path", path.into()),
+        ("ExternalLabels", by_name(external_labels)),
+    ];
+    Value::Struct(&CONSOLE, Arc::new(Fields { fields, text: None }))
+}
+
+static CONSOLE: Shape = Shape::named(
+    "struct { RawParams url.Values; Params map[string]string; Path string; ExternalLabels map[string]string }",
+);
+static PARAMETERS: Shape = Shape {
+    missing: || Value::List(&STRINGS, Arc::new([])),
+    methods: &[Method { name: "Get", parameters: &[Type::STRING], call: first_parameter }],
+    ..Shape::named("url.Values")
+};
+
+fn first_parameter(parameters: &Value, arguments: &[Value]) -> Result<Value, String> {
+    Ok(match parameters {
+        Value::Map(_, entries) => match entries.get(string(arguments, 0)) {
+            Some(Value::List(_, values)) => values.first().cloned().unwrap_or_else(|| "".into()),
+            _ => "".into(),
+        },
+        _ => "".into(),
+    })
 }
 
 /// What is wrong with the template `text`, without expanding it.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::builtins::Builtin;
 use crate::exec::{ExecuteError, Execution, MissingKey};
 use crate::function::Functions;
+use crate::html::{EscapeError, escape};
 use crate::parse::{ParseError, parse};
 use crate::tree::Tree;
 use crate::value::Value;
@@ -33,6 +34,14 @@ impl Templates {
     pub fn add(&mut self, name: &str, text: &str, functions: &Functions) -> Result<(), ParseError> {
         let is_function = |name: &str| Builtin::of(name).is_some() || functions.get(name).is_some();
         parse(name, text, &is_function, &mut self.trees)
+    }
+
+    /// The same templates, such that what `name` puts into an HTML document is harmless where it stands.
+    ///
+    /// # Errors
+    /// When a template does not say where in a document it is: branches that end in different places, unfinished tags.
+    pub fn for_html(&self, name: &str) -> Result<Self, EscapeError> {
+        Ok(Templates { trees: escape(&self.trees, name)? })
     }
 
     /// What the template `name` makes of `data`.

@@ -69,6 +69,20 @@ fn functions() -> Functions {
 
 /// What `template` makes of the data; `ERR ` and the message if it cannot be executed.
 pub(crate) fn expand(template: &str) -> String {
+    made(template, Templates::execute)
+}
+
+/// What `template` makes of the data as a document.
+pub(crate) fn expand_html(template: &str) -> String {
+    made(template, |templates, name, functions, missing_key, data| match templates.for_html(name) {
+        Ok(templates) => templates.execute(name, functions, missing_key, data),
+        Err(error) => Ok(format!("ERR {error}")),
+    })
+}
+
+type Execute = fn(&Templates, &str, &Functions, MissingKey, &Value) -> Result<String, template::ExecuteError>;
+
+fn made(template: &str, execute: Execute) -> String {
     let functions = functions();
     let data = anything(vec![
         ("A", Value::Int(1)),
@@ -81,7 +95,7 @@ pub(crate) fn expand(template: &str) -> String {
     ]);
     let made = match Templates::parse("t", template, &functions) {
         Ok(templates) => {
-            templates.execute("t", &functions, MissingKey::Zero, &data).map_err(|e| e.to_string())
+            execute(&templates, "t", &functions, MissingKey::Zero, &data).map_err(|e| e.to_string())
         }
         Err(error) => Err(error.to_string()),
     };
