@@ -23,8 +23,9 @@ pub(crate) async fn delete_series(api: Arc<Api>, request: Request) -> Answer {
         .map(promql::parse_metric_selector)
         .collect::<Result<_, _>>()
         .map_err(|e| ApiError::invalid("match[]", &e.to_string()))?;
+    let db = Arc::clone(api.db()?);
     change(api, move |api| {
-        selectors.iter().try_for_each(|matchers| api.db.delete(matchers, min_time, max_time, api.now()))
+        selectors.iter().try_for_each(|matchers| db.delete(matchers, min_time, max_time, api.now()))
     })
     .await?;
     Ok(Reply::empty(StatusCode::NO_CONTENT))
@@ -32,7 +33,8 @@ pub(crate) async fn delete_series(api: Arc<Api>, request: Request) -> Answer {
 
 pub(crate) async fn clean_tombstones(api: Arc<Api>, _: Request) -> Answer {
     allowed(&api)?;
-    change(api, |api| api.db.clean_tombstones(api.now())).await?;
+    let db = Arc::clone(api.db()?);
+    change(api, move |api| db.clean_tombstones(api.now())).await?;
     Ok(Reply::empty(StatusCode::NO_CONTENT))
 }
 
@@ -43,10 +45,11 @@ pub(crate) async fn snapshot(api: Arc<Api>, request: Request) -> Answer {
         text => parse_bool(text)
             .map_err(|why| ApiError::invalid("skip_head", &format!("unable to parse boolean: {why}")))?,
     };
+    let db = Arc::clone(api.db()?);
     let name = change(api, move |api| {
         let now = api.now();
         let name = tsdb::snapshot_name(now, random());
-        api.db.snapshot(&name, skip_head, now)?;
+        db.snapshot(&name, skip_head, now)?;
         Ok(name)
     })
     .await?;

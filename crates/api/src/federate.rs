@@ -16,10 +16,10 @@ use storage::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::Api;
 use crate::reply::{Answer, Body, Coding, Encoder, Reply};
 use crate::request::Request;
 use crate::view::View;
+use crate::{Api, lifecycle};
 
 /// About how long a piece of the page is before it is compressed and sent.
 const PIECE: usize = 64 * 1024;
@@ -28,6 +28,9 @@ const ACCOUNT: &str = "federation";
 
 pub(crate) async fn federate(api: Arc<Api>, request: Request) -> Answer {
     let coding = Coding::accepted(request.header(header::ACCEPT_ENCODING));
+    if !api.runtime.is_ready() {
+        return Ok(lifecycle::unavailable(api.runtime.is_stopping()));
+    }
     let mut reply = match answer(api, &request, coding).await {
         Ok(reply) => reply,
         Err((status, text)) => Reply::text(status, format!("{text}\n")),
@@ -41,9 +44,6 @@ async fn answer(
     request: &Request,
     coding: Option<Coding>,
 ) -> Result<Reply, (StatusCode, String)> {
-    if !api.runtime.is_ready() {
-        return Err((StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable".to_owned()));
-    }
     request.params.check().map_err(|error| (StatusCode::BAD_REQUEST, error.message))?;
     let parsed = request.params.all("match[]").map(promql::parse_metric_selector);
     let selectors = parsed

@@ -5,6 +5,7 @@
 
 mod active_queries;
 mod admin;
+mod agent;
 mod bodies;
 mod explain;
 mod features;
@@ -44,6 +45,7 @@ use promql::Engine;
 use tokio::sync::Semaphore;
 
 use crate::metrics::Metrics;
+use crate::reply::{ApiError, ErrorKind};
 
 pub use active_queries::ActiveQueries;
 pub use features::Feature;
@@ -105,8 +107,10 @@ pub struct Options {
 
 /// What the endpoints about the process itself need to know or do.
 pub trait Runtime: Send + Sync {
-    /// Whether start-up is over.
+    /// Whether start-up is over, and the end has not begun.
     fn is_ready(&self) -> bool;
+    /// Whether the end has begun.
+    fn is_stopping(&self) -> bool;
     /// The configuration that runs, as YAML with secrets hidden.
     fn config_yaml(&self) -> String;
     /// A scrape job of it, likewise; none if there is no such job.
@@ -124,8 +128,8 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// The text for the user when it is refused; the old one goes on running.
     fn reload(&self) -> Result<(), String>;
-    /// Asks the process to stop.
-    fn quit(&self);
+    /// Asks the process to stop. Whether this is news.
+    fn quit(&self) -> bool;
 }
 
 /// Answer of `/api/v1/status/buildinfo`.
@@ -177,7 +181,8 @@ pub struct Api {
     options: Options,
     engine: Arc<Engine>,
     /// All there is: for routes that answer only those who may see it. Others read through [`view::View`].
-    db: Arc<tsdb::Db>,
+    /// None in an agent, which keeps nothing.
+    db: Option<Arc<tsdb::Db>>,
     scrape: Arc<scrape::Manager>,
     runtime: Arc<dyn Runtime>,
     registry: Registry,
@@ -196,13 +201,15 @@ impl Api {
     pub fn new(
         options: Options,
         engine: Arc<Engine>,
-        db: Arc<tsdb::Db>,
+        db: impl Into<Option<Arc<tsdb::Db>>>,
         scrape: Arc<scrape::Manager>,
         runtime: Arc<dyn Runtime>,
         registry: Registry,
         pages: Vec<MetricsPage>,
     ) -> Arc<Api> {
-        let metrics = Metrics::register(&registry);
+        let db: Option<Arc<tsdb::Db>> = db.into();
+        let unseen = Registry::new();
+        let metrics = Metrics::register(&registry, if db.is_some() { &registry } else { &unseen });
         metrics.queries_max.set(options.max_concurrency as f64);
         let query_queue = Arc::new(Semaphore::new(options.max_concurrency.max(1)));
         let bodies = bodies::Bodies::new(options.max_request_memory, &registry);
@@ -222,6 +229,16 @@ impl Api {
             write_slots: Semaphore::new(cores * 2),
             read_slots,
         })
+    }
+
+    /// What is stored; an error in an agent.
+    fn db(&self) -> Result<&Arc<tsdb::Db>, ApiError> {
+        self.db.as_ref().ok_or_else(|| ApiError::new(ErrorKind::Execution, agent::UNAVAILABLE))
+    }
+
+    /// How the program calls itself.
+    fn app_name(&self) -> &'static str {
+        if self.db.is_some() { starting::SERVER } else { starting::AGENT }
     }
 
     /// Milliseconds since the Unix epoch.

@@ -2,22 +2,38 @@
 
 use std::sync::Arc;
 
-use http::{Method, StatusCode};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::Api;
-use crate::reply::{Answer, Reply};
+use crate::reply::{Answer, Body, Reply};
 use crate::request::Request;
 
-pub(crate) async fn healthy(_: Arc<Api>, request: Request) -> Answer {
-    Ok(status(&request, StatusCode::OK, "Prometheus Server is Healthy.\n"))
+/// Whether who is not ready is about to end, or has only begun.
+pub(crate) const STOPPING: HeaderName = HeaderName::from_static("x-prometheus-stopping");
+
+pub(crate) async fn healthy(api: Arc<Api>, request: Request) -> Answer {
+    Ok(status(&request, StatusCode::OK, &format!("{} is Healthy.\n", api.app_name())))
 }
 
 pub(crate) async fn ready(api: Arc<Api>, request: Request) -> Answer {
     Ok(if api.runtime.is_ready() {
-        status(&request, StatusCode::OK, "Prometheus Server is Ready.\n")
+        status(&request, StatusCode::OK, &format!("{} is Ready.\n", api.app_name()))
     } else {
-        status(&request, StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
+        let mut reply = unavailable(api.runtime.is_stopping());
+        if request.method == Method::HEAD {
+            reply.body = Body::Whole(Bytes::new());
+        }
+        reply
     })
+}
+
+/// What is answered before start-up is over, and when the end has begun.
+pub(crate) fn unavailable(stopping: bool) -> Reply {
+    let mut reply = Reply::text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+    let stopping = HeaderValue::from_static(if stopping { "true" } else { "false" });
+    reply.headers.insert(STOPPING, stopping);
+    reply
 }
 
 fn status(request: &Request, code: StatusCode, text: &str) -> Reply {
@@ -44,8 +60,13 @@ pub(crate) async fn quit(api: Arc<Api>, request: Request) -> Answer {
     if let Some(refused) = refused(&api, &request) {
         return Ok(refused);
     }
-    api.runtime.quit();
-    Ok(Reply::text(StatusCode::OK, "Requesting termination... Goodbye!"))
+    Ok(Reply::text(
+        StatusCode::OK,
+        match api.runtime.quit() {
+            true => "Requesting termination... Goodbye!",
+            false => "Termination already in progress.",
+        },
+    ))
 }
 
 fn refused(api: &Api, request: &Request) -> Option<Reply> {

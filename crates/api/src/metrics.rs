@@ -41,14 +41,15 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn register(registry: &Registry) -> Metrics {
-        let query_time = registry.summary_vec(
+    /// `engine` is for those of queries: not shown where nothing is queried.
+    pub(crate) fn register(registry: &Registry, engine: &Registry) -> Metrics {
+        let query_time = engine.summary_vec(
             "prometheus_engine_query_duration_seconds",
             "Query timings",
             &["slice"],
             &QUANTILES,
         );
-        let query_times = registry.histogram_vec(
+        let query_times = engine.histogram_vec(
             "prometheus_engine_query_duration_histogram_seconds",
             "The duration of various parts of PromQL query execution.",
             &["slice"],
@@ -64,7 +65,7 @@ impl Metrics {
                 "prometheus_web_federation_warnings_total",
                 "Total number of warnings that occurred while sending federation responses.",
             ),
-            queries_refused: registry.counter(
+            queries_refused: engine.counter(
                 "binnacle_queries_refused_total",
                 "Total number of queries that were not started because the memory limit was nearly reached.",
             ),
@@ -85,21 +86,21 @@ impl Metrics {
                 &["handler"],
                 &SIZE_BUCKETS,
             ),
-            queries: registry.gauge(
+            queries: engine.gauge(
                 "prometheus_engine_queries",
                 "The current number of queries being executed or waiting.",
             ),
-            queries_max: registry
+            queries_max: engine
                 .gauge("prometheus_engine_queries_concurrent_max", "The max number of concurrent queries."),
             queue_time: stage("queue_time"),
             prepare_time: stage("prepare_time"),
             eval_time: stage("inner_eval"),
             sort_time: stage("result_sort"),
-            query_samples: registry.counter(
+            query_samples: engine.counter(
                 "prometheus_engine_query_samples_total",
                 "The total number of samples loaded by all queries (full window per step for range-vector).",
             ),
-            query_samples_read: registry.counter(
+            query_samples_read: engine.counter(
                 "prometheus_engine_query_samples_read_total",
                 "The total number of samples read by all queries (only new points per step for range-vector).",
             ),

@@ -6,6 +6,7 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
 use crate::Api;
+use crate::agent::AGENT_PAGE;
 use crate::reply::{Answer, Body, Reply};
 use crate::request::Request;
 
@@ -24,6 +25,9 @@ const TITLE: &str = "<title>binnacle</title>";
 /// The page runs its own files only and asks nobody else.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; frame-ancestors 'self'";
 
+/// How the page knows that it is the one of an agent.
+const AGENT_HTML: &str = "<html data-mode=\"agent\" ";
+
 const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>binnacle</title>\
 <body style=\"font: 16px/1.5 system-ui; max-width: 40em; margin: 4em auto; padding: 0 1em\">\
 <h1>The page is not built into this program</h1>\
@@ -33,7 +37,8 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
 <code>make run</code> does both.</p>";
 
 pub(crate) async fn home(api: Arc<Api>, _: Request) -> Answer {
-    let location = format!("{}/query", api.options.external_path);
+    let page = if api.db.is_some() { "/query" } else { AGENT_PAGE };
+    let location = format!("{}{page}", api.options.external_path);
     Ok(Reply::redirect(StatusCode::FOUND, &location))
 }
 
@@ -52,7 +57,11 @@ pub(crate) async fn index(api: Arc<Api>, _: Request) -> Answer {
     let html = match Files::get("index.html") {
         Some(file) => {
             let base = format!("<base href=\"{}/\"", api.options.external_path);
-            String::from_utf8_lossy(&file.data).replace(BASE, &base)
+            let html = String::from_utf8_lossy(&file.data).replace(BASE, &base);
+            match api.db {
+                Some(_) => html,
+                None => html.replacen("<html ", AGENT_HTML, 1),
+            }
         }
         None => NOT_BUILT.to_owned(),
     };

@@ -14,8 +14,8 @@ use crate::reply::{Answer, ApiError, Body, Coding, ErrorKind, Reply, compress};
 use crate::request::{Params, Request};
 use crate::view::Seen;
 use crate::{
-    Api, admin, bodies, features, federate, lifecycle, notifications, openapi, page, query, remote_read,
-    remote_write, search, self_metrics, series, status, targets, user_files,
+    Api, admin, agent, bodies, features, federate, lifecycle, notifications, openapi, page, query,
+    remote_read, remote_write, search, self_metrics, series, status, targets, user_files,
 };
 
 type Handler = fn(Arc<Api>, Request) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -166,6 +166,7 @@ const PLAIN: &[Route] = &[
     route!(GET, "/favicon.ico", page::asset, Nothing),
     route!(GET, "/manifest.json", page::asset, Nothing),
     route!(GET, "/query", page::index, Nothing),
+    route!(GET, "/agent", page::index, Nothing),
     route!(GET, "/alerts", page::index, Nothing),
     route!(GET, "/targets", page::index, Nothing),
     route!(GET, "/rules", page::index, Nothing),
@@ -229,7 +230,10 @@ async fn plain_call(
     table: &'static [Route],
 ) -> (&'static str, Reply) {
     path.clone_into(&mut request.path);
-    let served = |route: &&Route| route.pattern != USER_FILES || api.options.user_assets.is_some();
+    let served = |route: &&Route| {
+        agent::has_page(route.pattern, api.db.is_none())
+            && (route.pattern != USER_FILES || api.options.user_assets.is_some())
+    };
     match lookup::find(table.iter().filter(served), &request.method, path) {
         Found::Route(route, param) => {
             request.path_param = param;
@@ -268,9 +272,14 @@ async fn api_call(api: Arc<Api>, mut request: Request, path: &str) -> (&'static 
     };
     request.path_param = param;
     if !api.runtime.is_ready() && !WHILE_STARTING.contains(&route.pattern) {
-        return (route.pattern, Reply::text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"));
+        return (route.pattern, lifecycle::unavailable(api.runtime.is_stopping()));
     }
-    let mut reply = run(Arc::clone(&api), route, request).await;
+    let mut reply = match api.db {
+        None if agent::refuses(route.pattern, api.options.search_max_limit.is_some()) => {
+            ApiError::new(ErrorKind::Execution, agent::UNAVAILABLE).into_reply()
+        }
+        _ => run(Arc::clone(&api), route, request).await,
+    };
     if !UNCOMPRESSED.contains(&route.pattern) {
         vary_by_coding(&mut reply);
         compress(&mut reply, coding);

@@ -10,31 +10,43 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::lifecycle::STOPPING;
+
+/// What a server calls itself.
+pub(crate) const SERVER: &str = "Prometheus Server";
+/// What an agent calls itself.
+pub(crate) const AGENT: &str = "Prometheus Agent";
+
 /// Answers `/-/healthy` below `route_prefix` with 200 and all else with 503 until `opened` is cancelled, then hands
 /// the listener on.
 pub async fn serve_starting(
     server: Server,
     listener: TcpListener,
     route_prefix: &str,
+    agent: bool,
     opened: CancellationToken,
 ) -> TcpListener {
     let healthy: Arc<str> = format!("{}/-/healthy", route_prefix.trim_end_matches('/')).into();
     let handler = move |request: Request<Incoming>| {
         let is_healthy = *request.uri().path() == *healthy;
-        async move { answer(is_healthy) }
+        async move { answer(is_healthy, agent) }
     };
     server.serve(&listener, handler, opened).await;
     listener
 }
 
-fn answer(is_healthy: bool) -> Response<ResponseBody> {
+fn answer(is_healthy: bool, agent: bool) -> Response<ResponseBody> {
+    let name = if agent { AGENT } else { SERVER };
     let (status, text) = match is_healthy {
-        true => (StatusCode::OK, "Prometheus Server is Healthy.\n"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        true => (StatusCode::OK, format!("{name} is Healthy.\n")),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable".to_owned()),
     };
     let mut response = Response::new(ResponseBody::whole(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
+    if !is_healthy {
+        headers.insert(STOPPING, HeaderValue::from_static("false"));
+    }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     // The next request shall meet the real server.
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -76,7 +88,7 @@ mod tests {
         let opened = CancellationToken::new();
         let serving = tokio::spawn({
             let opened = opened.clone();
-            async move { serve_starting(server(), listener, "/prom/", opened).await }
+            async move { serve_starting(server(), listener, "/prom/", false, opened).await }
         });
         assert!(get(address, "/prom/-/healthy").await.starts_with("HTTP/1.1 200 OK"));
         for path in ["/prom/-/ready", "/prom/api/v1/query?query=up", "/-/healthy"] {

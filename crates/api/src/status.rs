@@ -77,10 +77,14 @@ pub(crate) async fn runtime_info(api: Arc<Api>, _: Request) -> Answer {
 }
 
 pub(crate) async fn wal_replay(api: Arc<Api>, _: Request) -> Answer {
-    let replay = api.db.head().replay_progress();
+    let replay = api.db.as_ref().map(|db| db.head().replay_progress());
+    // An agent has read its log before it answers, and tells nothing of it, as Prometheus'.
+    let [min, max, current] = replay.map_or([0; 3], |replay| {
+        [&replay.min, &replay.max, &replay.current].map(|segment| segment.load(Ordering::Relaxed))
+    });
     let mut out = String::from("{");
-    for (name, segment) in [("min", &replay.min), ("max", &replay.max), ("current", &replay.current)] {
-        json::raw_field(&mut out, name, segment.load(Ordering::Relaxed));
+    for (name, segment) in [("min", min), ("max", max), ("current", current)] {
+        json::raw_field(&mut out, name, segment);
     }
     out.push('}');
     Ok(success(&out, &[], &[]))
@@ -97,7 +101,8 @@ pub(crate) async fn tsdb(api: Arc<Api>, request: Request) -> Answer {
     if limit > MAX_TOP {
         return Err(ApiError::bad_data(format!("limit must not exceed {MAX_TOP}")));
     }
-    let stats = tokio::task::spawn_blocking(move || api.db.head().stats(limit))
+    let db = Arc::clone(api.db()?);
+    let stats = tokio::task::spawn_blocking(move || db.head().stats(limit))
         .await
         .map_err(|e| ApiError::new(crate::reply::ErrorKind::Internal, e.to_string()))?;
     let mut out = String::from(r#"{"headStats":{"#);
@@ -131,7 +136,8 @@ pub(crate) async fn tsdb(api: Arc<Api>, request: Request) -> Answer {
 
 /// What the blocks that are served say about themselves.
 pub(crate) async fn blocks(api: Arc<Api>, _: Request) -> Answer {
-    let metas: Vec<String> = api.db.blocks().current().iter().map(|block| block.meta().to_json()).collect();
+    let metas: Vec<String> =
+        api.db()?.blocks().current().iter().map(|block| block.meta().to_json()).collect();
     Ok(success(&format!(r#"{{"blocks":[{}]}}"#, metas.join(",")), &[], &[]))
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct View {
     store: Arc<dyn Select>,
     /// Of it, what is stored here.
     local: Arc<dyn Select>,
-    db: Arc<tsdb::Db>,
+    db: Option<Arc<tsdb::Db>>,
     /// None: all.
     matchers: Option<Arc<[Matcher]>>,
 }
@@ -56,9 +56,13 @@ impl View {
             None => all,
             Some(matchers) => Arc::new(Within::new(all, Arc::clone(matchers))),
         };
-        let local = within(Arc::clone(&api.db) as Arc<dyn Select>);
+        let stored: Arc<dyn Select> = match &api.db {
+            Some(db) => Arc::clone(db) as _,
+            None => Arc::new(storage::Unreadable),
+        };
+        let local = within(stored);
         let store = api.options.queried.clone().map_or_else(|| Arc::clone(&local), within);
-        View { store, local, db: Arc::clone(&api.db), matchers }
+        View { store, local, db: api.db.clone(), matchers }
     }
 
     /// What may be read.
@@ -84,7 +88,7 @@ impl View {
         for matchers in &mut selectors {
             matchers.extend(self.matchers.iter().flat_map(|own| own.iter().cloned()));
         }
-        self.db.head().exemplars(&selectors, min_time, max_time)
+        self.db.as_ref().map_or_else(Vec::new, |db| db.head().exemplars(&selectors, min_time, max_time))
     }
 
     /// Whether this is not all there is.

@@ -43,11 +43,17 @@ pub(crate) fn main() -> ExitCode {
         return fail(&refusal);
     }
     let args = with_default_role(server_flags::expand_negations(args));
-    let role = match Cli::command().try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m)) {
+    let role = match Cli::command().try_get_matches_from(&args).and_then(|m| Cli::from_arg_matches(&m)) {
         Ok(cli) => cli.role,
         // Help and version come this way, too; clap knows where each is to be printed and with which code.
         Err(error) => error.exit(),
     };
+    if let Role::Server(flags) = &role
+        && let Some(refusal) = flags.agent.refusal(&args)
+    {
+        eprint!("{refusal}");
+        return ExitCode::from(3);
+    }
     let outcome = match role {
         Role::Up(flags) => up::run(&flags),
         Role::Server(flags) => server_flags::run(&flags),

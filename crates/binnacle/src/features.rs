@@ -74,15 +74,15 @@ impl Features {
     }
 
     /// What the program can do beside the API and the language, as `/api/v1/features` lists it.
-    pub(crate) fn listed(&self) -> Vec<api::Feature> {
+    pub(crate) fn listed(&self, agent: bool) -> Vec<api::Feature> {
         let feature = |area, name, enabled| api::Feature { area, name, enabled };
         let mut all = vec![
             feature("api", "otlp_write_receiver", false),
             feature("otlp_receiver", "delta_conversion", false),
             feature("otlp_receiver", "native_delta_ingestion", false),
-            feature("prometheus", "agent_mode", false),
+            feature("prometheus", "agent_mode", agent),
             feature("prometheus", "auto_reload_config", false),
-            feature("prometheus", "server_mode", true),
+            feature("prometheus", "server_mode", !agent),
             feature("rules", "concurrent_rule_eval", false),
             feature("rules", "keep_firing_for", false),
             feature("rules", "query_offset", false),

@@ -47,6 +47,7 @@ pub(crate) fn load(
     source: &ConfigSource,
     options: &StorageOptions,
     features: Features,
+    agent: bool,
 ) -> Result<Loaded, LoadError> {
     let (file, text) = match source {
         ConfigSource::File(path) => {
@@ -69,6 +70,9 @@ pub(crate) fn load(
     let config = config::load(&text, &load_options).map_err(in_file)?;
     for name in config.unset_variables() {
         tracing::warn!(name = name.as_str(), "Empty environment variable");
+    }
+    if agent {
+        config.check_agent().map_err(|e| refused(e.clone(), format!("error: {file}: {e}\n")))?;
     }
     let configs = config.scrape_configs().map_err(in_file)?;
     if let Some(missing) = config.unsupported(&configs) {

@@ -1,5 +1,6 @@
 //! binnacle: the monitoring stack of a Kubernetes cluster as one program. See `binnacle --help`.
 
+mod agent_flags;
 mod build;
 mod cli;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod server_flags;
 mod signals;
 mod storage;
 mod storage_flags;
+mod store;
 mod tool;
 mod unsupported;
 mod up;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::load::{ConfigSource, Loaded, load};
 use crate::storage;
+use crate::store::Store;
 use crate::wiring::{Options, hostname};
 
 /// What holds the configuration and puts a new one in force.
@@ -20,6 +21,8 @@ pub(crate) struct Runtime {
     options: Options,
     started: i64,
     ready: AtomicBool,
+    /// Whether it was asked to end by way of the API.
+    quitting: AtomicBool,
     /// The configuration in force; the lock also keeps reloads apart.
     running: Mutex<Running>,
     /// What is kept, for people.
@@ -28,7 +31,7 @@ pub(crate) struct Runtime {
     last_reload_ok: AtomicBool,
     scrape: Arc<scrape::Manager>,
     discovery: discovery::Manager,
-    db: Arc<tsdb::Db>,
+    store: Store,
     remote_write: Arc<remote::RemoteWrite>,
     remote_read: Arc<remote::RemoteRead>,
     query_log: Arc<api::QueryLog>,
@@ -76,7 +79,7 @@ impl Runtime {
         started: SystemTime,
         scrape: Arc<scrape::Manager>,
         discovery: discovery::Manager,
-        db: Arc<tsdb::Db>,
+        store: Store,
         remote_write: Arc<remote::RemoteWrite>,
         remote_read: Arc<remote::RemoteRead>,
         registry: &Registry,
@@ -98,21 +101,25 @@ impl Runtime {
         };
         let notifications = api::Notifications::new(registry, options.max_notifications_subscribers);
         notifications.add(api::Notice::StartingUp);
+        // What counts queries is not shown where there are none.
+        let unseen = Registry::new();
+        let of_queries = if options.agent.is_some() { &unseen } else { registry };
         Runtime {
             source,
             options,
             started: millis_since_epoch(started),
             ready: AtomicBool::new(false),
+            quitting: AtomicBool::new(false),
             running: Mutex::default(),
             storage_retention: Mutex::default(),
             last_config_time: AtomicI64::new(0),
             last_reload_ok: AtomicBool::new(false),
             scrape,
             discovery,
-            db,
+            store,
             remote_write,
             remote_read,
-            query_log: Arc::new(api::QueryLog::new(registry)),
+            query_log: Arc::new(api::QueryLog::new(of_queries)),
             notifications: Arc::new(notifications),
             metrics,
             stop,
@@ -137,7 +144,7 @@ impl Runtime {
         self.discovery.apply(jobs.into_iter().map(|job| (job.scrape.name, job.providers)));
         self.remote_write.apply(remote_writes, &external)?;
         self.remote_read.apply(remote_reads);
-        storage::apply(&self.db, &self.options.storage, &config);
+        self.store.apply(&self.options, &config);
         *self.storage_retention.lock() = storage::shown_retention(&config.retention());
         *running = Running {
             all: config.effective_yaml(),
@@ -176,6 +183,13 @@ impl Runtime {
         self.ready.store(true, Ordering::Release);
         self.metrics.ready.set(1.0);
     }
+
+    /// The end has begun: requests are refused from now on, and those that run go on.
+    pub(crate) fn set_stopping(&self) {
+        self.ready.store(false, Ordering::Release);
+        self.metrics.ready.set(0.0);
+        self.notifications.add(api::Notice::ShuttingDown);
+    }
 }
 
 impl api::Runtime for Runtime {
@@ -210,7 +224,7 @@ impl api::Runtime for Runtime {
             hostname: hostname(),
             reload_config_success: self.last_reload_ok.load(Ordering::Relaxed),
             last_config_time: self.last_config_time.load(Ordering::Relaxed),
-            corruption_count: self.db.head().corruptions(),
+            corruption_count: self.store.corruptions(),
             threads: own_threads(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             storage_retention: self.storage_retention.lock().clone(),
@@ -220,12 +234,13 @@ impl api::Runtime for Runtime {
     fn reload(&self) -> Result<(), String> {
         let began = std::time::Instant::now();
         let mut report = String::new();
-        let reloaded = load(&self.source, &self.options.storage, self.options.features)
-            .map_err(|e| {
-                report.clone_from(&e.report);
-                e.to_string()
-            })
-            .and_then(|loaded| self.apply(loaded).map_err(|e| format!("{e:#}")));
+        let reloaded =
+            load(&self.source, &self.options.storage, self.options.features, self.options.agent.is_some())
+                .map_err(|e| {
+                    report.clone_from(&e.report);
+                    e.to_string()
+                })
+                .and_then(|loaded| self.apply(loaded).map_err(|e| format!("{e:#}")));
         match &reloaded {
             Ok(()) => {
                 let took = began.elapsed();
@@ -243,8 +258,16 @@ impl api::Runtime for Runtime {
         reloaded
     }
 
-    fn quit(&self) {
-        tracing::warn!("Received termination request via web service, exiting gracefully...");
-        self.stop.cancel();
+    fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    fn quit(&self) -> bool {
+        let is_news = !self.quitting.swap(true, Ordering::Relaxed) && !self.stop.is_cancelled();
+        if is_news {
+            tracing::warn!("Received termination request via web service, exiting gracefully...");
+            self.stop.cancel();
+        }
+        is_news
     }
 }

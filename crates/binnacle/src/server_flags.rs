@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::{ArgAction, Args};
 use model::{Regex, duration};
 
+use crate::agent_flags::AgentFlags;
 use crate::features::Features;
 use crate::load::ConfigSource;
 use crate::storage_flags::{StorageFlags, parse_size};
@@ -20,6 +21,10 @@ const BOOLEANS: &[&str] = &[
     "web.enable-lifecycle",
     "web.enable-remote-write-receiver",
     "scrape.adjust-timestamps",
+    "agent",
+    "storage.agent.wal-compression",
+    "storage.agent.checkpoint-from-in-memory-series",
+    "storage.agent.no-lockfile",
     "storage.tsdb.no-lockfile",
     "storage.tsdb.wal-compression",
     "storage.tsdb.allow-overlapping-compaction",
@@ -36,6 +41,9 @@ pub(crate) struct ServerFlags {
     /// The configuration file
     #[arg(long = "config.file", value_name = "FILE", default_value = "prometheus.yml")]
     config_file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) agent: AgentFlags,
 
     #[command(flatten)]
     common: CommonFlags,
@@ -202,6 +210,12 @@ pub(crate) struct CommonFlags {
 pub(crate) fn run(flags: &ServerFlags) -> anyhow::Result<()> {
     let mut options = flags.common.resolve()?;
     options.flags.push(("config.file".to_owned(), flags.config_file.display().to_string()));
+    options.flags.extend(flags.agent.values());
+    options.flags.sort();
+    if let Some((path, agent)) = flags.agent.resolve(options.features, options.memory.clone())? {
+        options.storage.path = path;
+        options.agent = Some(agent);
+    }
     wiring::run(options, ConfigSource::File(flags.config_file.clone()))
 }
 
@@ -250,6 +264,7 @@ impl CommonFlags {
             max_notifications_subscribers: self.max_notifications_subscribers,
             search_max_limit: features.search.then_some(self.search_max_limit),
             storage,
+            agent: None,
             memory,
             lookback_delta: self.lookback_delta,
             query_timeout: self.query_timeout,

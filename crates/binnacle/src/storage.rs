@@ -39,6 +39,9 @@ pub(crate) fn complete(options: &mut Options, config: &Config) {
     let storage = &mut options.storage;
     let head = &mut storage.db.head;
     head.out_of_order_window = tsdb.out_of_order_time_window.into();
+    if let Some(agent) = &mut options.agent {
+        agent.out_of_order_window = tsdb.out_of_order_time_window.into();
+    }
     head.float_encoding = float_encoding(storage.xor2, &tsdb.chunk_encoding.floats);
     head.max_exemplars = max_exemplars(config);
     let longest = storage.max_block.unwrap_or_else(|| longest_block(config.retention_time()));
@@ -48,6 +51,16 @@ pub(crate) fn complete(options: &mut Options, config: &Config) {
             *value = duration::format(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX));
         }
     }
+}
+
+/// How far behind samples may be.
+pub(crate) fn out_of_order_window(config: &Config) -> std::time::Duration {
+    config
+        .document()
+        .storage
+        .tsdb
+        .as_ref()
+        .map_or_else(Default::default, |tsdb| tsdb.out_of_order_time_window.into())
 }
 
 /// What the file says goes before the feature flag.

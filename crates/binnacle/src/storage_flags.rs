@@ -113,9 +113,24 @@ pub(crate) struct StorageFlags {
 
 /// The flag's values.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum WalCompression {
+pub(crate) enum WalCompression {
     Snappy,
     Zstd,
+}
+
+impl WalCompression {
+    /// What holds when compression is on or off.
+    pub(crate) fn resolve(self, on: bool) -> tsdb::Compression {
+        match (on, self) {
+            (false, _) => tsdb::Compression::None,
+            (true, WalCompression::Snappy) => tsdb::Compression::Snappy,
+            (true, WalCompression::Zstd) => tsdb::Compression::Zstd,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        self.resolve(true).name()
+    }
 }
 
 /// What the flags say, checked.
@@ -158,13 +173,8 @@ impl StorageFlags {
             );
         }
         let defaults = tsdb::DbOptions::default();
-        let compression = match (self.wal_compression, self.wal_compression_type) {
-            (false, _) => tsdb::Compression::None,
-            (true, WalCompression::Snappy) => tsdb::Compression::Snappy,
-            (true, WalCompression::Zstd) => tsdb::Compression::Zstd,
-        };
         let head = tsdb::HeadOptions {
-            wal_compression: compression,
+            wal_compression: self.wal_compression_type.resolve(self.wal_compression),
             wal_segment_size: self.wal_segment_size().unwrap_or(defaults.head.wal_segment_size),
             chunk_range: self.min_block_duration,
             samples_per_chunk: u16::try_from(self.samples_per_chunk.max(0)).unwrap_or(u16::MAX),
@@ -237,10 +247,6 @@ impl StorageFlags {
     pub(crate) fn values(&self, features: Features) -> Vec<(String, String)> {
         let time = |d: Duration| duration::format(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
         let bytes = |n: Option<u64>| size::format(i64::try_from(n.unwrap_or(0)).unwrap_or(i64::MAX));
-        let compression = match self.wal_compression_type {
-            WalCompression::Snappy => "snappy",
-            WalCompression::Zstd => "zstd",
-        };
         let values = [
             ("allow-overlapping-compaction", self.allow_overlapping_compaction.to_string()),
             ("block-reload-interval", time(self.reload_interval())),
@@ -258,7 +264,7 @@ impl StorageFlags {
             ("retention.time", time(self.retention().0)),
             ("samples-per-chunk", self.samples_per_chunk.to_string()),
             ("wal-compression", self.wal_compression.to_string()),
-            ("wal-compression-type", compression.to_owned()),
+            ("wal-compression-type", self.wal_compression_type.name().to_owned()),
             ("wal-segment-size", bytes(self.wal_segment_size)),
         ];
         values.map(|(name, value)| (format!("storage.tsdb.{name}"), value)).into()

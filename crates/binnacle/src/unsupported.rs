@@ -2,13 +2,11 @@
 
 /// Name and what it is about. A trailing dot stands for every flag that begins so.
 const NOT_YET: &[(&str, &str)] = &[
-    ("agent", "agent mode"),
     ("alertmanager.", "sending alerts"),
     ("config.auto-reload", "reloading by itself (SIGHUP and /-/reload work)"),
     ("config.auto-reload-interval", "reloading by itself (SIGHUP and /-/reload work)"),
     ("query.", "this limit on queries"),
     ("rules.", "rules"),
-    ("storage.agent.", "agent mode"),
     ("web.console.libraries", "console templates"),
     ("web.console.templates", "console templates"),
     ("web.enable-otlp-receiver", "OTLP"),

@@ -14,7 +14,8 @@ use crate::features::Features;
 use crate::load::{ConfigSource, Loaded, load};
 use crate::runtime::{Runtime, now_millis};
 use crate::storage_flags::StorageOptions;
-use crate::{build, open_files, replay_progress, signals, storage};
+use crate::store::Store;
+use crate::{build, open_files, signals, storage};
 
 /// What the flags say, checked.
 #[derive(Debug, Clone)]
@@ -40,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) search_max_limit: Option<usize>,
     pub(crate) cors_origin: Regex,
     pub(crate) storage: StorageOptions,
+    /// How the log is kept, in an agent; it is in the directory of `storage`.
+    pub(crate) agent: Option<tsdb::AgentOptions>,
     pub(crate) lookback_delta: Duration,
     pub(crate) query_timeout: Duration,
     pub(crate) query_max_concurrency: usize,
@@ -71,7 +74,7 @@ pub(crate) fn run(mut options: Options, source: ConfigSource) -> anyhow::Result<
         ],
     );
     // A wrong configuration is refused before anything is touched.
-    let first = load(&source, &options.storage, options.features)
+    let first = load(&source, &options.storage, options.features, options.agent.is_some())
         .map_err(|e| anyhow::anyhow!("the configuration is refused\n{}", e.report))?;
     storage::complete(&mut options, &first.config);
     let tokio = runtime("binnacle-io")?;
@@ -148,13 +151,15 @@ async fn serve(
             "Listening on"
         );
         let (server, prefix, opened) = (server.clone(), options.route_prefix.clone(), opened.clone());
-        waiting
-            .push(tokio::spawn(async move { api::serve_starting(server, listener, &prefix, opened).await }));
+        let agent = options.agent.is_some();
+        waiting.push(tokio::spawn(async move {
+            api::serve_starting(server, listener, &prefix, agent, opened).await
+        }));
     }
 
     crate::memory::register(&options.memory, &registry);
     tokio::spawn(crate::memory::watch(options.memory.clone(), stop.clone()));
-    let db = open_storage(options, &registry).await?;
+    let store = Store::open(options, &registry).await?;
     // From here on requests wait the moment until they can be answered in full.
     opened.cancel();
     let mut listeners = Vec::new();
@@ -166,7 +171,8 @@ async fn serve(
     let scrape = Arc::new(scrape::Manager::new(
         scrape::ManagerOptions {
             timestamp_tolerance: options.timestamp_tolerance,
-            exemplars: options.features.exemplar_storage,
+            // An agent has no ring of them, and sends on all there are.
+            exemplars: options.features.exemplar_storage || options.agent.is_some(),
             start_times: options.features.scraped_start_times(),
             synthesize_start_times: options.features.start_synthesis,
             type_and_unit_labels: options.features.type_and_unit_labels,
@@ -175,7 +181,7 @@ async fn serve(
             runtime: Some(scraping.clone()),
             ..Default::default()
         },
-        Arc::clone(&db) as Arc<dyn ::storage::Append>,
+        store.appender(),
         &registry,
     ));
     let follow = tokio::spawn({
@@ -183,15 +189,15 @@ async fn serve(
         async move { scrape.run(sets).await }
     });
 
-    let remote_write = remote_write(options, &db, &scrape, &registry, sending);
-    let remote_read = remote_read(options, &db, &registry, sending);
+    let remote_write = remote_write(options, &store, &scrape, &registry, sending);
+    let remote_read = remote_read(options, &store, &registry, sending);
     let runtime = Arc::new(Runtime::new(
         source,
         options.clone(),
         started,
         Arc::clone(&scrape),
         discovery,
-        Arc::clone(&db),
+        store.clone(),
         Arc::clone(&remote_write),
         Arc::clone(&remote_read),
         &registry,
@@ -200,18 +206,18 @@ async fn serve(
     runtime.apply(first).context("the configuration cannot be put in force")?;
     tokio::spawn(Arc::clone(&remote_write).run(stop.clone()));
     signals::handle(Arc::clone(&runtime), stop.clone())?;
-    let api = build_api(options, &db, remote_read, &scrape, &runtime, &registry)?;
+    let api = build_api(options, &store, remote_read, &scrape, &runtime, &registry)?;
+    let closing = CancellationToken::new();
     let servers: Vec<_> = listeners
         .into_iter()
-        .map(|listener| tokio::spawn(api::serve(Arc::clone(&api), server.clone(), listener, stop.clone())))
+        .map(|listener| tokio::spawn(api::serve(Arc::clone(&api), server.clone(), listener, closing.clone())))
         .collect();
     // Scraping runs already: what it brings is in the log, and can be read when the rest of the log is.
-    let replayed = replay(&db, &stop).await;
+    let replayed = store.replay(&stop).await;
     let upkeep = replayed.as_ref().is_ok_and(|replayed| *replayed).then(|| {
         runtime.set_ready();
         announce(options, server.speaks_tls());
-        let db = Arc::clone(&db);
-        std::thread::Builder::new().name("binnacle-upkeep".to_owned()).spawn(move || db.run_upkeep())
+        store.begin_upkeep(&remote_write, &stop)
     });
     let upkeep = upkeep.transpose().context("starting the upkeep of the storage")?;
     if replayed.is_err() {
@@ -219,24 +225,23 @@ async fn serve(
     }
 
     stop.cancelled().await;
+    // From here on requests are refused, and who asks is told why; those that run go on until the servers stop.
+    runtime.set_stopping();
+    store.stop_upkeep();
+    scrape.stop().await;
+    follow.abort();
+    // A panic there was logged; what is in the head must be saved all the same.
+    let _ = tokio::task::spawn_blocking(move || remote_write.stop()).await;
     runtime.notifications().shut_down();
-    db.stop_upkeep();
+    closing.cancel();
     for server in servers {
         let _ = server.await;
     }
-    scrape.stop().await;
-    follow.abort();
-    tokio::task::spawn_blocking(move || {
-        remote_write.stop();
-        if let Some(upkeep) = upkeep {
-            // A panic there was logged; what is in the head must be saved all the same.
-            let _ = upkeep.join();
-        }
-        db.close()
-    })
-    .await
-    .context("closing the storage")?
-    .context("closing the storage")?;
+    if let Some(upkeep) = upkeep {
+        upkeep.ended().await;
+    }
+    let closed = tokio::task::spawn_blocking(move || store.close()).await;
+    closed.context("closing the storage")?.context("closing the storage")?;
     replayed?;
     tracing::info!("See you next time!");
     Ok(())
@@ -245,7 +250,7 @@ async fn serve(
 /// Sends on what is stored.
 fn remote_write(
     options: &Options,
-    db: &tsdb::Db,
+    store: &Store,
     scrape: &Arc<scrape::Manager>,
     registry: &Registry,
     runtime: &tokio::runtime::Handle,
@@ -260,25 +265,24 @@ fn remote_write(
         metadata: Arc::new(move || families(&scrape)),
         runtime: runtime.clone(),
     };
-    remote::RemoteWrite::new(options, Arc::clone(db.head()), registry)
+    remote::RemoteWrite::new(options, store.logs(), registry)
 }
 
 /// What is stored here, and what other servers have.
 fn remote_read(
     options: &Options,
-    db: &Arc<tsdb::Db>,
+    store: &Store,
     registry: &Registry,
     runtime: &tokio::runtime::Handle,
 ) -> Arc<remote::RemoteRead> {
     let margin = 2 * i64::try_from(options.storage.db.head.chunk_range.as_millis()).unwrap_or(0);
-    let stored = Arc::clone(db);
+    let stored = store.db();
     // Of the first blocks' time there may be more elsewhere: a server that starts is not scraped from at once.
     let start = move || {
-        let blocks = stored.blocks().current();
+        let blocks = stored.as_ref().map(|db| db.blocks().current()).unwrap_or_default();
         blocks.iter().map(|block| block.meta().min_time).min().unwrap_or_else(now_millis) + margin
     };
-    let local = Arc::clone(db) as Arc<dyn ::storage::Select>;
-    Arc::new(remote::RemoteRead::new(local, Arc::new(start), runtime.clone(), registry))
+    Arc::new(remote::RemoteRead::new(store.reader(), Arc::new(start), runtime.clone(), registry))
 }
 
 /// What targets say about their metrics, each saying once.
@@ -295,38 +299,9 @@ fn families(scrape: &scrape::Manager) -> Vec<remote::FamilyMetadata> {
     all.filter(|family| seen.insert(family.clone())).collect()
 }
 
-async fn open_storage(options: &Options, registry: &Registry) -> anyhow::Result<Arc<tsdb::Db>> {
-    let StorageOptions { path, db, .. } = options.storage.clone();
-    let registry = registry.clone();
-    let shown = path.display().to_string();
-    let opened = tokio::task::spawn_blocking(move || tsdb::Db::open_replaying(&path, db, &registry)).await?;
-    Ok(Arc::new(opened.with_context(|| format!("opening the data directory {shown}"))?))
-}
-
-/// Replays the log; `false` when the server was stopped meanwhile.
-async fn replay(db: &Arc<tsdb::Db>, stop: &CancellationToken) -> anyhow::Result<bool> {
-    let replaying = Arc::clone(db);
-    let mut replay = tokio::task::spawn_blocking(move || replaying.replay());
-    let outcome = tokio::select! {
-        outcome = &mut replay => outcome?,
-        never = replay_progress::show(db.head().replay_progress()) => match never {},
-        () = stop.cancelled() => {
-            // Closing it ends the replay; what was appended meanwhile is in the log.
-            let closing = Arc::clone(db);
-            tokio::task::spawn_blocking(move || closing.close()).await?.context("closing the storage")?;
-            replay.await?
-        }
-    };
-    match outcome {
-        Ok(()) => Ok(true),
-        Err(tsdb::OpenError::Closed) => Ok(false),
-        Err(error) => Err(error).context("replaying the log"),
-    }
-}
-
 fn build_api(
     options: &Options,
-    db: &Arc<tsdb::Db>,
+    store: &Store,
     queried: Arc<dyn ::storage::Select>,
     scrape: &Arc<scrape::Manager>,
     runtime: &Arc<Runtime>,
@@ -374,13 +349,13 @@ fn build_api(
             search_max_limit: options.search_max_limit,
             page_title: options.page_title.clone(),
             user_assets: options.user_assets.clone(),
-            features: features.listed(),
+            features: features.listed(options.agent.is_some()),
             notifications: runtime.notifications(),
             cors_origin: options.cors_origin.clone(),
             write_receiver: options
                 .write_messages
                 .clone()
-                .map(|accepted| receiver(options, accepted, db, registry)),
+                .map(|accepted| receiver(options, accepted, store, registry)),
             max_request_memory: options.max_request_memory,
             queried: Some(Arc::clone(&queried)),
             read_server: Arc::new(remote::ReadServer::new(queried, options.remote_read.clone(), registry)),
@@ -389,10 +364,10 @@ fn build_api(
                 limit => limit,
             },
             query_log: runtime.query_log(),
-            active_queries: active_queries(options),
+            active_queries: store.db().and_then(|_| active_queries(options)),
         },
         engine,
-        Arc::clone(db),
+        store.db(),
         Arc::clone(scrape),
         Arc::clone(runtime) as Arc<dyn api::Runtime>,
         registry.clone(),
@@ -404,7 +379,7 @@ fn build_api(
 fn receiver(
     options: &Options,
     accepted: Vec<remote::MessageType>,
-    db: &Arc<tsdb::Db>,
+    store: &Store,
     registry: &Registry,
 ) -> Arc<remote::Receiver> {
     let features = options.features;
@@ -414,8 +389,7 @@ fn receiver(
         type_and_unit_labels: features.type_and_unit_labels,
         metadata: features.metadata_wal_records,
     };
-    let store = Arc::clone(db) as Arc<dyn ::storage::Append>;
-    Arc::new(remote::Receiver::new(store, receiver, &options.memory, registry))
+    Arc::new(remote::Receiver::new(store.appender(), receiver, &options.memory, registry))
 }
 
 /// The file that says which queries run. Without it they run as well.

@@ -163,7 +163,9 @@ impl From<SelectError> for QueryError {
     fn from(error: SelectError) -> Self {
         match error {
             SelectError::Interrupted(reason) => reason.into(),
-            SelectError::Corrupt(text) => QueryError::Execution(format!("expanding series: {text}")),
+            error @ (SelectError::Corrupt(_) | SelectError::Unsupported) => {
+                QueryError::Execution(format!("expanding series: {error}"))
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ mod context;
 mod memory;
 pub mod merge;
 mod select;
+mod unreadable;
 mod within;
 
 pub use append::{
@@ -24,4 +25,5 @@ pub use merge::Merged;
 pub use select::{
     ChunkView, Chunks, Newest, Projection, Request, Select, SelectError, SeriesPart, SeriesView,
 };
+pub use unreadable::Unreadable;
 pub use within::Within;

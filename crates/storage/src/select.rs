@@ -205,6 +205,9 @@ pub enum SelectError {
     /// Stored bytes are damaged; the text says which and where.
     #[error("{0}")]
     Corrupt(String),
+    /// The store keeps nothing that could be read.
+    #[error("unsupported operation with WAL-only storage")]
+    Unsupported,
 }
 
 /// A store that can be read. The view is fixed when `select` returns: batches appended later are not in it, and

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use model::{Labels, Matcher};
-use storage::Rejection;
+use storage::{BatchExemplar, Rejection};
 
 use crate::metrics::Metrics;
 
@@ -20,6 +20,22 @@ pub struct Exemplar {
     pub t: i64,
     /// The value.
     pub v: f64,
+}
+
+impl Exemplar {
+    /// As it is stored: labels without a value are none.
+    pub(crate) fn of(example: &BatchExemplar) -> Exemplar {
+        let labels = match example.labels.iter().any(|(_, value)| value.is_empty()) {
+            true => Labels::from_sorted(example.labels.iter().filter(|(_, value)| !value.is_empty())),
+            false => example.labels.clone(),
+        };
+        Exemplar { labels, t: example.t, v: example.v }
+    }
+}
+
+/// Whether these labels are more than an exemplar may have.
+pub(crate) fn is_too_long(labels: &Labels) -> bool {
+    labels.iter().map(|(n, v)| n.chars().count() + v.chars().count()).sum::<usize>() > MAX_LABELS
 }
 
 /// The exemplars of a series.
@@ -116,8 +132,7 @@ impl Exemplars {
         exemplar: &Exemplar,
         timed: bool,
     ) -> Result<Check, Rejection> {
-        let characters = exemplar.labels.iter().map(|(n, v)| n.chars().count() + v.chars().count());
-        if characters.sum::<usize>() > MAX_LABELS {
+        if is_too_long(&exemplar.labels) {
             return Err(Rejection::OutOfBounds);
         }
         let member = self.member(reference, labels).and_then(|m| self.members[m as usize].as_ref());

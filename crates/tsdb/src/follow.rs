@@ -1,7 +1,7 @@
 //! The logs for those who send them on: what was appended, in order, while more is appended.
 //!
-//! A follower reads up to [`Head::log_end`], where a record ends. What the head needs no more of its logs goes to where
-//! [`Head::retire_logs_to`] says, for followers that are behind; they delete it there.
+//! A follower reads up to [`Followed::log_end`], where a record ends. What the head needs no more of its logs goes to where
+//! [`Followed::retire_logs_to`] says, for followers that are behind; they delete it there.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
@@ -216,10 +216,24 @@ pub fn keep_series_only(from: &Path, to: &Path) -> io::Result<u64> {
     Ok(out.len() as u64)
 }
 
-impl Head {
+/// A store whose logs can be followed while it appends to them.
+pub trait Followed: Send + Sync {
     /// The end of what was appended so far; none where there is no such log.
-    #[must_use]
-    pub fn log_end(&self, log: Log) -> Option<LogPlace> {
+    fn log_end(&self, log: Log) -> Option<LogPlace>;
+
+    /// Segments and checkpoints that are needed no more are moved into this directory, below the name of their log, instead
+    /// of being deleted. Whoever asks for that deletes them there.
+    fn retire_logs_to(&self, dir: Option<PathBuf>);
+
+    /// Floats, native histograms and exemplars that were appended since the start.
+    fn appended(&self) -> [f64; 3];
+
+    /// The time of the newest sample, in milliseconds since the Unix epoch.
+    fn newest_time(&self) -> Option<i64>;
+}
+
+impl Followed for Head {
+    fn log_end(&self, log: Log) -> Option<LogPlace> {
         let end = match log {
             Log::InOrder => Some(self.wal().position()),
             Log::OutOfOrder => self.late_log().map(crate::wal::Wal::position),
@@ -227,12 +241,20 @@ impl Head {
         Some(LogPlace { segment: end.segment, offset: end.offset })
     }
 
-    /// Segments and checkpoints that are needed no more are moved into this directory, below the name of their log, instead
-    /// of being deleted. Whoever asks for that deletes them there.
-    pub fn retire_logs_to(&self, dir: Option<PathBuf>) {
+    fn retire_logs_to(&self, dir: Option<PathBuf>) {
         *self.retired_to().lock() = dir;
     }
 
+    fn appended(&self) -> [f64; 3] {
+        Head::appended(self)
+    }
+
+    fn newest_time(&self) -> Option<i64> {
+        self.time_range().map(|(_, max)| max)
+    }
+}
+
+impl Head {
     /// Floats, native histograms and exemplars that were appended since the start.
     #[must_use]
     pub fn appended(&self) -> [f64; 3] {

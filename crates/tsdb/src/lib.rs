@@ -2,6 +2,7 @@
 //!
 //! README.md beside this crate shows the memory of a series, the locks, and the bytes of the files.
 
+mod agent;
 mod checksum;
 mod chunk_files;
 mod closed;
@@ -32,10 +33,12 @@ mod symbols;
 mod wal;
 mod without;
 
+pub use agent::{Agent, AgentOptions};
 pub use db::{Db, DbError, DbOptions, Retention, RetentionRule, cut_up_to, snapshot_name};
 pub use exemplars::{Exemplar, SeriesExemplars};
 pub use follow::{
-    BadLogRecord, Log, LogPlace, LogRecord, keep_series_only, log_checkpoints, log_segments, read_log_segment,
+    BadLogRecord, Followed, Log, LogPlace, LogRecord, keep_series_only, log_checkpoints, log_segments,
+    read_log_segment,
 };
 pub use head::{
     DeleteError, FloatEncoding, Head, HeadOptions, HeadStats, OpenError, SeriesInOrder, WalReplay,

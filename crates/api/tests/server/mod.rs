@@ -56,7 +56,12 @@ impl api::Runtime for Still {
     fn reload(&self) -> Result<(), String> {
         Ok(())
     }
-    fn quit(&self) {}
+    fn is_stopping(&self) -> bool {
+        false
+    }
+    fn quit(&self) -> bool {
+        true
+    }
 }
 
 impl Server {

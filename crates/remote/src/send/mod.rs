@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 use storage::MemoryBudget;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tsdb::{Head, Log};
+use tsdb::{Followed, Log};
 
 pub(crate) use batch::write_labels;
 use client::Sender;
@@ -95,7 +95,7 @@ pub enum SendSetupError {
 /// All destinations.
 pub struct RemoteWrite {
     options: SenderOptions,
-    head: Arc<Head>,
+    store: Arc<dyn Followed>,
     dirs: LogDirs,
     metrics: Arc<Metrics>,
     received: Rate,
@@ -119,15 +119,15 @@ struct Destination {
 impl RemoteWrite {
     /// Nothing is sent until [`apply`](Self::apply).
     #[must_use]
-    pub fn new(options: SenderOptions, head: Arc<Head>, registry: &Registry) -> Arc<Self> {
+    pub fn new(options: SenderOptions, store: Arc<dyn Followed>, registry: &Registry) -> Arc<Self> {
         let metrics = Arc::new(Metrics::register(registry));
         metrics.backlog_limit.set(options.backlog_size as f64);
-        register_received(&head, registry);
+        register_received(&store, registry);
         let retired = options.data.join("remote_write").join("backlog");
         let dirs = LogDirs { data: options.data.clone(), retired };
         Arc::new(RemoteWrite {
             options,
-            head,
+            store,
             dirs,
             metrics,
             received: Rate::default(),
@@ -146,7 +146,7 @@ impl RemoteWrite {
         let hashes: Vec<String> = destinations.iter().map(|options| options.hash.clone()).collect();
         if !destinations.is_empty() {
             // From now on what they may need is not deleted.
-            self.head.retire_logs_to(Some(self.dirs.retired.clone()));
+            self.store.retire_logs_to(Some(self.dirs.retired.clone()));
         }
         let same_labels = running.external == *external;
         running.external = external.clone();
@@ -230,7 +230,7 @@ impl RemoteWrite {
         let account = self.options.memory.account("remote_write_queues");
         let mut reader = Reader {
             queue: Arc::clone(&queue),
-            head: Arc::clone(&self.head),
+            store: Arc::clone(&self.store),
             dirs: self.dirs.clone(),
             series: SeriesMap::new(external.clone(), rules, account),
             places,
@@ -269,7 +269,7 @@ impl RemoteWrite {
 
     /// The ends of the logs.
     fn now(&self) -> Places {
-        Log::ALL.map(|log| self.head.log_end(log).map_or_else(Place::default, Place::at))
+        Log::ALL.map(|log| self.store.log_end(log).map_or_else(Place::default, Place::at))
     }
 
     /// What was noted of destinations that there are no more is of no use.
@@ -293,12 +293,12 @@ impl RemoteWrite {
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut tidying = tokio::time::interval(TIDY_EVERY);
         let mut counting = tokio::time::interval_at(tokio::time::Instant::now() + PERIOD, PERIOD);
-        let mut appended = self.head.appended();
+        let mut appended = self.store.appended();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = counting.tick() => {
-                    let now = self.head.appended();
+                    let now = self.store.appended();
                     let new: f64 = now.iter().zip(appended).map(|(now, before)| now - before).sum();
                     appended = now;
                     self.received.add(new.max(0.0) as u64);
@@ -314,7 +314,7 @@ impl RemoteWrite {
     }
 
     fn count_shards(&self) {
-        let newest = self.head.time_range().map_or(0.0, |(_, max)| (max / 1000) as f64);
+        let newest = self.store.newest_time().map_or(0.0, |max| (max / 1000) as f64);
         for Destination { queue, .. } in self.running.lock().queues.values() {
             queue.sent.tick();
             queue.dropped.tick();
@@ -344,6 +344,14 @@ impl RemoteWrite {
                 queue.wanted_shards.store(next, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Up to when all destinations have everything, in milliseconds since the Unix epoch; none where nothing was sent yet.
+    #[must_use]
+    pub fn lowest_sent(&self) -> Option<i64> {
+        let running = self.running.lock();
+        let sent = running.queues.values().map(|d| (d.queue.metrics.highest_sent.get() * 1000.0) as i64);
+        sent.min().filter(|&sent| sent > 0)
     }
 
     fn tidy(&self) {
@@ -423,7 +431,7 @@ impl RemoteWrite {
 }
 
 /// What came into the store, under the names that dashboards know.
-fn register_received(head: &Arc<Head>, registry: &Registry) {
+fn register_received(store: &Arc<dyn Followed>, registry: &Registry) {
     let names = [
         (
             "prometheus_remote_storage_samples_in_total",
@@ -438,10 +446,10 @@ fn register_received(head: &Arc<Head>, registry: &Registry) {
             "Exemplars in to remote storage, compare to exemplars out for queue managers. Deprecated, check prometheus_wal_watcher_records_read_total and prometheus_remote_storage_exemplars_dropped_total",
         ),
     ];
-    let head = Arc::downgrade(head);
+    let store = Arc::downgrade(store);
     registry.collector(move |out| {
-        let Some(head) = head.upgrade() else { return };
-        for ((name, help), count) in names.iter().zip(head.appended()) {
+        let Some(store) = store.upgrade() else { return };
+        for ((name, help), count) in names.iter().zip(store.appended()) {
             let mut family = Family::new(*name, *help, MetricKind::Counter);
             family.push(Labels::empty(), count);
             out.push(family);
@@ -451,7 +459,7 @@ fn register_received(head: &Arc<Head>, registry: &Registry) {
             "Highest timestamp that has come into the remote storage via the Appender interface, in seconds since epoch. Initialized to 0 when no data has been received yet. Deprecated, check prometheus_remote_storage_queue_highest_timestamp_seconds which is more accurate.",
             MetricKind::Gauge,
         );
-        newest.push(Labels::empty(), head.time_range().map_or(0.0, |(_, max)| (max / 1000) as f64));
+        newest.push(Labels::empty(), store.newest_time().map_or(0.0, |max| (max / 1000) as f64));
         out.push(newest);
         let mut releases = Family::new(
             "prometheus_remote_storage_string_interner_zero_reference_releases_total",

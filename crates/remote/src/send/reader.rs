@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use model::histogram::HistogramValue;
 use tokio_util::task::TaskTracker;
-use tsdb::{Head, Log, LogPlace, LogRecord, log_checkpoints, log_segments, read_log_segment};
+use tsdb::{Followed, Log, LogPlace, LogRecord, log_checkpoints, log_segments, read_log_segment};
 
 use super::batch::{Item, What};
 use super::metrics::{
@@ -102,7 +102,7 @@ pub(super) fn bare_segments(dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
 
 pub(super) struct Reader {
     pub(super) queue: Arc<Queue>,
-    pub(super) head: Arc<Head>,
+    pub(super) store: Arc<dyn Followed>,
     pub(super) dirs: LogDirs,
     pub(super) series: SeriesMap,
     /// Tells where to go on, by log.
@@ -200,8 +200,8 @@ impl Reader {
         while !self.is_over() {
             self.reshard();
             // In this order: what is out of order is of series that the other log names before.
-            let late_end = self.head.log_end(Log::OutOfOrder);
-            let end = self.head.log_end(Log::InOrder);
+            let late_end = self.store.log_end(Log::OutOfOrder);
+            let end = self.store.log_end(Log::InOrder);
             let mut news = self.advance(Log::InOrder, end)?;
             news |= self.advance(Log::OutOfOrder, late_end)?;
             if self.forgotten.elapsed() >= FORGET_EVERY {

@@ -90,7 +90,7 @@ impl Source {
             }),
             runtime: runtime.handle().clone(),
         };
-        let remote = RemoteWrite::new(options, Arc::clone(store.db.head()), &store.registry);
+        let remote = RemoteWrite::new(options, Arc::clone(store.db.head()) as _, &store.registry);
         let stop = CancellationToken::new();
         runtime.spawn(Arc::clone(&remote).run(stop.clone()));
         Source { store, remote, stop, _runtime: runtime }

@@ -7,8 +7,8 @@ use chunk::HistogramPoint;
 use model::Labels;
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 use storage::{
-    Affinity, Append, AppendError, Batch, BatchExemplar, BatchHistogram, MemoryStage, Outcome, Rejection,
-    Resolved, SeriesRef,
+    Affinity, Append, AppendError, Batch, BatchHistogram, MemoryStage, Outcome, Rejection, Resolved,
+    SeriesRef,
 };
 
 use super::limits::{Bound, Check};
@@ -411,7 +411,7 @@ impl Head {
                 outcome.rejected_exemplars.push((i, Rejection::UnknownSeries));
                 continue;
             };
-            let exemplar = exemplar_of(example);
+            let exemplar = Exemplar::of(example);
             match exemplars.check(example.series.0, || data.labels(slot), &exemplar, example.timed) {
                 Err(reason) => outcome.rejected_exemplars.push((i, reason)),
                 Ok(exemplars::Check::Known) => {}
@@ -497,7 +497,7 @@ impl Head {
                 let example = &batch.exemplars[i as usize];
                 let Some(data) = &guards[self.refs.shard_of(example.series.0)] else { continue };
                 let labels = || data.labels(slot);
-                match exemplars.add(example.series.0, labels, exemplar_of(example), example.timed) {
+                match exemplars.add(example.series.0, labels, Exemplar::of(example), example.timed) {
                     Ok(new) => outcome.appended_exemplars += usize::from(new),
                     Err(reason) => outcome.rejected_exemplars.push((i, reason)),
                 }
@@ -559,13 +559,4 @@ impl Applied {
 #[inline]
 pub(super) fn start_time(batch: &Batch, i: u32) -> i64 {
     batch.start_times.get(i as usize).copied().unwrap_or_default()
-}
-
-/// Labels without a value are none.
-fn exemplar_of(example: &BatchExemplar) -> Exemplar {
-    let labels = match example.labels.iter().any(|(_, value)| value.is_empty()) {
-        true => Labels::from_sorted(example.labels.iter().filter(|(_, value)| !value.is_empty())),
-        false => example.labels.clone(),
-    };
-    Exemplar { labels, t: example.t, v: example.v }
 }

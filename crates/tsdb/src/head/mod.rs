@@ -55,6 +55,7 @@ pub use delete::DeleteError;
 pub(crate) use ended::Ended;
 pub(crate) use ordered::Samples;
 pub use ordered::SeriesInOrder;
+pub(crate) use start::failed;
 pub use stats::HeadStats;
 
 /// What a head is opened with. The defaults are Prometheus'.

@@ -328,7 +328,7 @@ impl Head {
     }
 }
 
-pub(super) fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
+pub(crate) fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
     let path = path.to_path_buf();
     move |source| OpenError::Io { path, source }
 }

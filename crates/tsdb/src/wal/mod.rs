@@ -1,5 +1,6 @@
 //! The write-ahead log: Prometheus' records, pages and segments.
 
+pub(crate) mod checkpoint;
 pub(crate) mod frame;
 mod metrics;
 pub(crate) mod read;
