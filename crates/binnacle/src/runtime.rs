@@ -141,9 +141,10 @@ impl Runtime {
         let scraped = jobs.iter().map(|job| job.scrape.clone()).collect();
         self.scrape.apply(scraped)?;
         self.query_log.switch_to(query_log);
-        self.discovery.apply(jobs.into_iter().map(|job| (job.scrape.name, job.providers)));
+        // Before anything is scraped: a new destination gets what comes from then on.
         self.remote_write.apply(remote_writes, &external)?;
         self.remote_read.apply(remote_reads);
+        self.discovery.apply(jobs.into_iter().map(|job| (job.scrape.name, job.providers)));
         self.store.apply(&self.options, &config);
         *self.storage_retention.lock() = storage::shown_retention(&config.retention());
         *running = Running {

@@ -6,6 +6,7 @@
 // What a helper of a test cannot do fails the test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod agent;
 mod api;
 mod bad_input;
 mod blocks;
@@ -19,6 +20,7 @@ mod http;
 mod kill;
 mod kube_recipes;
 mod kubernetes;
+mod lifecycle;
 mod metrics_page;
 mod mixed;
 mod recorded;

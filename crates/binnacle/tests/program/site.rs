@@ -71,6 +71,13 @@ impl Site {
         site.flag("--scrape.discovery-reload-interval=100ms")
     }
 
+    /// `binnacle server --agent`, with its data in `data-agent`.
+    pub(crate) fn agent(config: &str) -> Site {
+        let mut site = Site::server(config);
+        site.flags.retain(|flag| !flag.starts_with("--storage.tsdb."));
+        site.flag("--agent").flag("--storage.agent.path=data-agent")
+    }
+
     /// `binnacle up`.
     pub(crate) fn up() -> Site {
         Site::new("up")
