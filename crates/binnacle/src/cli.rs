@@ -1,5 +1,6 @@
 //! The command line: which role, with which flags.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -51,7 +52,8 @@ pub(crate) fn main() -> ExitCode {
     if let Role::Server(flags) = &role
         && let Some(refusal) = flags.agent.refusal(&args)
     {
-        eprint!("{refusal}");
+        // As Prometheus: nothing around it, and a code of its own.
+        let _ = std::io::stderr().write_all(refusal.as_bytes());
         return ExitCode::from(3);
     }
     let outcome = match role {

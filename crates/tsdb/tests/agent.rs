@@ -1,6 +1,6 @@
 //! The store of an agent: what it takes, what its log says afterwards, and what is left of both in time.
 
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
 mod support;
 

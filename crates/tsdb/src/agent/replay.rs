@@ -92,7 +92,7 @@ impl Agent {
     fn take_in(&self, record: &[u8], progress: &mut Progress) -> Result<(), BadRecord> {
         match record.first() {
             Some(&record::SERIES) => record::read_series(record, |reference, labels| {
-                self.take_series(reference, &labels, progress)
+                self.take_series(reference, &labels, progress);
             }),
             Some(&(record::SAMPLES | record::SAMPLES_V2)) => {
                 let mut times = Times::new(self, progress);

@@ -73,8 +73,8 @@ impl Agent {
 
     fn delete_checkpoints_before(&self, upto: u32) -> io::Result<()> {
         let retired = self.retired_to.lock().clone();
-        let old = segments::checkpoints(&self.wal_dir)?.into_iter().filter(|(n, _)| *n < upto);
-        old.map(|(_, path)| retire(&path, retired.as_deref(), Log::InOrder)).collect()
+        let mut old = segments::checkpoints(&self.wal_dir)?.into_iter().filter(|(n, _)| *n < upto);
+        old.try_for_each(|(_, path)| retire(&path, retired.as_deref(), Log::InOrder))
     }
 
     /// Takes series out of memory that had no samples since `before`. One that never had any stays until it is met so for
