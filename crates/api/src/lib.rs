@@ -51,7 +51,7 @@ pub use active_queries::ActiveQueries;
 pub use features::Feature;
 pub use notifications::{Notice, Notifications};
 pub use query_log::QueryLog;
-pub use server::serve;
+pub use server::{serve, serve_own_metrics};
 pub use starting::serve_starting;
 
 /// What the server is told by flags.

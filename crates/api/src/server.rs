@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
-use httpserver::{Caller, ResponseBody, Server};
+use httpserver::{Caller, PrivateSocket, ResponseBody, Server};
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,23 @@ const MAX_FORM_BYTES: usize = 10 << 20;
 pub async fn serve(api: Arc<Api>, server: Server, listener: TcpListener, stop: CancellationToken) {
     let handler = move |request| handle(Arc::clone(&api), request);
     server.serve(&listener, handler, stop).await;
+}
+
+/// Serves the pages of metrics, and nothing else, to this very process: whatever `--web.config.file` asks of others.
+pub async fn serve_own_metrics(api: Arc<Api>, socket: PrivateSocket, stop: CancellationToken) {
+    let handler = move |request: Request<Incoming>| {
+        let api = Arc::clone(&api);
+        async move {
+            let path = request.uri().path().strip_prefix(&api.options.route_prefix);
+            if path.is_some_and(|path| api.pages.iter().any(|page| page.path == path)) {
+                return handle(api, request).await;
+            }
+            let mut refused = Response::new(ResponseBody::default());
+            *refused.status_mut() = http::StatusCode::NOT_FOUND;
+            refused
+        }
+    };
+    socket.serve(handler, stop).await;
 }
 
 async fn handle(api: Arc<Api>, request: Request<Incoming>) -> Response<ResponseBody> {

@@ -246,6 +246,7 @@ impl CommonFlags {
                 stall_timeout: self.stall_timeout,
                 shutdown_timeout: self.query_timeout,
             },
+            own_socket: None,
             web_config: Some(self.web_config.clone()).filter(|path| !path.as_os_str().is_empty()),
             enable_lifecycle: self.enable_lifecycle,
             enable_admin: self.enable_admin_api,

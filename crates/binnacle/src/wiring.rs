@@ -26,6 +26,8 @@ pub(crate) struct Options {
     pub(crate) route_prefix: String,
     pub(crate) limits: httpserver::Limits,
     pub(crate) web_config: Option<PathBuf>,
+    /// Where the process reads its own metrics, if not at the address that others use.
+    pub(crate) own_socket: Option<PathBuf>,
     pub(crate) enable_lifecycle: bool,
     pub(crate) enable_admin: bool,
     /// The messages that the receiver of remote write takes; none: it is off.
@@ -212,6 +214,11 @@ async fn serve(
         .into_iter()
         .map(|listener| tokio::spawn(api::serve(Arc::clone(&api), server.clone(), listener, closing.clone())))
         .collect();
+    if let Some(path) = &options.own_socket {
+        let socket = httpserver::PrivateSocket::bind(path)
+            .with_context(|| format!("cannot listen on {}", path.display()))?;
+        tokio::spawn(api::serve_own_metrics(Arc::clone(&api), socket, stop.clone()));
+    }
     // Scraping runs already: what it brings is in the log, and can be read when the rest of the log is.
     let replayed = store.replay(&stop).await;
     let upkeep = replayed.as_ref().is_ok_and(|replayed| *replayed).then(|| {

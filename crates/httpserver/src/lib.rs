@@ -10,6 +10,7 @@ mod connection;
 mod crowd;
 mod metrics;
 mod options;
+mod private;
 mod rate;
 mod raw_targets;
 mod tenancy;
@@ -40,6 +41,7 @@ pub use body::ResponseBody;
 pub use certificate::Certificate;
 pub use crowd::Reading;
 pub use options::{ClientAuth, Limits, RateLimit, ServerTls, Version, WebOptions};
+pub use private::PrivateSocket;
 pub use tenancy::{Access, Grant, HeaderRule, Network, Tenancy, TenantRule};
 pub use web::ReadWebOptions;
 

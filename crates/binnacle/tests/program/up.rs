@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::site::{Program, Site, is_peer};
+use crate::web::Secure;
 
 /// Seconds by CPU and mode, as the kernel counts them; only the modes that never go back.
 fn cpu_seconds() -> BTreeMap<(String, String), f64> {
@@ -110,6 +111,42 @@ fn the_printed_configuration_runs_as_a_server() {
     program.wait_for_value("sum(up)", 2.0);
     assert_eq!(program.value("count(up)"), Some(2.0));
     assert_eq!(program.scraped("node"), ("up".to_owned(), String::new()));
+}
+
+#[test]
+fn up_watches_itself_behind_passwords_certificates_and_a_prefix() {
+    if is_peer() {
+        return;
+    }
+    let site = Site::up().flag("--web.route-prefix=/p");
+    site.write(
+        "web.yml",
+        "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n\
+         basic_auth_users: {admin: '$2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay'}\n",
+    );
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    site.write("cert.pem", &params.self_signed(&key).unwrap().pem());
+    site.write("key.pem", &key.serialize_pem());
+    let flag = format!("--web.config.file={}", site.path("web.yml").display());
+    let site = site.flag(&flag);
+    let program = site.launch();
+    let secure = Secure::of(&site);
+    let answer = program.wait_for("scrapes", |_| {
+        let (status, text) = secure.get("/p/api/v1/query?query=sum(up)").ok()?;
+        (status == 200 && text.contains(",\"2\"]")).then_some(text)
+    });
+    assert!(answer.contains("success"));
+    let (_, up) = secure.get("/p/api/v1/query?query=up").unwrap();
+    assert!(up.contains(&format!("127.0.0.1:{}", site.port)), "{up}");
+    // Strangers are asked as before, and nothing is left behind.
+    let (status, targets) = secure.get("/p/api/v1/targets").unwrap();
+    assert_eq!(status, 200);
+    let socket =
+        targets.split("\"__unix_socket__\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    assert!(std::path::Path::new(&socket).exists(), "{socket}");
+    program.interrupt();
+    assert!(!std::path::Path::new(&socket).parent().unwrap().exists(), "{socket}");
 }
 
 #[test]

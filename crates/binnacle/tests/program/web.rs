@@ -101,7 +101,7 @@ fn a_server_behind_tls_and_passwords_scrapes_itself() {
 }
 
 /// A client over TLS, who is `admin`.
-struct Secure {
+pub(crate) struct Secure {
     runtime: tokio::runtime::Runtime,
     client: httpclient::Client,
     port: u16,
@@ -109,7 +109,7 @@ struct Secure {
 
 impl Secure {
     /// Trusts the certificate that the site has now.
-    fn of(site: &Site) -> Secure {
+    pub(crate) fn of(site: &Site) -> Secure {
         let text = |text: String| Some(httpclient::Source::Inline(text.into()));
         let ca = text(std::fs::read_to_string(site.path("cert.pem")).unwrap());
         let client = httpclient::Client::new(&httpclient::ClientOptions {
@@ -124,7 +124,7 @@ impl Secure {
         Secure { runtime, client: client.unwrap(), port: site.port }
     }
 
-    fn get(&self, target: &str) -> Result<(u16, String), String> {
+    pub(crate) fn get(&self, target: &str) -> Result<(u16, String), String> {
         let url = httpclient::Url::parse(&format!("https://localhost:{}{target}", self.port)).unwrap();
         let (headers, limits) = (httpclient::HeaderMap::new(), httpclient::Limits::default());
         let get = self.client.get(&url, &headers, limits, std::time::Duration::from_secs(30));
