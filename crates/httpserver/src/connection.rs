@@ -127,11 +127,13 @@ where
                 .serve_connection(TokioIo::new(stream), service);
             self.drive(pin!(connection), http2::Connection::graceful_shutdown, blocked).await
         } else {
+            let (incoming, outgoing) = tokio::io::split(stream);
+            let stream = tokio::io::join(RawTargets::new(incoming), outgoing);
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(self.shared.limits.read_timeout)
                 .max_buf_size(MAX_HEAD)
-                .serve_connection(TokioIo::new(RawTargets::new(stream)), service);
+                .serve_connection(TokioIo::new(stream), service);
             self.drive(pin!(connection), http1::Connection::graceful_shutdown, blocked).await
         };
         self.note(&ended);

@@ -138,6 +138,28 @@ fn clients_are_sent_to_the_path_that_they_may_have_meant() {
 }
 
 #[test]
+fn every_address_is_served() {
+    let site = Site::server("global: {}\n");
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let log = std::fs::File::create(site.path("log")).unwrap();
+    let mut child = site
+        .command()
+        .arg(format!("--web.listen-address=127.0.0.1:{other}"))
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let began = std::time::Instant::now();
+    let ready = |port| http::request(port, "GET", "/-/ready", &[], b"").is_ok_and(|a| a.status == 200);
+    while !(ready(site.port) && ready(other)) {
+        assert!(began.elapsed().as_secs() < 60, "{:?}", std::fs::read_to_string(site.path("log")));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn long_answers_are_compressed_when_asked_for() {
     let site = Site::server("global: {}\n");
     let program = site.start();
