@@ -7,6 +7,7 @@ mod active_queries;
 mod admin;
 mod agent;
 mod bodies;
+mod debug;
 mod explain;
 mod features;
 mod federate;
@@ -48,6 +49,7 @@ use crate::metrics::Metrics;
 use crate::reply::{ApiError, ErrorKind};
 
 pub use active_queries::ActiveQueries;
+pub use debug::{CpuProfile, ProfileError, Profiler};
 pub use features::Feature;
 pub use notifications::{Notice, Notifications};
 pub use query_log::QueryLog;
@@ -128,6 +130,10 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// The text for the user when it is refused; the old one goes on running.
     fn reload(&self) -> Result<(), String>;
+    /// What looks at the process itself; none where nothing may.
+    fn profiler(&self) -> Option<Arc<dyn Profiler>> {
+        None
+    }
     /// Asks the process to stop. Whether this is news.
     fn quit(&self) -> bool;
 }

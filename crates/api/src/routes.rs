@@ -14,7 +14,7 @@ use crate::reply::{Answer, ApiError, Body, Coding, ErrorKind, Reply, compress};
 use crate::request::{Params, Request};
 use crate::view::Seen;
 use crate::{
-    Api, admin, agent, bodies, features, federate, lifecycle, notifications, openapi, page, query,
+    Api, admin, agent, bodies, debug, features, federate, lifecycle, notifications, openapi, page, query,
     remote_read, remote_write, search, self_metrics, series, status, targets, user_files,
 };
 
@@ -158,6 +158,7 @@ const PLAIN: &[Route] = &[
     route!(GET, "/metrics", self_metrics::page),
     route!(GET, "/metrics/node", self_metrics::page),
     route!(GET, "/federate", federate::federate, View),
+    route!(GET_POST, "/debug/*subpath", debug::debug),
     route!(GET, "/version", status::version, Nothing),
     route!(GET, "/", page::home, Nothing),
     route!(GET, "/graph", page::graph, Nothing),

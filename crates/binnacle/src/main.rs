@@ -10,6 +10,7 @@ mod load;
 mod logging;
 mod memory;
 mod open_files;
+mod profiles;
 mod replay_progress;
 mod runtime;
 mod server_flags;

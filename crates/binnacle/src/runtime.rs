@@ -259,6 +259,10 @@ impl api::Runtime for Runtime {
         reloaded
     }
 
+    fn profiler(&self) -> Option<Arc<dyn api::Profiler>> {
+        Some(Arc::new(crate::profiles::Profiler))
+    }
+
     fn is_stopping(&self) -> bool {
         self.stop.is_cancelled()
     }

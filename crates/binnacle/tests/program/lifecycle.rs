@@ -59,3 +59,26 @@ fn queries_that_run_are_finished() {
         assert_eq!(answer.json()["data"]["result"][0]["value"][1], "7");
     }
 }
+
+#[test]
+fn profiles_are_taken_one_at_a_time_and_what_is_not_there_says_so() {
+    let site = Site::server("global: {}\n");
+    let program = site.start();
+    let profile = program.get("/debug/pprof/profile?seconds=1");
+    assert_eq!((profile.status, profile.header("content-type")), (200, Some("application/octet-stream")));
+    assert!(profile.body.starts_with(&[0x1f, 0x8b]), "gzipped");
+    let port = site.port;
+    let long = std::thread::spawn(move || {
+        crate::http::request(port, "GET", "/debug/pprof/profile?seconds=2", &[], b"")
+    });
+    let refused = program.wait_for("a profile under way", |p| {
+        let answer = p.get("/debug/pprof/profile?seconds=1");
+        (answer.status != 200).then_some(answer)
+    });
+    assert_eq!(refused.text(), "Could not enable CPU profiling: cpu profiling already in use\n");
+    drop(long.join());
+    assert!(program.get("/debug/pprof/goroutine?debug=1").text().contains(" binnacle-io ["));
+    for (path, status) in [("mutex", 501), ("trace", 501), ("nosuch", 404), ("cmdline", 200), ("", 200)] {
+        assert_eq!(program.get(&format!("/debug/pprof/{path}")).status, status, "{path}");
+    }
+}
