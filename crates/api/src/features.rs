@@ -96,6 +96,7 @@ fn of_the_api(api: &Api, features: &mut BTreeMap<String, bool>) {
     let options = &api.options;
     features.insert("admin".to_owned(), options.enable_admin);
     features.insert("lifecycle".to_owned(), options.enable_lifecycle);
+    features.insert("otlp_write_receiver".to_owned(), options.otlp_receiver.is_some());
     features.insert("remote_write_receiver".to_owned(), options.write_receiver.is_some());
     features.insert("search".to_owned(), options.search_max_limit.is_some());
     features.extend(Algorithm::ALL.map(|a| (format!("search_fuzz_alg_{}", a.name()), true)));

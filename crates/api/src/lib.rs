@@ -19,6 +19,7 @@ mod lookup;
 mod metrics;
 mod notifications;
 mod openapi;
+mod otlp_metrics;
 mod page;
 mod query;
 mod query_log;
@@ -95,6 +96,8 @@ pub struct Options {
     pub write_receiver: Option<Arc<remote::Receiver>>,
     /// What queries read where that is more than the database, which federation reads alone.
     pub queried: Option<Arc<dyn storage::Select>>,
+    /// Takes what is written by OTLP; none where that is not served.
+    pub otlp_receiver: Option<Arc<otlp::Receiver>>,
     /// Answers remote read.
     pub read_server: Arc<remote::ReadServer>,
     /// Requests of remote read that are answered at once; more wait.

@@ -14,8 +14,8 @@ use crate::reply::{Answer, ApiError, Body, Coding, ErrorKind, Reply, compress};
 use crate::request::{Params, Request};
 use crate::view::Seen;
 use crate::{
-    Api, admin, agent, bodies, debug, features, federate, lifecycle, notifications, openapi, page, query,
-    remote_read, remote_write, search, self_metrics, series, status, targets, user_files,
+    Api, admin, agent, bodies, debug, features, federate, lifecycle, notifications, openapi, otlp_metrics,
+    page, query, remote_read, remote_write, search, self_metrics, series, status, targets, user_files,
 };
 
 type Handler = fn(Arc<Api>, Request) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -98,6 +98,7 @@ const API: &[Route] = &[
     route!(POST_PUT, "/api/v1/admin/tsdb/clean_tombstones", admin::clean_tombstones),
     route!(POST_PUT, "/api/v1/admin/tsdb/snapshot", admin::snapshot),
     route!(POST, WRITE, remote_write::write),
+    route!(POST, OTLP, otlp_metrics::metrics),
     route!(POST, READ, remote_read::read, View),
 ];
 
@@ -106,6 +107,9 @@ const API_ROOT: &str = "/api/v1";
 
 /// Where samples are written to.
 const WRITE: &str = "/api/v1/write";
+
+/// Where metrics are pushed to by OTLP.
+const OTLP: &str = "/api/v1/otlp/v1/metrics";
 
 /// Where others read.
 const READ: &str = "/api/v1/read";
@@ -116,6 +120,7 @@ const OPENAPI: &str = "/api/v1/openapi.yaml";
 pub(crate) fn body_limit(api: &Api, path: &str) -> Option<usize> {
     match path.strip_prefix(api.options.route_prefix.as_str())? {
         WRITE if api.options.write_receiver.is_some() => Some(remote::MAX_WRITE_BODY),
+        OTLP if api.options.otlp_receiver.is_some() => Some(otlp::MAX_BODY),
         READ => Some(remote::MAX_READ_BODY),
         _ => None,
     }
@@ -126,11 +131,12 @@ const WHILE_STARTING: [&str; 3] =
     ["/api/v1/status/walreplay", "/api/v1/notifications", "/api/v1/notifications/live"];
 
 /// Those that are not for pages of other origins: they are for servers, or, as in Prometheus, describe the rest.
-const WITHOUT_CORS: [&str; 3] = [OPENAPI, READ, WRITE];
+const WITHOUT_CORS: [&str; 4] = [OPENAPI, OTLP, READ, WRITE];
 
 /// Those that are never compressed: compressed already, or streams that would stay in the encoder.
-const UNCOMPRESSED: [&str; 9] = [
+const UNCOMPRESSED: [&str; 10] = [
     OPENAPI,
+    OTLP,
     READ,
     WRITE,
     "/api/v1/notifications",

@@ -23,6 +23,7 @@ pub(crate) struct Features {
     pub(crate) histogram_start_times: bool,
     pub(crate) xor2: bool,
     pub(crate) search: bool,
+    pub(crate) otlp_deltas: otlp::Deltas,
 }
 
 /// On for good in Prometheus 3.14, or without meaning: taken and ignored, as there.
@@ -35,8 +36,7 @@ const NO_OPS: [&str; 5] = [
 ];
 
 /// Known to Prometheus, not yet here: refused, so that nobody believes they are on.
-const NOT_YET: [&str; 4] =
-    ["auto-reload-config", "old-ui", "otlp-deltatocumulative", "otlp-native-delta-ingestion"];
+const NOT_YET: [&str; 2] = ["auto-reload-config", "old-ui"];
 
 impl Features {
     /// Reads the values of the flag, each a comma-separated list. A name that nobody knows is only warned of, as
@@ -59,6 +59,8 @@ impl Features {
                 "created-timestamp-zero-ingestion" => features.start_zeros = true,
                 "st-synthesis" => features.start_synthesis = true,
                 "histograms-st-encoding" => features.histogram_start_times = true,
+                "otlp-deltatocumulative" => features.set_deltas(otlp::Deltas::Summed)?,
+                "otlp-native-delta-ingestion" => features.set_deltas(otlp::Deltas::Stored)?,
                 "search-api" => features.search = true,
                 "xor2-encoding" => features.xor2 = true,
                 "use-start-timestamps" => features.use_start_timestamps = true,
@@ -73,13 +75,22 @@ impl Features {
         Ok(features)
     }
 
+    fn set_deltas(&mut self, deltas: otlp::Deltas) -> anyhow::Result<()> {
+        if ![otlp::Deltas::Refused, deltas].contains(&self.otlp_deltas) {
+            bail!(
+                "cannot enable otlp-deltatocumulative and otlp-native-delta-ingestion features at the same time"
+            );
+        }
+        self.otlp_deltas = deltas;
+        Ok(())
+    }
+
     /// What the program can do beside the API and the language, as `/api/v1/features` lists it.
     pub(crate) fn listed(&self, agent: bool) -> Vec<api::Feature> {
         let feature = |area, name, enabled| api::Feature { area, name, enabled };
         let mut all = vec![
-            feature("api", "otlp_write_receiver", false),
-            feature("otlp_receiver", "delta_conversion", false),
-            feature("otlp_receiver", "native_delta_ingestion", false),
+            feature("otlp_receiver", "delta_conversion", self.otlp_deltas == otlp::Deltas::Summed),
+            feature("otlp_receiver", "native_delta_ingestion", self.otlp_deltas == otlp::Deltas::Stored),
             feature("prometheus", "agent_mode", agent),
             feature("prometheus", "auto_reload_config", false),
             feature("prometheus", "server_mode", !agent),

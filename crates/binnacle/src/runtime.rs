@@ -34,6 +34,7 @@ pub(crate) struct Runtime {
     store: Store,
     remote_write: Arc<remote::RemoteWrite>,
     remote_read: Arc<remote::RemoteRead>,
+    otlp: Option<Arc<otlp::Receiver>>,
     query_log: Arc<api::QueryLog>,
     notifications: Arc<api::Notifications>,
     metrics: Metrics,
@@ -82,6 +83,7 @@ impl Runtime {
         store: Store,
         remote_write: Arc<remote::RemoteWrite>,
         remote_read: Arc<remote::RemoteRead>,
+        otlp: Option<Arc<otlp::Receiver>>,
         registry: &Registry,
         stop: CancellationToken,
     ) -> Runtime {
@@ -119,6 +121,7 @@ impl Runtime {
             store,
             remote_write,
             remote_read,
+            otlp,
             query_log: Arc::new(api::QueryLog::new(of_queries)),
             notifications: Arc::new(notifications),
             metrics,
@@ -145,6 +148,9 @@ impl Runtime {
         self.remote_write.apply(remote_writes, &external)?;
         self.remote_read.apply(remote_reads);
         self.discovery.apply(jobs.into_iter().map(|job| (job.scrape.name, job.providers)));
+        if let Some(otlp) = &self.otlp {
+            otlp.apply(config.document().otlp.to_translation());
+        }
         self.store.apply(&self.options, &config);
         *self.storage_retention.lock() = storage::shown_retention(&config.retention());
         *running = Running {

@@ -19,6 +19,7 @@ use crate::{logging, memory, unsupported};
 const BOOLEANS: &[&str] = &[
     "web.enable-admin-api",
     "web.enable-lifecycle",
+    "web.enable-otlp-receiver",
     "web.enable-remote-write-receiver",
     "scrape.adjust-timestamps",
     "agent",
@@ -92,7 +93,11 @@ pub(crate) struct CommonFlags {
     #[arg(long = "web.enable-remote-write-receiver", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
     enable_write_receiver: bool,
 
-    /// Messages that are taken there: prometheus.WriteRequest (version 1.0) and io.prometheus.write.v2.Request (2.0); may be repeated
+    /// Take metrics by OTLP (/api/v1/otlp/v1/metrics)
+    #[arg(long = "web.enable-otlp-receiver", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    enable_otlp_receiver: bool,
+
+    /// Messages that remote write takes: prometheus.WriteRequest (version 1.0) and io.prometheus.write.v2.Request (2.0); may be repeated
     #[arg(long = "web.remote-write-receiver.accepted-protobuf-messages", value_name = "MESSAGE", value_parser = remote::MessageType::of_name, default_values = ["prometheus.WriteRequest", "io.prometheus.write.v2.Request"])]
     accepted_messages: Vec<remote::MessageType>,
 
@@ -250,6 +255,7 @@ impl CommonFlags {
             web_config: Some(self.web_config.clone()).filter(|path| !path.as_os_str().is_empty()),
             enable_lifecycle: self.enable_lifecycle,
             enable_admin: self.enable_admin_api,
+            enable_otlp: self.enable_otlp_receiver,
             write_messages: self.enable_write_receiver.then(|| self.accepted_messages.clone()),
             max_request_memory: self.max_request_memory,
             remote_flush_deadline: self.remote_flush_deadline,
@@ -312,6 +318,7 @@ impl CommonFlags {
             ("web.cors.origin", self.cors_origin.clone()),
             ("web.enable-admin-api", self.enable_admin_api.to_string()),
             ("web.enable-lifecycle", self.enable_lifecycle.to_string()),
+            ("web.enable-otlp-receiver", self.enable_otlp_receiver.to_string()),
             ("web.enable-remote-write-receiver", self.enable_write_receiver.to_string()),
             ("web.max-request-memory", self.max_request_memory.to_string()),
             (

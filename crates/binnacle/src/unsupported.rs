@@ -9,7 +9,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("rules.", "rules"),
     ("web.console.libraries", "console templates"),
     ("web.console.templates", "console templates"),
-    ("web.enable-otlp-receiver", "OTLP"),
 ];
 
 /// Flags under a prefix above that do work.
@@ -80,9 +79,7 @@ mod tests {
     #[test]
     fn flags_that_are_not_there_are_refused_by_name() {
         let refused = |arg: &str| refused_flag(&["binnacle".into(), "server".into(), arg.into()]);
-        assert!(
-            refused("--web.enable-otlp-receiver").is_some_and(|m| m.contains("--web.enable-otlp-receiver"))
-        );
+        assert!(refused("--web.page-title=x").is_some_and(|m| m.contains("--web.page-title")));
         assert!(refused("--rules.max-concurrent-evals=2").is_some_and(|m| m.contains("rules")));
         assert!(refused("--no-alertmanager.drain-notification-queue-on-shutdown").is_some());
         assert_eq!(refused("--query.timeout=1m"), None);

@@ -32,6 +32,7 @@ pub(crate) struct Options {
     pub(crate) enable_admin: bool,
     /// The messages that the receiver of remote write takes; none: it is off.
     pub(crate) write_messages: Option<Vec<remote::MessageType>>,
+    pub(crate) enable_otlp: bool,
     pub(crate) max_request_memory: u64,
     pub(crate) remote_flush_deadline: Duration,
     pub(crate) remote_backlog_size: u64,
@@ -193,6 +194,7 @@ async fn serve(
 
     let remote_write = remote_write(options, &store, &scrape, &registry, sending);
     let remote_read = remote_read(options, &store, &registry, sending);
+    let otlp = options.enable_otlp.then(|| otlp_receiver(options, &store, &registry));
     let runtime = Arc::new(Runtime::new(
         source,
         options.clone(),
@@ -202,13 +204,14 @@ async fn serve(
         store.clone(),
         Arc::clone(&remote_write),
         Arc::clone(&remote_read),
+        otlp.clone(),
         &registry,
         stop.clone(),
     ));
     runtime.apply(first).context("the configuration cannot be put in force")?;
     tokio::spawn(Arc::clone(&remote_write).run(stop.clone()));
     signals::handle(Arc::clone(&runtime), stop.clone())?;
-    let api = build_api(options, &store, remote_read, &scrape, &runtime, &registry)?;
+    let api = build_api(options, &store, remote_read, &scrape, &runtime, otlp, &registry)?;
     let closing = CancellationToken::new();
     let servers: Vec<_> = listeners
         .into_iter()
@@ -312,6 +315,7 @@ fn build_api(
     queried: Arc<dyn ::storage::Select>,
     scrape: &Arc<scrape::Manager>,
     runtime: &Arc<Runtime>,
+    otlp_receiver: Option<Arc<otlp::Receiver>>,
     registry: &Registry,
 ) -> anyhow::Result<Arc<api::Api>> {
     let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
@@ -363,6 +367,7 @@ fn build_api(
                 .write_messages
                 .clone()
                 .map(|accepted| receiver(options, accepted, store, registry)),
+            otlp_receiver,
             max_request_memory: options.max_request_memory,
             queried: Some(Arc::clone(&queried)),
             read_server: Arc::new(remote::ReadServer::new(queried, options.remote_read.clone(), registry)),
@@ -397,6 +402,20 @@ fn receiver(
         metadata: features.metadata_wal_records,
     };
     Arc::new(remote::Receiver::new(store.appender(), receiver, &options.memory, registry))
+}
+
+/// Takes metrics by OTLP, translated as the configuration says that is put in force.
+fn otlp_receiver(options: &Options, store: &Store, registry: &Registry) -> Arc<otlp::Receiver> {
+    let features = &options.features;
+    let receiver = otlp::ReceiverOptions {
+        deltas: features.otlp_deltas,
+        lookback_delta: i64::try_from(options.lookback_delta.as_millis()).unwrap_or(i64::MAX),
+        type_and_unit_labels: features.type_and_unit_labels,
+        start_zeros: features.start_zeros,
+        start_times: features.start_times,
+        metadata: features.metadata_wal_records,
+    };
+    Arc::new(otlp::Receiver::new(store.appender(), receiver, &options.memory, registry))
 }
 
 /// The file that says which queries run. Without it they run as well.

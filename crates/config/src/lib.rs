@@ -7,6 +7,7 @@
 
 mod convert;
 mod convert_client;
+mod convert_otlp;
 mod convert_remote;
 mod decode;
 mod error;

@@ -105,8 +105,6 @@ impl Config {
 
     fn find_in_sections(&self, findings: &mut Findings<'_>) {
         let document = self.document();
-        let written =
-            |key: &str| self.root().is_some_and(|root| root.get(key).is_some_and(|node| !node.is_null()));
         let alerting = &document.alerting;
         findings.note(
             !alerting.alertmanagers.0.is_empty() || !alerting.alert_relabel_configs.is_empty(),
@@ -119,7 +117,6 @@ impl Config {
             findings.inside(&at, "remote_write.azuread.".into()).note(certificate, "certificate");
         }
         findings.note(!document.tracing.endpoint.is_empty(), "tracing");
-        findings.note(written("otlp"), "otlp");
 
         let global = &document.global;
         let mut inside = findings.inside(&[Step::Key("global")], "global.".into());

@@ -1,5 +1,8 @@
 //! Writing samples.
 
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::FixedState;
 use model::Labels;
 use model::histogram::HistogramValue;
 
@@ -15,6 +18,18 @@ pub struct SeriesRef(pub u64);
 /// side; a batch whose series share one affinity is cheapest to append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Affinity(pub u64);
+
+impl Affinity {
+    /// That of samples which are pushed: series of one target, as `job` and `instance` tell it, lie side by side.
+    #[must_use]
+    pub fn of_target(labels: &Labels) -> Self {
+        let mut hasher = FixedState::with_seed(0).build_hasher();
+        for name in ["job", "instance"] {
+            hasher.write(labels.value(name).as_bytes());
+        }
+        Affinity(hasher.finish())
+    }
+}
 
 /// Answer to [`Append::resolve`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +117,8 @@ pub struct Batch {
     pub in_order_only: bool,
     /// The same for staleness markers alone: what ended is no news of a series that someone else went on with.
     pub in_order_markers: bool,
+    /// Nothing of it is stored: what would be refused is told.
+    pub only_checked: bool,
     /// Nothing of it is stored if what the store has already speaks against one of its floats or histograms.
     pub all_or_nothing: bool,
     /// Samples that only others of the same batch speak against are not told as refused, but by themselves: see
@@ -119,6 +136,7 @@ impl Batch {
         self.metadata.clear();
         self.in_order_only = false;
         self.in_order_markers = false;
+        self.only_checked = false;
         self.all_or_nothing = false;
         self.tells_within = false;
     }
@@ -229,4 +247,31 @@ pub trait Append: Send + Sync {
     /// # Errors
     /// When nothing at all was stored.
     fn append(&self, batch: &Batch, outcome: &mut Outcome) -> Result<(), AppendError>;
+}
+
+/// Appends once more what [`Outcome::within`] tells. Samples of one series may come in any order: those that are older
+/// than others of the request are samples out of order. If they are not taken nobody is told, as with Prometheus.
+///
+/// # Errors
+/// When nothing of it was stored.
+pub fn append_within(store: &dyn Append, batch: &Batch, outcome: &Outcome) -> Result<(), AppendError> {
+    let Outcome { within, within_histograms, .. } = outcome;
+    if within.is_empty() && within_histograms.is_empty() {
+        return Ok(());
+    }
+    let mut samples: Vec<(BatchSample, i64)> = Vec::with_capacity(within.len());
+    for &i in within {
+        let start_time = batch.start_times.get(i as usize).copied().unwrap_or(0);
+        samples.extend(batch.samples.get(i as usize).map(|sample| (*sample, start_time)));
+    }
+    samples.sort_by_key(|(sample, _)| sample.t);
+    let mut rest = Batch::default();
+    rest.samples.extend(samples.iter().map(|(sample, _)| *sample));
+    if !batch.start_times.is_empty() {
+        rest.start_times.extend(samples.iter().map(|(_, start_time)| *start_time));
+    }
+    let histograms = within_histograms.iter().filter_map(|i| batch.histograms.get(*i as usize));
+    rest.histograms.extend(histograms.cloned());
+    rest.histograms.sort_by_key(|histogram| histogram.t);
+    store.append(&rest, &mut Outcome::default())
 }

@@ -10,20 +10,24 @@ pub mod conformance;
 mod context;
 mod memory;
 pub mod merge;
+mod refusal;
 mod select;
+mod series_cache;
 mod unreadable;
 mod within;
 
 pub use append::{
     Affinity, Append, AppendError, Batch, BatchExemplar, BatchHistogram, BatchMetadata, BatchSample,
-    Metadata, Outcome, Rejection, Resolved, SeriesRef,
+    Metadata, Outcome, Rejection, Resolved, SeriesRef, append_within,
 };
 pub use budget::{MemoryAccount, MemoryBudget, MemoryStage};
 pub use context::{Interrupted, QueryContext, Warnings, labels_size};
 pub use memory::MemoryStore;
 pub use merge::Merged;
+pub use refusal::{TOO_FAR_AHEAD, refusal_of_histogram, refusal_of_sample};
 pub use select::{
     ChunkView, Chunks, Newest, Projection, Request, Select, SelectError, SeriesPart, SeriesView,
 };
+pub use series_cache::{KnownSeries, SeriesCache, SeriesKey, SeriesLookups};
 pub use unreadable::Unreadable;
 pub use within::Within;

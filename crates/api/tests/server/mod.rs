@@ -107,6 +107,7 @@ impl Server {
                 notifications: Arc::clone(&notifications),
                 cors_origin: Regex::new(".*").unwrap(),
                 write_receiver: Some(Arc::new(receiver)),
+                otlp_receiver: None,
                 max_request_memory: 64 << 20,
                 queried: None,
                 read_server: Arc::new(reader),

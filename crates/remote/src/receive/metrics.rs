@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use exposition::{Counter, Registry};
 
-use super::series_cache::SeriesCache;
+use storage::SeriesCache;
 
 pub(super) struct Metrics {
     pub(super) invalid_labels: Counter,

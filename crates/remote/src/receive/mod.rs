@@ -6,8 +6,6 @@
 mod incoming;
 mod metrics;
 mod reading;
-mod refusal;
-mod series_cache;
 mod version1;
 mod version2;
 mod wire_labels;
@@ -17,14 +15,16 @@ use std::sync::Arc;
 use exposition::Registry;
 use model::SortedLabels;
 use parking_lot::Mutex;
-use storage::{Append, AppendError, Batch, MemoryBudget, Outcome, Rejection, SeriesRef};
+use storage::{
+    Affinity, Append, AppendError, MemoryBudget, Rejection, SeriesCache, SeriesKey, SeriesRef, append_within,
+    refusal_of_histogram, refusal_of_sample,
+};
 
 use crate::message_type::{self, MessageType};
 use crate::snappy;
 use incoming::{Incoming, Phase};
 use metrics::Metrics;
 use reading::Reading;
-use series_cache::SeriesCache;
 use version2::Symbols;
 use wire_labels::Pair;
 
@@ -136,7 +136,7 @@ impl Receiver {
         memory: &MemoryBudget,
         registry: &Registry,
     ) -> Self {
-        let cache = Arc::new(SeriesCache::new(memory));
+        let cache = Arc::new(SeriesCache::new(memory, "remote_write_series"));
         let metrics = Metrics::register(registry, &cache);
         Receiver { store, options, cache, metrics, scratch: Mutex::default() }
     }
@@ -295,7 +295,7 @@ impl Receiver {
         gone.extend(unknown(Phase::Histograms, &outcome.rejected_histograms));
         gone.extend(unknown(Phase::Exemplars, &outcome.rejected_exemplars));
         if gone.is_empty() {
-            return self.append_within(incoming);
+            return append_within(&*self.store, &incoming.batch, &incoming.outcome);
         }
         gone.sort_unstable();
         gone.dedup();
@@ -303,23 +303,7 @@ impl Receiver {
         self.cache.insert(&again);
         // What was stored already is the same again, which is no error.
         self.store.append(&incoming.batch, &mut incoming.outcome)?;
-        self.append_within(incoming)
-    }
-
-    /// Samples of one series may come in any order: those that are older than others of the request are samples out of
-    /// order. If they are not taken nobody is told, as with Prometheus.
-    fn append_within(&self, incoming: &Incoming) -> Result<(), AppendError> {
-        let Outcome { within, within_histograms, .. } = &incoming.outcome;
-        if within.is_empty() && within_histograms.is_empty() {
-            return Ok(());
-        }
-        let Batch { samples, histograms, .. } = &incoming.batch;
-        let mut rest = Batch::default();
-        rest.samples.extend(within.iter().filter_map(|i| samples.get(*i as usize)));
-        rest.histograms.extend(within_histograms.iter().filter_map(|i| histograms.get(*i as usize)).cloned());
-        rest.samples.sort_by_key(|sample| sample.t);
-        rest.histograms.sort_by_key(|histogram| histogram.t);
-        self.store.append(&rest, &mut Outcome::default())
+        append_within(&*self.store, &incoming.batch, &incoming.outcome)
     }
 
     /// As in a scrape: what cannot be stored is no error.
@@ -340,7 +324,7 @@ impl Receiver {
         symbols: &Symbols<'_>,
         incoming: &mut Incoming,
         gone: &[usize],
-    ) -> Result<Vec<(series_cache::Key, SeriesRef)>, AppendError> {
+    ) -> Result<Vec<(SeriesKey, SeriesRef)>, AppendError> {
         let mut builder = SortedLabels::default();
         let mut again = Vec::new();
         for &number in gone {
@@ -349,7 +333,7 @@ impl Receiver {
             let mut pairs: Vec<Pair<'_>> = Vec::new();
             let Ok(key) = self.labels_again(version, message, symbols, &mut pairs) else { continue };
             let Ok(labels) = wire_labels::labels_of(&mut pairs, &mut builder) else { continue };
-            match self.store.resolve(reading::affinity(&labels), &labels) {
+            match self.store.resolve(Affinity::of_target(&labels), &labels) {
                 Ok(resolved) => {
                     incoming.assign(number, resolved.series);
                     again.extend(key.map(|key| (key, resolved.series)));
@@ -369,7 +353,7 @@ impl Receiver {
         message: &'b [u8],
         symbols: &Symbols<'b>,
         pairs: &mut Vec<Pair<'b>>,
-    ) -> Result<Option<series_cache::Key>, exposition::ParseError> {
+    ) -> Result<Option<SeriesKey>, exposition::ParseError> {
         match version {
             MessageType::V1 => {
                 let end = version1::read_labels(message, pairs)?;
@@ -410,15 +394,12 @@ impl Receiver {
         for &(i, reason) in &outcome.rejected {
             let Some(sample) = incoming.batch.samples.get(i as usize) else { continue };
             let existing = outcome.existing.iter().find(|(at, _)| *at == i).map(|(_, v)| *v);
-            let why = refusal::of_sample(reason, sample, existing);
+            let why = refusal_of_sample(reason, sample, existing);
             complaints.push(named(incoming, Phase::Samples, i, why));
         }
         for &(i, reason) in &outcome.rejected_histograms {
-            let invalid = || incoming.batch.histograms.get(i as usize)?.value.validate().err();
-            let why = match reason {
-                Rejection::Invalid => invalid().map_or_else(String::new, |why| why.to_string()),
-                reason => refusal::plain(reason).to_owned(),
-            };
+            let Some(histogram) = incoming.batch.histograms.get(i as usize) else { continue };
+            let why = refusal_of_histogram(reason, histogram);
             complaints.push(named(incoming, Phase::Histograms, i, why));
         }
         let late = outcome.rejected_exemplars.iter().filter(|(_, reason)| *reason == Rejection::OutOfOrder);

@@ -1,28 +1,26 @@
 //! What both versions of the protocol need while a request is read.
 
-use std::hash::{BuildHasher, Hasher};
-
-use foldhash::fast::FixedState;
 use model::{Labels, SortedLabels};
-use storage::{Affinity, Append, AppendError, BatchHistogram, BatchSample, SeriesRef};
+use storage::{
+    Affinity, Append, AppendError, BatchHistogram, BatchSample, SeriesCache, SeriesKey, SeriesLookups,
+    SeriesRef, TOO_FAR_AHEAD,
+};
 
 use super::ReceiverOptions;
 use super::incoming::{Incoming, Phase};
-use super::refusal::TOO_FAR_AHEAD;
-use super::series_cache::{Key, Lookups, SeriesCache};
 use super::wire_labels::{BadLabels, Pair, labels_of};
 use crate::histogram::WireHistogram;
 
 pub(super) struct Reading<'a> {
     pub(super) incoming: &'a mut Incoming,
     pub(super) cache: &'a SeriesCache,
-    pub(super) lookups: Lookups<'a>,
+    pub(super) lookups: SeriesLookups<'a>,
     pub(super) store: &'a dyn Append,
     pub(super) options: &'a ReceiverOptions,
     /// What is later than that is refused.
     pub(super) max_time: i64,
     /// Series that were not known.
-    pub(super) found: Vec<(Key, SeriesRef)>,
+    pub(super) found: Vec<(SeriesKey, SeriesRef)>,
     /// Why series could not be created.
     pub(super) limited: Option<String>,
     /// Why nothing can be stored.
@@ -77,7 +75,7 @@ impl Reading<'_> {
 
     /// Whether the newest series is one that was written before.
     #[inline]
-    pub(super) fn knows(&mut self, key: Option<Key>) -> bool {
+    pub(super) fn knows(&mut self, key: Option<SeriesKey>) -> bool {
         let Some(known) = key.and_then(|key| self.lookups.find(key)) else { return false };
         self.current = known.series();
         self.assign_newest();
@@ -85,7 +83,7 @@ impl Reading<'_> {
     }
 
     /// Whether that was not said of the series before.
-    pub(super) fn is_news(&self, key: Option<Key>, said: Key) -> bool {
+    pub(super) fn is_news(&self, key: Option<SeriesKey>, said: SeriesKey) -> bool {
         key.and_then(|key| self.lookups.find(key)).is_none_or(|known| known.is_news(said.short()))
     }
 
@@ -94,9 +92,13 @@ impl Reading<'_> {
     }
 
     /// Finds or creates the newest series.
-    pub(super) fn resolve(&mut self, key: Option<Key>, pairs: &mut [Pair<'_>]) -> Result<(), BadLabels> {
+    pub(super) fn resolve(
+        &mut self,
+        key: Option<SeriesKey>,
+        pairs: &mut [Pair<'_>],
+    ) -> Result<(), BadLabels> {
         let labels = self.check(pairs)?;
-        match self.store.resolve(affinity(&labels), &labels) {
+        match self.store.resolve(Affinity::of_target(&labels), &labels) {
             Ok(resolved) => {
                 self.current = resolved.series;
                 self.found.extend(key.map(|key| (key, resolved.series)));
@@ -139,13 +141,4 @@ impl Reading<'_> {
         let newest = self.incoming.series.len().saturating_sub(1) as u32;
         self.incoming.complaints.retain(|complaint| complaint.series != newest);
     }
-}
-
-/// Series of one target lie side by side.
-pub(super) fn affinity(labels: &Labels) -> Affinity {
-    let mut hasher = FixedState::with_seed(0).build_hasher();
-    for name in ["job", "instance"] {
-        hasher.write(labels.value(name).as_bytes());
-    }
-    Affinity(hasher.finish())
 }

@@ -2,9 +2,9 @@
 
 use exposition::ParseError;
 use exposition::protobuf_wire::{BYTES, Reader};
+use storage::SeriesKey;
 
 use super::Reading;
-use super::series_cache::Key;
 use super::wire_labels::{Pair, exemplar_labels};
 use crate::histogram::WireHistogram;
 use crate::sample::{self, WireSample, read_label};
@@ -68,7 +68,7 @@ fn read_series<'a>(
             _ => r.skip(tag)?,
         }
     }
-    let key: Option<Key> = in_one_piece.then(|| reading.cache.key(&data[..labels_end]));
+    let key: Option<SeriesKey> = in_one_piece.then(|| reading.cache.key(&data[..labels_end]));
     if reading.knows(key) {
         return Ok(());
     }

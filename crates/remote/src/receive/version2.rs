@@ -3,11 +3,10 @@
 use exposition::ParseError;
 use exposition::protobuf_wire::{BYTES, Reader, Tag, VARINT};
 use model::{METRIC_TYPE, METRIC_UNIT};
-use storage::Metadata;
+use storage::{Metadata, SeriesCache, SeriesKey};
 
 use super::Reading;
 use super::incoming::Phase;
-use super::series_cache::{Key, SeriesCache};
 use super::wire_labels::{BadLabels, Pair, exemplar_labels, shown};
 use crate::histogram::WireHistogram;
 use crate::metric_kind;
@@ -17,7 +16,7 @@ use crate::sample::{self, WireSample};
 #[derive(Default)]
 pub(super) struct Symbols<'a> {
     pub(super) texts: Vec<&'a [u8]>,
-    keys: Vec<Key>,
+    keys: Vec<SeriesKey>,
 }
 
 impl<'a> Symbols<'a> {
@@ -25,7 +24,7 @@ impl<'a> Symbols<'a> {
         usize::try_from(number).ok().and_then(|number| self.texts.get(number)).copied().unwrap_or(&[])
     }
 
-    fn key(&self, number: u64) -> Option<Key> {
+    fn key(&self, number: u64) -> Option<SeriesKey> {
         self.keys.get(usize::try_from(number).ok()?).copied()
     }
 }
@@ -59,7 +58,7 @@ fn series_key(
     symbols: &Symbols<'_>,
     described: bool,
     cache: &SeriesCache,
-) -> Key {
+) -> SeriesKey {
     let more = (described && about.describes(symbols))
         .then(|| [cache.key(about.kind().as_bytes())].into_iter().chain(symbols.key(about.unit)));
     let keys = refs.iter().filter_map(|&number| symbols.key(number.into()));
@@ -96,7 +95,7 @@ pub(super) fn labels_again<'a>(
     described: bool,
     cache: &SeriesCache,
     pairs: &mut Vec<Pair<'a>>,
-) -> Result<Option<Key>, ParseError> {
+) -> Result<Option<SeriesKey>, ParseError> {
     let (mut refs, mut about) = (Vec::new(), About::default());
     let mut r = Reader::new("TimeSeries", series);
     while let Some(tag) = r.tag()? {

@@ -112,6 +112,9 @@ impl Agent {
             let late = refused.filter(|(_, reason)| *reason == Rejection::OutOfOrder).count();
             self.metrics.out_of_order.add(late as f64);
         }
+        if batch.only_checked {
+            return Ok(());
+        }
         if batch.all_or_nothing && !(outcome.rejected.is_empty() && outcome.rejected_histograms.is_empty()) {
             return Ok(());
         }

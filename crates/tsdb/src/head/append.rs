@@ -89,6 +89,7 @@ impl Append for Head {
     fn append(&self, batch: &Batch, outcome: &mut Outcome) -> Result<(), AppendError> {
         outcome.clear();
         if !self.is_live()
+            && !batch.only_checked
             && let Some(appended) = self.append_young(batch, outcome)
         {
             self.count_rejected(outcome);
@@ -212,6 +213,9 @@ impl Head {
         }
         scratch.clear();
         self.check(scratch, &touched, batch, outcome);
+        if batch.only_checked {
+            return Ok(());
+        }
         if batch.all_or_nothing && !(outcome.rejected.is_empty() && outcome.rejected_histograms.is_empty()) {
             return Ok(());
         }

@@ -4,10 +4,10 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::{MemoryAccount, MemoryBudget, MemoryStage, SeriesRef};
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use storage::{MemoryAccount, MemoryBudget, MemoryStage, SeriesRef};
 
 /// What is not asked for during so long is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 60);
@@ -19,17 +19,24 @@ const ENTRY: u64 = 56;
 /// Stands for labels. Of 128 bits under a seed of this process, so that equal keys of different labels do not happen and
 /// cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Key(u64, u64);
+pub struct SeriesKey(u64, u64);
 
-impl Key {
+impl SeriesKey {
     /// Enough to tell whether it is the same as last time.
-    pub(super) fn short(self) -> u64 {
+    #[must_use]
+    pub fn short(self) -> u64 {
         self.0
+    }
+
+    /// All of it, for maps of one's own.
+    #[must_use]
+    pub fn parts(self) -> (u64, u64) {
+        (self.0, self.1)
     }
 }
 
 struct Entry {
-    key: Key,
+    key: SeriesKey,
     series: SeriesRef,
     /// In seconds since the cache was made.
     used: AtomicU32,
@@ -38,23 +45,25 @@ struct Entry {
 }
 
 /// What is known of a series.
-pub(super) struct Known<'a> {
+pub struct KnownSeries<'a> {
     entry: &'a Entry,
 }
 
-impl Known<'_> {
-    pub(super) fn series(&self) -> SeriesRef {
+impl KnownSeries<'_> {
+    /// The series.
+    #[must_use]
+    pub fn series(&self) -> SeriesRef {
         self.entry.series
     }
 
     /// Whether that was not said before; from now on it was.
-    pub(super) fn is_news(&self, metadata: u64) -> bool {
+    pub fn is_news(&self, metadata: u64) -> bool {
         self.entry.metadata.swap(metadata, Ordering::Relaxed) != metadata
     }
 }
 
-/// See the module.
-pub(super) struct SeriesCache {
+/// Known series of one kind of sender, by a hash of the bytes that stand for their labels.
+pub struct SeriesCache {
     hashers: [FixedState; 2],
     began: Instant,
     table: RwLock<HashTable<Entry>>,
@@ -63,46 +72,63 @@ pub(super) struct SeriesCache {
 }
 
 impl SeriesCache {
-    pub(super) fn new(memory: &MemoryBudget) -> Self {
+    /// An empty one, whose memory goes on that account of the budget.
+    #[must_use]
+    pub fn new(memory: &MemoryBudget, account: &'static str) -> Self {
         let seed = || std::hash::RandomState::new().hash_one(0u8);
         SeriesCache {
             hashers: [FixedState::with_seed(seed()), FixedState::with_seed(seed())],
             began: Instant::now(),
             table: RwLock::default(),
             swept: Mutex::new(Instant::now()),
-            account: memory.account("remote_write_series"),
+            account: memory.account(account),
         }
     }
 
     /// The key of bytes.
-    pub(super) fn key(&self, bytes: &[u8]) -> Key {
+    #[must_use]
+    pub fn key(&self, bytes: &[u8]) -> SeriesKey {
         let [a, b] = &self.hashers;
         let hash = |state: &FixedState| {
             let mut hasher = state.build_hasher();
             hasher.write(bytes);
             hasher.finish()
         };
-        Key(hash(a), hash(b))
+        SeriesKey(hash(a), hash(b))
     }
 
     /// The key of a sequence of keys.
-    pub(super) fn key_of(&self, keys: impl Iterator<Item = Key>) -> Key {
+    pub fn key_of(&self, keys: impl Iterator<Item = SeriesKey>) -> SeriesKey {
         let [mut a, mut b] = [self.hashers[0].build_hasher(), self.hashers[1].build_hasher()];
-        for Key(x, y) in keys {
+        for SeriesKey(x, y) in keys {
             a.write_u64(x);
             b.write_u64(y);
         }
-        Key(a.finish(), b.finish())
+        SeriesKey(a.finish(), b.finish())
+    }
+
+    /// The key of what has a key, with something added.
+    #[inline]
+    #[must_use]
+    pub fn with(&self, SeriesKey(x, y): SeriesKey, more: &[u8]) -> SeriesKey {
+        let hash = |state: &FixedState, seed: u64| {
+            let mut hasher = state.build_hasher();
+            hasher.write_u64(seed);
+            hasher.write(more);
+            hasher.finish()
+        };
+        SeriesKey(hash(&self.hashers[0], x), hash(&self.hashers[1], y))
     }
 
     /// For the look-ups of one request.
-    pub(super) fn read(&self) -> Lookups<'_> {
+    #[must_use]
+    pub fn read(&self) -> SeriesLookups<'_> {
         let now = u32::try_from(self.began.elapsed().as_secs()).unwrap_or(u32::MAX);
-        Lookups { table: self.table.read(), now }
+        SeriesLookups { table: self.table.read(), now }
     }
 
     /// Adds series, or replaces what was known under their keys. Forgets those that are not used any more.
-    pub(super) fn insert(&self, found: &[(Key, SeriesRef)]) {
+    pub fn insert(&self, found: &[(SeriesKey, SeriesRef)]) {
         let mut table = self.table.write();
         let now = u32::try_from(self.began.elapsed().as_secs()).unwrap_or(u32::MAX);
         self.sweep(&mut table, now);
@@ -142,24 +168,33 @@ impl SeriesCache {
     }
 
     /// Number of series that are known.
-    pub(super) fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.table.read().len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
 /// Look-ups; what is to be added must wait for its end.
-pub(super) struct Lookups<'a> {
+pub struct SeriesLookups<'a> {
     table: RwLockReadGuard<'a, HashTable<Entry>>,
     now: u32,
 }
 
-impl Lookups<'_> {
+impl SeriesLookups<'_> {
+    /// What is known under a key.
     #[inline]
-    pub(super) fn find(&self, key: Key) -> Option<Known<'_>> {
+    #[must_use]
+    pub fn find(&self, key: SeriesKey) -> Option<KnownSeries<'_>> {
         let entry = self.table.find(key.0, |entry| entry.key == key)?;
         if entry.used.load(Ordering::Relaxed) != self.now {
             entry.used.store(self.now, Ordering::Relaxed);
         }
-        Some(Known { entry })
+        Some(KnownSeries { entry })
     }
 }
