@@ -225,6 +225,8 @@ pub(crate) struct Metric {
     pub(crate) kind_label: &'static str,
     pub(crate) unit_label: String,
     pub(crate) metadata: Metadata,
+    /// Whether that says anything.
+    pub(crate) described: bool,
     /// Stands for the metadata.
     pub(crate) said: SeriesKey,
 }
@@ -247,6 +249,7 @@ impl Metric {
             unit: unit_name(&unit, false),
             help: String::from_utf8_lossy(raw.help).into_owned(),
         };
+        let described = metadata.kind != "unknown" || !metadata.unit.is_empty() || !metadata.help.is_empty();
         let (kind_label, unit_label) = match type_and_unit {
             true if raw.kind() == "unknown" => ("", unit_name(&metadata.unit, naming.utf8)),
             true => (raw.kind(), unit_name(&metadata.unit, naming.utf8)),
@@ -256,6 +259,6 @@ impl Metric {
         let own = of_texts(&[&name, kind_label, &unit_label]);
         let said = of_texts(&[&metadata.kind, &metadata.unit, &metadata.help]);
         let key = cache.key_of(around.into_iter().chain([own]));
-        Ok(Metric { key, name, kind_label, unit_label, metadata, said })
+        Ok(Metric { key, name, kind_label, unit_label, metadata, described, said })
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Intake {
     groups: Vec<Group>,
     /// Series whose metadata is in the batch.
     pub(crate) described: Vec<(SeriesKey, SeriesRef)>,
+    /// Samples of metrics of which nothing is known.
+    pub(crate) undescribed: usize,
     /// Why series could not be created.
     pub(crate) limited: Option<String>,
     /// Why nothing can be stored.
@@ -81,6 +83,7 @@ impl Intake {
         self.zeros.before_histograms.clear();
         self.groups.clear();
         self.described.clear();
+        self.undescribed = 0;
         self.limited = None;
         self.failed = None;
     }

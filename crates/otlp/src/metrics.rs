@@ -8,6 +8,7 @@ use storage::SeriesCache;
 use crate::streams::Streams;
 
 pub(crate) struct Metrics {
+    pub(crate) without_metadata: Counter,
     pub(crate) warnings: CounterVec,
     pub(crate) late_exemplars: Counter,
     pub(crate) requests: Counter,
@@ -30,12 +31,11 @@ impl Metrics {
                 move || streams.upgrade().map_or(0.0, |streams| streams.len() as f64),
             );
         }
-        // Every sample comes with what its metric is: it stays zero, and dashboards read it.
-        r.counter(
-            "prometheus_api_otlp_appended_samples_without_metadata_total",
-            "The total number of samples ingested from OTLP without corresponding metadata.",
-        );
         Metrics {
+            without_metadata: r.counter(
+                "prometheus_api_otlp_appended_samples_without_metadata_total",
+                "The total number of samples ingested from OTLP without corresponding metadata.",
+            ),
             warnings: r.counter_vec(
                 "prometheus_api_otlp_translation_warnings_total",
                 "The total number of warnings produced while translating OTLP metrics to the Prometheus model, by category.",

@@ -190,6 +190,7 @@ impl Receiver {
         if !found.is_empty() {
             self.cache.insert(&found);
         }
+        self.metrics.without_metadata.add(scratch.intake.undescribed as f64);
         if let Err(TooManySamples) = translated {
             return (Done::TooManySamples, warnings);
         }

@@ -175,7 +175,9 @@ impl SeriesLabels {
         for same in sorted.chunk_by(|a, b| a.0 == b.0) {
             let [(key, attribute), others @ ..] = same else { continue };
             self.set.set_with(key, |out| push_value(out, attribute));
-            if others.is_empty() || !self.set.has(key) {
+            // To Prometheus a label without a name is the one before the first.
+            let alone = others.is_empty() && !key.is_empty();
+            if alone || !self.set.has(key) {
                 continue;
             }
             let is_empty = |attribute: &[u8]| {

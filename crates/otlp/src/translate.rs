@@ -406,7 +406,8 @@ impl<'a> Translator<'a> {
     /// Says what a series' metric is, if that is news. Its end is no news.
     #[inline]
     fn describe(&mut self, key: SeriesKey, series: SeriesRef, metric: &Metric, v: f64) {
-        if !self.env.options.metadata || is_stale(v) {
+        self.scratch.intake.undescribed += usize::from(!metric.described);
+        if !self.env.options.metadata || !metric.described || is_stale(v) {
             return;
         }
         let known = self.known.as_ref().and_then(|known| known.find(key));

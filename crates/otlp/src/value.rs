@@ -103,7 +103,7 @@ fn push_double(out: &mut String, v: f64) {
 /// As Go writes JSON of maps, lists and scalars.
 fn push_json(out: &mut String, value: Value<'_>) -> Option<()> {
     match value {
-        Value::Empty | Value::Reference => out.push_str("null"),
+        Value::Empty | Value::Reference | Value::Bytes([]) => out.push_str("null"),
         Value::Text(text) => push_quoted(out, &text),
         Value::Bool(value) => out.push_str(if value { "true" } else { "false" }),
         Value::Integer(n) => {

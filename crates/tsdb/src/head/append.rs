@@ -503,6 +503,8 @@ impl Head {
                 let labels = || data.labels(slot);
                 match exemplars.add(example.series.0, labels, Exemplar::of(example), example.timed) {
                     Ok(new) => outcome.appended_exemplars += usize::from(new),
+                    // Only others of the same batch are newer: that is told as it is of samples.
+                    Err(_) if batch.tells_within => {}
                     Err(reason) => outcome.rejected_exemplars.push((i, reason)),
                 }
             }
