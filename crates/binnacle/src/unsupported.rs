@@ -44,7 +44,6 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("storage.agent.wal-truncate-frequency", "0s"),
     ("web.console.libraries", "console_libraries"),
     ("web.console.templates", "consoles"),
-    ("web.enable-otlp-receiver", "false"),
     ("write-documentation", "false"),
 ];
 
@@ -79,7 +78,7 @@ mod tests {
     #[test]
     fn flags_that_are_not_there_are_refused_by_name() {
         let refused = |arg: &str| refused_flag(&["binnacle".into(), "server".into(), arg.into()]);
-        assert!(refused("--web.page-title=x").is_some_and(|m| m.contains("--web.page-title")));
+        assert!(refused("--web.console.libraries=x").is_some_and(|m| m.contains("--web.console.libraries")));
         assert!(refused("--rules.max-concurrent-evals=2").is_some_and(|m| m.contains("rules")));
         assert!(refused("--no-alertmanager.drain-notification-queue-on-shutdown").is_some());
         assert_eq!(refused("--query.timeout=1m"), None);

@@ -15,6 +15,7 @@ mod credentials;
 mod data_directory;
 mod kubernetes;
 mod logs;
+mod otlp_requests;
 mod pages;
 mod pieces;
 mod remote;
@@ -42,6 +43,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("kubernetes", kubernetes::answer),
     ("log_record", logs::record),
     ("log_segment", logs::segment),
+    ("otlp", otlp_requests::request),
     ("page", pages::page),
     ("protobuf_page", pages::protobuf),
     ("proxy", credentials::proxy),

@@ -106,6 +106,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("services", MEMBER.to_vec()),
     ];
     found.extend(SERVICES.into_iter().chain(CLOUDS).flat_map(answers).map(|answer| ("services", answer)));
+    found.extend(otlp_seeds());
     found.extend(TARGETS.map(|list| ("services", list.as_bytes().to_vec())));
     found.extend(CREDENTIALS.map(|said| ("credentials", said.as_bytes().to_vec())));
     found.extend(PROXIES.map(|said| ("proxy", said.to_vec())));
@@ -126,6 +127,23 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         }
     }
     found
+}
+
+/// Every kind of metric and value.
+const OTLP_REQUEST: &[u8] = include_bytes!("../testdata/otlp_request.bin");
+
+/// Requests that are recorded, in JSON, under each setting; and one in protobuf of every kind of field.
+fn otlp_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let rows = include_str!("../../otlp/testdata/recorded.jsonl").lines();
+    let bodies = rows.map(|row| serde_json::from_str::<serde_json::Value>(row).unwrap()["body"].to_string());
+    let mut seeds: Vec<_> = bodies
+        .enumerate()
+        .map(|(i, body)| ("otlp", [&[8 | i as u8 & 7], body.as_bytes()].concat()))
+        .collect();
+    for settings in 0..8 {
+        seeds.push(("otlp", [&[settings], OTLP_REQUEST].concat()));
+    }
+    seeds
 }
 
 /// The bodies of a stub's answers.

@@ -441,6 +441,12 @@ impl<'a> Translator<'a> {
         if let Some(known) = self.known.as_ref().and_then(|known| known.find(key)) {
             return Ok(known.series());
         }
+        // Points of a series that is new follow each other.
+        if let Some(&(newest, series)) = self.found.last()
+            && newest == key
+        {
+            return Ok(series);
+        }
         let Around { resource, scope, metric, .. } = *around;
         let made = self.scratch.labels.of_series(
             &point.attributes,

@@ -23,6 +23,7 @@ mod kubernetes;
 mod lifecycle;
 mod metrics_page;
 mod mixed;
+mod otlp;
 mod recorded;
 mod reload;
 mod remote_peers;
