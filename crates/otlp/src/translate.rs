@@ -311,7 +311,13 @@ impl<'a> Translator<'a> {
             let v = recorded(count as f64);
             let series = self.part(key, point, around, Part::Bucket(bound), v)?;
             // Both are in ascending order; what is beyond the bound is of a later bucket.
-            let of_bucket = self.scratch.exemplars.iter().skip(next).take_while(|of| !(of.v > bound)).count();
+            let of_bucket = self
+                .scratch
+                .exemplars
+                .iter()
+                .skip(next)
+                .take_while(|of| of.v <= bound || of.v.is_nan())
+                .count();
             self.examples(series, v, next..next + of_bucket);
             next += of_bucket;
         }

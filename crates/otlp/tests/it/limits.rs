@@ -15,7 +15,7 @@ fn server() -> Server {
     Server::new(ReceiverOptions::default(), Translation::default())
 }
 
-fn resource(metrics: Vec<Value>) -> Value {
+fn resource(metrics: &[Value]) -> Value {
     let attribute = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
     json!({ "resourceMetrics": [{
         "resource": { "attributes": [attribute("service.name", "svc"), attribute("os.type", "linux")] },
@@ -23,7 +23,7 @@ fn resource(metrics: Vec<Value>) -> Value {
     }]})
 }
 
-fn sum(name: &str, temporality: u64, points: Value) -> Value {
+fn sum(name: &str, temporality: u64, points: &Value) -> Value {
     json!({ "name": name, "sum": {
         "isMonotonic": true, "aggregationTemporality": temporality, "dataPoints": points,
     }})
@@ -37,7 +37,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 
 #[test]
 fn content_types_and_encodings_are_prometheus() {
-    let body = resource(vec![]).to_string().into_bytes();
+    let body = resource(&[]).to_string().into_bytes();
     let server = server();
     let types = "supported: [application/json, application/x-protobuf]\n";
     for (encoding, content_type, body, want) in [
@@ -104,13 +104,13 @@ fn a_request_of_very_many_empty_points_is_refused() {
 #[test]
 fn a_request_is_stored_whole_or_not_at_all() {
     let server = server();
-    let good = sum("good", 2, json!([{ "timeUnixNano": TIME, "asInt": 1 }]));
-    let bad = sum("bad", 0, json!([{ "timeUnixNano": TIME, "asInt": 1 }]));
+    let good = sum("good", 2, &json!([{ "timeUnixNano": TIME, "asInt": 1 }]));
+    let bad = sum("bad", 0, &json!([{ "timeUnixNano": TIME, "asInt": 1 }]));
     let nothing = json!({ "name": "nothing", "gauge": {} });
     let untyped = json!({ "name": "untyped" });
     let ahead =
-        sum("ahead", 2, json!([{ "timeUnixNano": (NOW as u64 + 11 * 60_000) * 1_000_000, "asInt": 1 }]));
-    let (status, text) = server.post_json(&resource(vec![good.clone(), bad, nothing, untyped]));
+        sum("ahead", 2, &json!([{ "timeUnixNano": (NOW as u64 + 11 * 60_000) * 1_000_000, "asInt": 1 }]));
+    let (status, text) = server.post_json(&resource(&[good.clone(), bad, nothing, untyped]));
     assert_eq!(
         (status, text.as_str()),
         (
@@ -119,21 +119,21 @@ fn a_request_is_stored_whole_or_not_at_all() {
         )
     );
     // One that is of no use to send again makes the whole of no use.
-    let (status, text) = server.post_json(&resource(vec![good.clone(), ahead]));
+    let (status, text) = server.post_json(&resource(&[good.clone(), ahead]));
     assert_eq!(
         (status, text.lines().next()),
         (400, Some("out of bounds: timestamp is too far in the future"))
     );
     assert!(server.content().is_empty());
-    assert_eq!(server.post_json(&resource(vec![good])), (200, String::new()));
+    assert_eq!(server.post_json(&resource(&[good])), (200, String::new()));
     assert_eq!(server.content().len(), 2);
-    let again = sum("good", 2, json!([{ "timeUnixNano": TIME, "asInt": 2 }]));
-    let fresh = sum("fresh", 2, json!([{ "timeUnixNano": TIME, "asInt": 2 }]));
+    let again = sum("good", 2, &json!([{ "timeUnixNano": TIME, "asInt": 2 }]));
+    let fresh = sum("fresh", 2, &json!([{ "timeUnixNano": TIME, "asInt": 2 }]));
     let head = HeadOptions::default();
     let in_order = Server::with_head(ReceiverOptions::default(), Translation::default(), head);
-    let first = sum("good", 2, json!([{ "timeUnixNano": TIME, "asInt": 1 }]));
-    assert_eq!(in_order.post_json(&resource(vec![first])).0, 200);
-    let (status, text) = in_order.post_json(&resource(vec![fresh, again]));
+    let first = sum("good", 2, &json!([{ "timeUnixNano": TIME, "asInt": 1 }]));
+    assert_eq!(in_order.post_json(&resource(&[first])).0, 200);
+    let (status, text) = in_order.post_json(&resource(&[fresh, again]));
     assert_eq!(
         (status, text.as_str()),
         (
@@ -148,22 +148,22 @@ fn a_request_is_stored_whole_or_not_at_all() {
 fn target_info_reaches_from_the_first_to_the_last_point() {
     let server = server();
     let point = |after: u64| json!({ "timeUnixNano": TIME + after * SECOND, "asInt": 1 });
-    let metric = sum("s", 2, json!([point(0), point(400)]));
-    assert_eq!(server.post_json(&resource(vec![metric])).0, 200);
+    let metric = sum("s", 2, &json!([point(0), point(400)]));
+    assert_eq!(server.post_json(&resource(&[metric])).0, 200);
     let content = server.content();
     let info = &content[r#"{"__name__":"target_info","job":"svc","os_type":"linux"}"#];
     let times = [1_699_999_200, 1_699_999_350, 1_699_999_500, 1_699_999_600];
     assert_eq!(info["values"], json!(times.map(|t| json!([t, "1"]))));
     // From 1970 on there would be millions.
-    let metric = sum("t", 2, json!([point(0), { "timeUnixNano": 1, "asInt": 1 }]));
-    let (status, text) = server.post_json(&resource(vec![metric]));
+    let metric = sum("t", 2, &json!([point(0), { "timeUnixNano": 1, "asInt": 1 }]));
+    let (status, text) = server.post_json(&resource(&[metric]));
     assert_eq!((status, text.as_str()), (400, "too old sample\ntoo old sample\n"));
 }
 
 #[test]
 fn another_translation_holds_from_the_next_request_on() {
     let server = server();
-    let body = resource(vec![sum("a.b", 2, json!([{ "timeUnixNano": TIME, "asInt": 1 }]))]);
+    let body = resource(&[sum("a.b", 2, &json!([{ "timeUnixNano": TIME, "asInt": 1 }]))]);
     let names = |server: &Server| -> Vec<String> {
         server
             .content()
@@ -186,7 +186,7 @@ fn labels_that_become_one_are_joined_and_counted_with_every_request() {
     let attributes = [attribute("a.b", "1"), attribute("a-b", "2")];
     for time in 0..2 {
         let point = json!([{ "timeUnixNano": TIME + time * SECOND, "asInt": 1, "attributes": attributes }]);
-        assert_eq!(server.post_json(&resource(vec![sum("s", 2, point)])).0, 200);
+        assert_eq!(server.post_json(&resource(&[sum("s", 2, &point)])).0, 200);
     }
     assert!(server.content().contains_key(r#"{"__name__":"s_total","a_b":"2;1","job":"svc"}"#));
     let warnings = "prometheus_api_otlp_translation_warnings_total";
@@ -199,7 +199,7 @@ fn counting_begins_with_a_zero_where_that_is_wanted() {
     let server = Server::new(options, Translation::default());
     let point = |time: u64| json!({ "startTimeUnixNano": TIME - 60 * SECOND, "timeUnixNano": TIME + time * SECOND, "asInt": 5 });
     for time in [0, 10] {
-        assert_eq!(server.post_json(&resource(vec![sum("s", 2, json!([point(time)]))])).0, 200);
+        assert_eq!(server.post_json(&resource(&[sum("s", 2, &json!([point(time)]))])).0, 200);
     }
     let content = server.content();
     let values = &content[r#"{"__name__":"s_total","job":"svc"}"#]["values"];
@@ -218,11 +218,11 @@ fn deltas_are_added_up_where_that_is_wanted() {
         json!([point(5, 15, 100)]),
         json!([point(20, 30, 1), point(30, 40, 2)]),
     ] {
-        assert_eq!(server.post_json(&resource(vec![sum("s", 1, points)])), (200, String::new()));
+        assert_eq!(server.post_json(&resource(&[sum("s", 1, &points)])), (200, String::new()));
     }
     let early =
         json!([{ "startTimeUnixNano": TIME - SECOND, "timeUnixNano": TIME + 50 * SECOND, "asInt": 9 }]);
-    assert_eq!(server.post_json(&resource(vec![sum("s", 1, early)])), (200, String::new()));
+    assert_eq!(server.post_json(&resource(&[sum("s", 1, &early)])), (200, String::new()));
     let values = &server.content()[r#"{"__name__":"s_total","job":"svc"}"#]["values"];
     assert_eq!(
         *values,
@@ -247,7 +247,7 @@ fn exponential_deltas_of_any_scale_are_added_up_at_once() {
             "timeUnixNano": time, "count": "6", "sum": 1, "scale": scale, "zeroThreshold": threshold,
             "positive": side, "negative": side,
         }]}});
-        let (status, _) = server.post_json(&resource(vec![metric]));
+        let (status, _) = server.post_json(&resource(&[metric]));
         assert!(matches!(status, 200 | 500), "{scale}");
     }
 }
