@@ -2,11 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use httpclient::{Client, Secret};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use crate::environment::Environment;
 use crate::error::{Error, while_doing};
 use crate::exchange::Ask;
+use crate::jwt::{Algorithm, KeyHead, SigningKey};
 use crate::token::{Kept, Token};
 
 const METADATA: &str = "http://169.254.169.254";
@@ -68,6 +74,19 @@ pub enum AzureIdentity {
         client_id: String,
         /// Its secret.
         client_secret: Secret,
+    },
+    /// An application with a certificate (PEM).
+    Certificate {
+        /// The directory.
+        tenant_id: String,
+        /// The application.
+        client_id: String,
+        /// The file of the certificate, and of its key if that has no file of its own.
+        certificate_file: String,
+        /// The file of the key; empty where it is in the certificate's.
+        key_file: String,
+        /// Send the certificates of the authorities along.
+        chain: bool,
     },
     /// What the machine runs as; with a `client_id` that of its identities.
     Managed {
@@ -134,6 +153,18 @@ impl Azure {
                 let answer = self.ask_authority(tenant_id, client_id, &proof).await;
                 Token::parse(&answer.map_err(while_doing("ClientSecretCredential"))?, now)
             }
+            AzureIdentity::Certificate { tenant_id, client_id, certificate_file, key_file, chain } => {
+                let doing = while_doing("ClientCertificateCredential");
+                let files = [certificate_file.as_str(), key_file.as_str()];
+                let url = self.authority(tenant_id);
+                let assertion = match certificate_assertion(files, client_id, &url, *chain, now).await {
+                    Ok(assertion) => assertion,
+                    Err(err) => return Err(doing(err)),
+                };
+                let proof = [("client_assertion_type", JWT_BEARER), ("client_assertion", &*assertion)];
+                let answer = self.ask_authority(tenant_id, client_id, &proof).await;
+                Token::parse(&answer.map_err(doing)?, now)
+            }
             AzureIdentity::Managed { client_id } => {
                 let answer = self.ask_machine(client_id).await;
                 Token::parse(&answer.map_err(while_doing("ManagedIdentityCredential"))?, now)
@@ -198,15 +229,20 @@ impl Azure {
         self.ask_authority(&tenant_id, &client_id, &proof).await
     }
 
+    /// Where tokens of a directory come from.
+    fn authority(&self, tenant_id: &str) -> String {
+        let authority = self.environment.get("AZURE_AUTHORITY_HOST").unwrap_or(self.cloud.authority());
+        let tenant: String = url::form_urlencoded::byte_serialize(tenant_id.as_bytes()).collect();
+        format!("{}/{tenant}/oauth2/v2.0/token", authority.trim_end_matches('/'))
+    }
+
     async fn ask_authority(
         &self,
         tenant_id: &str,
         client_id: &str,
         proof: &[(&str, &str)],
     ) -> Result<Vec<u8>, Error> {
-        let authority = self.environment.get("AZURE_AUTHORITY_HOST").unwrap_or(self.cloud.authority());
-        let tenant: String = url::form_urlencoded::byte_serialize(tenant_id.as_bytes()).collect();
-        let url = format!("{}/{tenant}/oauth2/v2.0/token", authority.trim_end_matches('/'));
+        let url = self.authority(tenant_id);
         let mut form = vec![
             ("client_id", client_id),
             ("grant_type", "client_credentials"),
@@ -238,4 +274,61 @@ impl Azure {
             format!("{}/metadata/identity/oauth2/token?{}", host.trim_end_matches('/'), query("2018-02-01"));
         Ask::get(&url).header("metadata", "true")?.timeout(METADATA_TIMEOUT).send(&self.client).await
     }
+}
+
+/// How long an assertion is good.
+const ASSERTION_LASTS: Duration = Duration::from_secs(600);
+
+/// Says of an application that it has the key of a certificate. The files are read anew each time.
+async fn certificate_assertion(
+    [certificate_file, key_file]: [&str; 2],
+    client_id: &str,
+    audience: &str,
+    chain: bool,
+    now: SystemTime,
+) -> Result<String, Error> {
+    #[derive(serde::Serialize)]
+    struct Claims<'a> {
+        aud: &'a str,
+        iss: &'a str,
+        sub: &'a str,
+        jti: String,
+        nbf: u64,
+        exp: u64,
+    }
+    let read = async |file: &str, what: &str| {
+        let failed = format!("failed to read {what} file {file}");
+        tokio::fs::read(file).await.map_err(while_doing(&failed))
+    };
+    let mut pem = read(certificate_file, "certificate").await?;
+    if !key_file.is_empty() {
+        pem.push(b'\n');
+        pem.extend(read(key_file, "private key").await?);
+    }
+    let certificates: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(while_doing("failed to parse certificate data"))?;
+    let Some(own) = certificates.first() else {
+        return Err(Error::new("failed to parse certificate data: no certificate in PEM form found"));
+    };
+    let key = SigningKey::from_pem(&pem)?;
+    let thumbprint = digest(&SHA256, own);
+    let sent = certificates.iter().filter(|_| chain);
+    let head = KeyHead {
+        thumbprint: URL_SAFE_NO_PAD.encode(thumbprint),
+        chain: sent.map(|certificate| STANDARD.encode(certificate)).collect(),
+        ..KeyHead::default()
+    };
+    let mut unique = [0; 16];
+    aws_lc_rs::rand::fill(&mut unique).map_err(while_doing("random bytes"))?;
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let claims = Claims {
+        aud: audience,
+        iss: client_id,
+        sub: client_id,
+        jti: URL_SAFE_NO_PAD.encode(unique),
+        nbf: now.as_secs(),
+        exp: (now + ASSERTION_LASTS).as_secs(),
+    };
+    key.assertion_of(Algorithm::Ps256, &head, &claims)
 }

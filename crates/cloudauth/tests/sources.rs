@@ -9,7 +9,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RsaKeyPair, UnparsedPublicKey,
+    KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RsaKeyPair,
+    UnparsedPublicKey,
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -474,4 +475,61 @@ async fn azure_asks_the_authority_or_the_machine() {
     assert!(has(&forms[1], "client_assertion", "jwt") && has(&forms[1], "client_id", "c"));
     assert!(asked.iter().any(|a| a.head.contains("metadata: true\r\n")));
     assert!(asked.iter().any(|a| a.head.contains("x-identity-header: h\r\n")));
+}
+
+#[tokio::test]
+async fn azure_accepts_an_assertion_signed_with_the_key_of_a_certificate() {
+    let token = r#"{"access_token":"of-certificate","expires_in":"86399","token_type":"Bearer"}"#;
+    let stub = Stub::start(vec![("POST /tenant/oauth2/v2.0/token", 200, token.to_owned())]).await;
+    let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let certificate = |der: &[u8]| {
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(path("cert.pem"), certificate(b"own") + &certificate(b"authority")).unwrap();
+    std::fs::write(path("key.pem"), pem(&key)).unwrap();
+    std::fs::write(path("both.pem"), pem(&key) + &certificate(b"own")).unwrap();
+    let identity = |certificate_file: String, key_file: String, chain| AzureIdentity::Certificate {
+        tenant_id: "tenant".into(),
+        client_id: "c".into(),
+        certificate_file,
+        key_file,
+        chain,
+    };
+    let get = async |identity: AzureIdentity| {
+        let environment = [("AZURE_AUTHORITY_HOST", stub.url("/"))].into_iter().collect();
+        let mut azure = Azure::new(AzureCloud::Public, identity, "s/.default", environment, client());
+        azure.token().await.map_or_else(|err| err.to_string(), |token| token.reveal().to_owned())
+    };
+    assert_eq!(get(identity(path("both.pem"), String::new(), false)).await, "of-certificate");
+    assert_eq!(get(identity(path("cert.pem"), path("key.pem"), true)).await, "of-certificate");
+    let asked = stub.asked();
+    for (asked, chain) in asked.iter().zip([None, Some(["own", "authority"])]) {
+        let form = form(&asked.content);
+        let value = |name: &str| form.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v.as_str());
+        assert_eq!((value("client_id"), value("grant_type")), ("c", "client_credentials"));
+        assert_eq!(value("client_assertion_type"), "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+        let (signed, signature) = value("client_assertion").rsplit_once('.').unwrap();
+        UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key.public_key().as_ref())
+            .verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap())
+            .unwrap();
+        let part = |at: usize| -> serde_json::Value {
+            let part = signed.split('.').nth(at).unwrap();
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+        };
+        let (head, claims) = (part(0), part(1));
+        let thumbprint = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"own");
+        assert_eq!(head["x5t#S256"], URL_SAFE_NO_PAD.encode(thumbprint));
+        assert_eq!((&head["alg"], &head["typ"]), (&"PS256".into(), &"JWT".into()));
+        let sent = chain.map(|chain| chain.map(|text| STANDARD.encode(text)));
+        assert_eq!(head.get("x5c").cloned(), sent.map(|sent| serde_json::json!(sent)));
+        assert_eq!(claims["aud"], stub.url("/tenant/oauth2/v2.0/token"));
+        assert_eq!((&claims["iss"], &claims["sub"]), (&"c".into(), &"c".into()));
+        assert_eq!(claims["exp"].as_u64().unwrap() - claims["nbf"].as_u64().unwrap(), 600);
+    }
+    let missing = get(identity(path("none.pem"), String::new(), false)).await;
+    assert!(missing.starts_with("ClientCertificateCredential: failed to read certificate file"), "{missing}");
+    let without = get(identity(path("key.pem"), String::new(), false)).await;
+    assert!(without.contains("no certificate in PEM form"), "{without}");
 }

@@ -190,6 +190,14 @@ impl AzureAd {
                 client_id: oauth.client_id.clone(),
                 client_secret: oauth.client_secret.to_option(),
             }
+        } else if let Some(certificate) = &self.certificate {
+            AzureIdentity::Certificate {
+                tenant_id: certificate.tenant_id.clone(),
+                client_id: certificate.client_id.clone(),
+                certificate_file: certificate.certificate_path.clone(),
+                key_file: certificate.certificate_key_path.clone(),
+                chain: certificate.send_certificate_chain,
+            }
         } else {
             AzureIdentity::Chain { tenant_id: self.sdk.as_ref()?.tenant_id.clone() }
         };

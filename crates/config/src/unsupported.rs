@@ -112,9 +112,14 @@ impl Config {
         );
         findings.note(!document.rule_files.is_empty(), "rule_files");
         for (i, write) in document.remote_write.iter().flatten().enumerate() {
-            let at = [Step::Key("remote_write"), Step::Index(i), Step::Key("azuread")];
-            let certificate = write.azuread.as_ref().is_some_and(|azure| azure.certificate.is_some());
-            findings.inside(&at, "remote_write.azuread.".into()).note(certificate, "certificate");
+            let at =
+                [Step::Key("remote_write"), Step::Index(i), Step::Key("azuread"), Step::Key("certificate")];
+            let certificate = write.azuread.as_ref().and_then(|azure| azure.certificate.as_ref());
+            // Only files in PEM form are read, which have none.
+            let password =
+                certificate.is_some_and(|certificate| !certificate.certificate_password.is_unset());
+            let prefix = "remote_write.azuread.certificate.".into();
+            findings.inside(&at, prefix).note(password, "certificate_password");
         }
         findings.note(!document.tracing.endpoint.is_empty(), "tracing");
 
