@@ -217,6 +217,9 @@ fn print(all: &[Seen]) {
     let mut rows = vec![vec![String::new()]];
     rows[0].extend(all.iter().map(|seen| seen.name.to_owned()));
     let mut row = |name: String, figure: &dyn Fn(&Seen) -> Option<f64>| {
+        if all.iter().all(|seen| figure(seen).is_none()) {
+            return;
+        }
         let first = all.first().and_then(figure).unwrap_or(f64::NAN);
         let cells = all
             .iter()
