@@ -108,6 +108,8 @@ fn total(all: &Samples) -> usize {
 
 fn assert_reaches(sender: &Program<'_>, receiver: &Program<'_>, version: &str) {
     let until = now();
+    // What was scraped until then is stored a little later.
+    gain(sender);
     let mut sent = stored(sender, until);
     assert_eq!(sent.0.len(), SERIES);
     assert!(!sent.1.is_empty());
@@ -244,6 +246,7 @@ fn what_we_send_to_victoria_metrics_survives_outages_and_kills() {
     let taking = start();
     gain(&sending);
     let until = now();
+    gain(&sending);
     let sent = stored(&sending, until).0;
     let got = |p: &Program<'_>| {
         let mut got = exported(p);
@@ -280,6 +283,7 @@ fn prometheus_reads_from_us() {
     reader.switch_to(Some(&prometheus));
     let reading = reader.start();
     let until = now();
+    gain(&storing);
     assert_eq!(stored(&reading, until), stored(&storing, until));
 }
 
@@ -299,6 +303,7 @@ fn we_read_from_prometheus() {
         let reader = reading_from(&url);
         let reading = reader.start();
         let until = now();
+        gain(&storing);
         assert_eq!(stored(&reading, until), stored(&storing, until), "{kind}");
         let series = "/api/v1/series?match[]=m_total";
         assert_eq!(reading.data(series).as_array().map(Vec::len), Some(SERIES));
