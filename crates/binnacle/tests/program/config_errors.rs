@@ -74,7 +74,7 @@ fn what_is_not_there_yet_is_refused_by_name() {
         assert_eq!(status.code(), Some(1), "{name}: {log}");
         assert!(log.contains(name) && log.contains("not supported yet"), "{name}: {log}");
     }
-    for flag in ["--rules.max-concurrent-evals=4", "--enable-feature=old-ui", "--agent"] {
+    for flag in ["--rules.max-concurrent-evals=4", "--enable-feature=old-ui"] {
         let (status, log) = Site::server("global: {}\n").flag(flag).run_to_end();
         assert!(!status.success(), "{flag}: {log}");
         assert!(

@@ -5,7 +5,13 @@ use crate::site::{Program, Site};
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 fn post(program: &Program<'_>, name: &str, temporality: u8) -> (u16, String) {
-    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    post_at(program, name, temporality, 0)
+}
+
+/// Posts a point of so many seconds ago.
+fn post_at(program: &Program<'_>, name: &str, temporality: u8, ago: u64) -> (u16, String) {
+    let time = std::time::SystemTime::now() - std::time::Duration::from_secs(ago);
+    let nanos = time.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
     let body = format!(
         r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"shop"}}}},{{"key":"host.name","value":{{"stringValue":"h1"}}}}]}},"scopeMetrics":[{{"metrics":[{{"name":"{name}","unit":"s","sum":{{"isMonotonic":true,"aggregationTemporality":{temporality},"dataPoints":[{{"timeUnixNano":"{nanos}","asDouble":1.5}}]}}}}]}}]}}]}}"#
     );
@@ -41,8 +47,8 @@ fn deltas_are_added_up_by_a_feature() {
         .flag("--web.enable-otlp-receiver")
         .flag("--enable-feature=otlp-deltatocumulative");
     let program = site.start();
-    for _ in 0..3 {
-        assert_eq!(post(&program, "work.time", 1), (200, String::new()));
+    for ago in [20, 10, 0] {
+        assert_eq!(post_at(&program, "work.time", 1, ago), (200, String::new()));
     }
     program.wait_for_value("work_time_seconds_total{job=\"shop\"}", 4.5);
 }
