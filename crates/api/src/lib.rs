@@ -7,6 +7,7 @@ mod active_queries;
 mod admin;
 mod agent;
 mod bodies;
+mod consoles;
 mod debug;
 mod explain;
 mod features;
@@ -50,6 +51,7 @@ use crate::metrics::Metrics;
 use crate::reply::{ApiError, ErrorKind};
 
 pub use active_queries::ActiveQueries;
+pub use consoles::Consoles;
 pub use debug::{CpuProfile, ProfileError, Profiler};
 pub use features::Feature;
 pub use notifications::{Notice, Notifications};
@@ -86,6 +88,8 @@ pub struct Options {
     pub page_title: Option<String>,
     /// The directory whose files are served under `/user`.
     pub user_assets: Option<std::path::PathBuf>,
+    /// The templates served under `/consoles`.
+    pub consoles: Consoles,
     /// What the parts of the program other than the API and the language can do.
     pub features: Vec<Feature>,
     /// What users are told about the server itself.

@@ -72,6 +72,16 @@ impl Params {
         self.flaw.as_ref().map_or(Ok(()), flaw)
     }
 
+    /// What is wrong with the first part that could not be read.
+    pub(crate) fn flaw(&self) -> Option<&str> {
+        self.flaw.as_deref()
+    }
+
+    /// All names and values, in their order.
+    pub(crate) fn pairs(&self) -> &[(String, String)] {
+        &self.pairs
+    }
+
     /// The first value of a parameter, empty when it is missing.
     pub(crate) fn get(&self, name: &str) -> &str {
         self.pairs.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)

@@ -14,8 +14,9 @@ use crate::reply::{Answer, ApiError, Body, Coding, ErrorKind, Reply, compress};
 use crate::request::{Params, Request};
 use crate::view::Seen;
 use crate::{
-    Api, admin, agent, bodies, debug, features, federate, lifecycle, notifications, openapi, otlp_metrics,
-    page, query, remote_read, remote_write, search, self_metrics, series, status, targets, user_files,
+    Api, admin, agent, bodies, consoles, debug, features, federate, lifecycle, notifications, openapi,
+    otlp_metrics, page, query, remote_read, remote_write, search, self_metrics, series, status, targets,
+    user_files,
 };
 
 type Handler = fn(Arc<Api>, Request) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -159,7 +160,7 @@ const PLAIN: &[Route] = &[
     route!(GET_HEAD, "/-/ready", lifecycle::ready, Nothing),
     route!(GET_POST_PUT, "/-/reload", lifecycle::reload),
     route!(GET_POST_PUT, "/-/quit", lifecycle::quit),
-    route!(GET, "/consoles/*filepath", user_files::consoles),
+    route!(GET, "/consoles/*filepath", consoles::console),
     route!(GET, USER_FILES, user_files::user),
     route!(GET, "/metrics", self_metrics::page),
     route!(GET, "/metrics/node", self_metrics::page),

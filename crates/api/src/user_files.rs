@@ -1,5 +1,4 @@
-//! `/user/*`: files of a directory that the operator names, and of nowhere else. `/consoles/*`: console templates, which
-//! are not expanded yet.
+//! `/user/*`: files of a directory that the operator names, and of nowhere else.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,9 +9,6 @@ use crate::Api;
 use crate::page::content_type;
 use crate::reply::{Answer, Reply};
 use crate::request::Request;
-
-/// Where console templates are looked for.
-const CONSOLES: &str = "consoles";
 
 pub(crate) async fn user(api: Arc<Api>, request: Request) -> Answer {
     let not_found = || Reply::text(StatusCode::NOT_FOUND, "404 page not found\n");
@@ -29,25 +25,8 @@ pub(crate) async fn user(api: Arc<Api>, request: Request) -> Answer {
     })
 }
 
-pub(crate) async fn consoles(_: Arc<Api>, request: Request) -> Answer {
-    let found = tokio::task::spawn_blocking(move || {
-        let there = resolve(Path::new(CONSOLES), &request.path_param).is_some();
-        (there, format!("{CONSOLES}/{}", request.path_param))
-    });
-    Ok(match found.await {
-        Ok((true, _)) => {
-            Reply::text(StatusCode::NOT_IMPLEMENTED, "console templates are not supported yet\n")
-        }
-        Ok((false, path)) => {
-            let text = format!("open {}: no such file or directory\n", path.trim_end_matches('/'));
-            Reply::text(StatusCode::NOT_FOUND, text)
-        }
-        Err(_) => Reply::text(StatusCode::NOT_FOUND, "404 page not found\n"),
-    })
-}
-
 /// What `asked` names within `root`; none where there is nothing, or where it leads out, be it by a link.
-fn resolve(root: &Path, asked: &str) -> Option<PathBuf> {
+pub(crate) fn resolve(root: &Path, asked: &str) -> Option<PathBuf> {
     let mut path = root.canonicalize().ok()?;
     let root = path.clone();
     for segment in asked.split('/').filter(|segment| !segment.is_empty() && *segment != ".") {

@@ -117,6 +117,14 @@ pub(crate) struct CommonFlags {
     #[arg(long = "web.user-assets", value_name = "PATH")]
     user_assets: Option<PathBuf>,
 
+    /// A directory with console templates, served under /consoles
+    #[arg(long = "web.console.templates", value_name = "PATH", default_value = "consoles")]
+    console_templates: PathBuf,
+
+    /// A directory with templates (*.lib) that console templates use
+    #[arg(long = "web.console.libraries", value_name = "PATH", default_value = "console_libraries")]
+    console_libraries: PathBuf,
+
     /// Clients that may follow the server's notifications at once
     #[arg(long = "web.max-notifications-subscribers", value_name = "N", default_value_t = 16)]
     max_notifications_subscribers: usize,
@@ -268,6 +276,10 @@ impl CommonFlags {
             cors_origin,
             page_title: Some(self.page_title.clone()).filter(|title| title != PAGE_TITLE),
             user_assets: self.user_assets.clone(),
+            external_url: Some(self.external_url.trim_end_matches('/').to_owned())
+                .filter(|url| !url.is_empty()),
+            console_templates: self.console_templates.clone(),
+            console_libraries: self.console_libraries.clone(),
             max_notifications_subscribers: self.max_notifications_subscribers,
             search_max_limit: features.search.then_some(self.search_max_limit),
             storage,
@@ -340,6 +352,8 @@ impl CommonFlags {
                 self.user_assets.as_ref().map_or_else(String::new, |p| p.display().to_string()),
             ),
             ("web.page-title", self.page_title.clone()),
+            ("web.console.templates", self.console_templates.display().to_string()),
+            ("web.console.libraries", self.console_libraries.display().to_string()),
             ("web.search.max-limit", self.search_max_limit.to_string()),
         ];
         let mut all = self.storage.values(features);

@@ -7,8 +7,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("config.auto-reload-interval", "reloading by itself (SIGHUP and /-/reload work)"),
     ("query.", "this limit on queries"),
     ("rules.", "rules"),
-    ("web.console.libraries", "console templates"),
-    ("web.console.templates", "console templates"),
 ];
 
 /// Flags under a prefix above that do work.
@@ -42,8 +40,6 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("storage.agent.wal-compression-type", "snappy"),
     ("storage.agent.wal-segment-size", "0B"),
     ("storage.agent.wal-truncate-frequency", "0s"),
-    ("web.console.libraries", "console_libraries"),
-    ("web.console.templates", "consoles"),
     ("write-documentation", "false"),
 ];
 

@@ -40,6 +40,10 @@ pub(crate) struct Options {
     pub(crate) remote_read_concurrent_limit: usize,
     pub(crate) page_title: Option<String>,
     pub(crate) user_assets: Option<PathBuf>,
+    /// Without a slash at the end; none: the machine's name and port.
+    pub(crate) external_url: Option<String>,
+    pub(crate) console_templates: PathBuf,
+    pub(crate) console_libraries: PathBuf,
     pub(crate) max_notifications_subscribers: usize,
     pub(crate) search_max_limit: Option<usize>,
     pub(crate) cors_origin: Regex,
@@ -349,7 +353,10 @@ fn build_api(
         api::Options {
             route_prefix: options.route_prefix.clone(),
             external_path: options.external_path.clone(),
-            external_address: scrape::ExternalAddress { host, listen_port: first_port.to_owned() },
+            external_address: scrape::ExternalAddress {
+                host: host.clone(),
+                listen_port: first_port.to_owned(),
+            },
             read_timeout: options.limits.read_timeout,
             max_concurrency: options.query_max_concurrency,
             query_timeout: options.query_timeout,
@@ -360,6 +367,11 @@ fn build_api(
             search_max_limit: options.search_max_limit,
             page_title: options.page_title.clone(),
             user_assets: options.user_assets.clone(),
+            consoles: api::Consoles {
+                templates: options.console_templates.clone(),
+                libraries: options.console_libraries.clone(),
+                external_url: options.external_url.clone().unwrap_or_else(|| format!("http://{host}")),
+            },
             features: features.listed(options.agent.is_some()),
             notifications: runtime.notifications(),
             cors_origin: options.cors_origin.clone(),

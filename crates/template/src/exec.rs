@@ -148,8 +148,8 @@ impl<'e, 't> State<'e, 't> {
                 }
                 Ok(())
             }
-            Node::Break => Err(Stop::Break),
-            Node::Continue => Err(Stop::Continue),
+            Node::Break { .. } => Err(Stop::Break),
+            Node::Continue { .. } => Err(Stop::Continue),
             Node::If(branch) => {
                 self.at(branch.at, node);
                 self.walk_condition(out, dot, branch, false)

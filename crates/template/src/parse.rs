@@ -281,7 +281,7 @@ impl<'a> Parser<'a> {
         self.take();
         let node = match keyword {
             Keyword::Block => self.block()?,
-            Keyword::Break | Keyword::Continue => self.leave_range(keyword)?,
+            Keyword::Break | Keyword::Continue => self.leave_range(keyword, token.at)?,
             Keyword::Else => return self.else_or_its_condition().map(Item::Ending),
             Keyword::End => {
                 self.expect(Kind::RightDelimiter, "end")?;
@@ -293,10 +293,10 @@ impl<'a> Parser<'a> {
         Ok(Item::Node(node))
     }
 
-    fn leave_range(&mut self, keyword: Keyword) -> Parsed<Node> {
+    fn leave_range(&mut self, keyword: Keyword, at: usize) -> Parsed<Node> {
         let (word, node) = match keyword {
-            Keyword::Break => ("{{break}}", Node::Break),
-            _ => ("{{continue}}", Node::Continue),
+            Keyword::Break => ("{{break}}", Node::Break { at }),
+            _ => ("{{continue}}", Node::Continue { at }),
         };
         let token = self.take_word();
         if token.kind != Kind::RightDelimiter {

@@ -38,8 +38,8 @@ pub(crate) enum Node {
     With(Box<Branch>),
     Range(Box<Branch>),
     Template { at: usize, name: String, pipe: Option<Pipe> },
-    Break,
-    Continue,
+    Break { at: usize },
+    Continue { at: usize },
 }
 
 /// What `if`, `with` and `range` have in common.
@@ -175,8 +175,8 @@ impl Display for Node {
                 }
                 f.write_str("}}")
             }
-            Node::Break => f.write_str("{{break}}"),
-            Node::Continue => f.write_str("{{continue}}"),
+            Node::Break { .. } => f.write_str("{{break}}"),
+            Node::Continue { .. } => f.write_str("{{continue}}"),
         }
     }
 }

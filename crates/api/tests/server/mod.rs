@@ -103,6 +103,7 @@ impl Server {
                 search_max_limit: Some(10_000),
                 page_title: None,
                 user_assets: None,
+                consoles: api::Consoles::default(),
                 features: vec![api::Feature { area: "tsdb", name: "exemplar_storage", enabled: true }],
                 notifications: Arc::clone(&notifications),
                 cors_origin: Regex::new(".*").unwrap(),

@@ -12,6 +12,7 @@ mod bad_input;
 mod blocks;
 mod budget;
 mod config_errors;
+mod consoles;
 mod crash;
 mod crowd;
 mod drop_in;

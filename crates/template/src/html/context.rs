@@ -2,6 +2,8 @@
 //!
 //! The states are those of Go's `html/template`, which follow the HTML5 tokenizer as far as escaping needs it.
 
+use super::attributes::{AttributeType, attribute_type, is_script_type};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum State {
     #[default]
@@ -187,6 +189,76 @@ pub(super) struct Context {
     pub(super) braces: Vec<u32>,
     pub(super) attribute: AttributeKind,
     pub(super) element: Element,
+}
+
+/// As Go prints it, with its names.
+impl std::fmt::Display for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = match self.state {
+            State::Text => "Text",
+            State::Tag => "Tag",
+            State::AttributeName => "AttrName",
+            State::AfterName => "AfterName",
+            State::BeforeValue => "BeforeValue",
+            State::HtmlComment => "HTMLCmt",
+            State::RcData => "RCDATA",
+            State::Attribute => "Attr",
+            State::Url => "URL",
+            State::Srcset => "Srcset",
+            State::MetaContent => "MetaContent",
+            State::MetaContentUrl => "MetaContentURL",
+            State::Js => "JS",
+            State::JsDoubleQuoted => "JSDqStr",
+            State::JsSingleQuoted => "JSSqStr",
+            State::JsTemplate => "JSTmplLit",
+            State::JsRegexp => "JSRegexp",
+            State::JsBlockComment => "JSBlockCmt",
+            State::JsLineComment => "JSLineCmt",
+            State::JsHtmlOpenComment => "JSHTMLOpenCmt",
+            State::JsHtmlCloseComment => "JSHTMLCloseCmt",
+            State::Css => "CSS",
+            State::CssDoubleQuoted => "CSSDqStr",
+            State::CssSingleQuoted => "CSSSqStr",
+            State::CssDoubleQuotedUrl => "CSSDqURL",
+            State::CssSingleQuotedUrl => "CSSSqURL",
+            State::CssUrl => "CSSURL",
+            State::CssBlockComment => "CSSBlockCmt",
+            State::CssLineComment => "CSSLineCmt",
+            State::Dead => "Dead",
+        };
+        let url_part = match self.url_part {
+            UrlPart::None => "None",
+            UrlPart::PreQuery => "PreQuery",
+            UrlPart::QueryOrFragment => "QueryOrFrag",
+            UrlPart::Unknown => "Unknown",
+        };
+        let slash = match self.slash {
+            Slash::Regexp => "Regexp",
+            Slash::Division => "DivOp",
+            Slash::Unknown => "Unknown",
+        };
+        let attribute = match self.attribute {
+            AttributeKind::Plain => "None",
+            AttributeKind::Script => "Script",
+            AttributeKind::ScriptType => "ScriptType",
+            AttributeKind::Style => "Style",
+            AttributeKind::Url => "URL",
+            AttributeKind::Srcset => "Srcset",
+            AttributeKind::MetaContent => "MetaContent",
+        };
+        let element = match self.element {
+            Element::Other => "None".to_owned(),
+            named => format!("{named:?}"),
+        };
+        let braces: Vec<String> = self.braces.iter().map(ToString::to_string).collect();
+        let braces = braces.join(" ");
+        let delimiter = format!("{:?}", self.delimiter);
+        write!(
+            f,
+            "{{state{state} delim{delimiter} urlPart{url_part} jsCtx{slash} [{braces}] attr{attribute} element{element} \
+             <nil>}}"
+        )
+    }
 }
 
 /// A context, and how many bytes led to it; or what is wrong with the document.
@@ -665,72 +737,4 @@ fn ends_with_url(text: &[u8]) -> bool {
     let in_a_name =
         before.last().is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_') || *b >= 0x80);
     word.eq_ignore_ascii_case(b"url") && !in_a_name
-}
-
-fn is_script_type(value: &[u8]) -> bool {
-    let value = String::from_utf8_lossy(value);
-    let kind = value.split(';').next().unwrap_or_default().trim().to_lowercase();
-    matches!(
-        kind.as_str(),
-        "" | "application/ecmascript"
-            | "application/javascript"
-            | "application/json"
-            | "application/ld+json"
-            | "application/x-ecmascript"
-            | "application/x-javascript"
-            | "module"
-            | "text/ecmascript"
-            | "text/javascript"
-            | "text/javascript1.0"
-            | "text/javascript1.1"
-            | "text/javascript1.2"
-            | "text/javascript1.3"
-            | "text/javascript1.4"
-            | "text/javascript1.5"
-            | "text/jscript"
-            | "text/livescript"
-            | "text/x-ecmascript"
-            | "text/x-javascript"
-    )
-}
-
-/// What the value of an attribute means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AttributeType {
-    Plain,
-    /// Decides what other values mean; values from outside are not put there.
-    Unsafe,
-    Url,
-    Css,
-    Js,
-    Html,
-    Srcset,
-}
-
-/// The type of the attribute `name`, in small letters.
-pub(super) fn attribute_type(name: &str) -> AttributeType {
-    let name = match (name.strip_prefix("data-"), name.split_once(':')) {
-        (Some(name), _) => name,
-        (None, Some(("xmlns", _))) => return AttributeType::Url,
-        (None, Some((_, name))) => name,
-        (None, None) => name,
-    };
-    match name {
-        "accept-charset" | "async" | "challenge" | "charset" | "content" | "crossorigin" | "defer"
-        | "enctype" | "form" | "formenctype" | "formmethod" | "formnovalidate" | "http-equiv" | "keytype"
-        | "language" | "method" | "novalidate" | "pattern" | "rel" | "sandbox" | "type" | "value" => {
-            AttributeType::Unsafe
-        }
-        "action" | "archive" | "background" | "cite" | "classid" | "codebase" | "data" | "formaction"
-        | "href" | "icon" | "longdesc" | "manifest" | "poster" | "profile" | "src" | "usemap" | "xmlns" => {
-            AttributeType::Url
-        }
-        "srcdoc" => AttributeType::Html,
-        "srcset" => AttributeType::Srcset,
-        "style" => AttributeType::Css,
-        "srclang" => AttributeType::Plain,
-        name if name.starts_with("on") => AttributeType::Js,
-        name if ["src", "uri", "url"].iter().any(|part| name.contains(part)) => AttributeType::Url,
-        _ => AttributeType::Plain,
-    }
 }

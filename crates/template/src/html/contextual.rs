@@ -18,18 +18,21 @@ type Escaped<T> = Result<T, EscapeError>;
 ///
 /// # Errors
 /// When a place's context cannot be known.
-pub(crate) fn escape(trees: &BTreeMap<String, Tree>, name: &str) -> Escaped<BTreeMap<String, Tree>> {
-    let mut escaper = Escaper::new(trees, Memory::default());
+pub(crate) fn escape<'t>(
+    trees: &'t BTreeMap<String, Tree>,
+    name: &'t str,
+) -> Escaped<BTreeMap<String, Tree>> {
+    let mut escaper = Escaper::new(trees, Memory::default(), name);
     let place = Place { source: None, at: 0, name };
     let (context, _) = escaper.template(&Context::default(), name, &place)?;
     if context.state != State::Text {
-        return Err(place.error(&format!("ends in a non-text context: {context:?}")));
+        return Err(place.error(&format!("ends in a non-text context: {context}")));
     }
     // Templates that are executed by name only are made safe as text, too, each for itself.
     let mut escaped = escaper.escaped;
     for name in trees.keys().filter(|name| !escaped.outputs.contains_key(*name)).collect::<Vec<_>>() {
         let place = Place { source: None, at: 0, name };
-        let mut escaper = Escaper::new(trees, escaped.clone());
+        let mut escaper = Escaper::new(trees, escaped.clone(), name);
         if let Ok((Context { state: State::Text, .. }, _)) =
             escaper.template(&Context::default(), name, &place)
         {
@@ -66,8 +69,10 @@ struct Memory {
 struct Escaper<'t> {
     trees: &'t BTreeMap<String, Tree>,
     escaped: Memory,
-    /// Contexts at the `break`s and `continue`s of each range that one is in.
-    ranges: Vec<Vec<Context>>,
+    /// The `break`s and `continue`s of each range that one is in.
+    ranges: Vec<Vec<Exit>>,
+    /// The template that is asked for.
+    top: &'t str,
     depth: usize,
     steps: usize,
 }
@@ -79,9 +84,16 @@ const TEMPLATE_DEPTH: usize = 5;
 /// Nodes that may be looked at; each range is looked at twice for each range that it is in.
 const MAX_STEPS: usize = 1_000_000;
 
+/// A way out of a round of a range.
+struct Exit {
+    at: usize,
+    word: &'static str,
+    context: Context,
+}
+
 impl<'t> Escaper<'t> {
-    fn new(trees: &'t BTreeMap<String, Tree>, escaped: Memory) -> Self {
-        Escaper { trees, escaped, ranges: Vec::new(), depth: 0, steps: 0 }
+    fn new(trees: &'t BTreeMap<String, Tree>, escaped: Memory, top: &'t str) -> Self {
+        Escaper { trees, escaped, ranges: Vec::new(), top, depth: 0, steps: 0 }
     }
 
     /// The context behind the template `name` executed in `context`, and the name of that variant of it.
@@ -89,7 +101,7 @@ impl<'t> Escaper<'t> {
         let variant = if context.state == State::Text {
             name.to_owned()
         } else {
-            format!("{name}$htmltemplate_{context:?}")
+            format!("{name}$htmltemplate_{context}")
         };
         self.escaped.called.insert(variant.clone());
         if let Some(output) = self.escaped.outputs.get(&variant) {
@@ -175,7 +187,7 @@ impl<'t> Escaper<'t> {
         match node {
             Node::Text { text } => {
                 let (context, text) = escape_text(context, text.as_bytes())
-                    .map_err(|why| Place { source: None, ..*place }.error(&why))?;
+                    .map_err(|why| Place { source: None, at: 0, name: self.top }.error(&why))?;
                 Ok((context, Node::Text { text: String::from_utf8_lossy(&text).into() }))
             }
             Node::Action { pipe } => {
@@ -191,9 +203,10 @@ impl<'t> Escaper<'t> {
                 let (context, name) = self.template(&context, name, &Place { at: *at, ..*place })?;
                 Ok((context, Node::Template { at: *at, name, pipe: pipe.clone() }))
             }
-            Node::Break | Node::Continue => {
-                if let Some(left) = self.ranges.last_mut() {
-                    left.push(context);
+            Node::Break { at } | Node::Continue { at } => {
+                let word = if matches!(node, Node::Break { .. }) { "break" } else { "continue" };
+                if let Some(exits) = self.ranges.last_mut() {
+                    exits.push(Exit { at: *at, word, context });
                 }
                 Ok((Context::of(State::Dead), node.clone()))
             }
@@ -210,7 +223,7 @@ impl<'t> Escaper<'t> {
         let place = Place { at: branch.at, ..*place };
         let (then_context, then) = self.list(context.clone(), &branch.then, &place)?;
         let (else_context, otherwise) = self.otherwise(context, branch, &place)?;
-        let context = join(then_context, else_context, word, &place)?;
+        let context = join(then_context, else_context, word).map_err(|why| place.error(&why))?;
         Ok((context, Box::new(Branch { at: branch.at, pipe: branch.pipe.clone(), then, otherwise })))
     }
 
@@ -238,11 +251,10 @@ impl<'t> Escaper<'t> {
         let before = self.escaped.clone();
         let (twice, _) = self.round(once.clone(), branch, &place)?;
         self.escaped = before;
-        let around = join(once, twice, "range", &place).map_err(|_| {
-            place.error("on range loop re-entry: {{range}} branches end in different contexts")
-        })?;
+        let around = join(once, twice, "range")
+            .map_err(|why| place.error(&format!("on range loop re-entry: {why}")))?;
         let (else_context, otherwise) = self.otherwise(context, branch, &place)?;
-        let context = join(around, else_context, "range", &place)?;
+        let context = join(around, else_context, "range").map_err(|why| place.error(&why))?;
         Ok((context, Box::new(Branch { at: branch.at, pipe: branch.pipe.clone(), then, otherwise })))
     }
 
@@ -250,15 +262,16 @@ impl<'t> Escaper<'t> {
     fn round(&mut self, context: Context, branch: &Branch, place: &Place<'t>) -> Escaped<(Context, List)> {
         self.ranges.push(Vec::new());
         let (mut after, then) = self.list(context, &branch.then, place)?;
-        for left in self.ranges.pop().unwrap_or_default() {
-            after = join(after, left, "range", place)?;
+        for Exit { at, word, context } in self.ranges.pop().unwrap_or_default() {
+            after = join(after, context, "range")
+                .map_err(|why| Place { at, ..*place }.error(&format!("at range loop {word}: {why}")))?;
         }
         Ok((after, then))
     }
 }
 
 /// The context behind two branches, of which either may have been taken.
-fn join(a: Context, b: Context, word: &str, place: &Place<'_>) -> Escaped<Context> {
+fn join(a: Context, b: Context, word: &str) -> Result<Context, String> {
     if a.state == State::Dead || a == b {
         return Ok(b);
     }
@@ -273,11 +286,11 @@ fn join(a: Context, b: Context, word: &str, place: &Place<'_>) -> Escaped<Contex
     }
     let (nudged_a, nudged_b) = (a.clone().nudged(), b.clone().nudged());
     if (nudged_a != a || nudged_b != b)
-        && let Ok(joined) = join(nudged_a, nudged_b, word, place)
+        && let Ok(joined) = join(nudged_a, nudged_b, word)
     {
         return Ok(joined);
     }
-    Err(place.error(&format!("{{{{{word}}}}} branches end in different contexts: {a:?}, {b:?}")))
+    Err(format!("{{{{{word}}}}} branches end in different contexts: {a}, {b}"))
 }
 
 /// An action with the filters for its context, and the context behind it.
@@ -487,7 +500,7 @@ fn escape_text(mut context: Context, text: &[u8]) -> Result<(Context, Vec<u8>), 
             }
         }
         if read == 0 && after == context {
-            return Err(format!("no way on from {context:?}"));
+            return Err(format!("no way on from {context}"));
         }
         (context, at) = (after, end);
     }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::context::{AttributeType, Context, Delimiter, Element, State, attribute_type};
+use super::attributes::{AttributeType, attribute_type};
+use super::context::{Context, Delimiter, Element, State};
 use crate::print;
 use crate::value::{Safe, Value};
 

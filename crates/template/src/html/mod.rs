@@ -1,5 +1,6 @@
 //! HTML documents: what templates put into them is made harmless for where it stands.
 
+mod attributes;
 mod context;
 mod contextual;
 mod entities;
