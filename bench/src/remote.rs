@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
+use crate::http;
 use crate::measure::{Generator, LOOK, free_port, tell, unix_seconds, wait_until, wait_until_ready};
 use crate::peer::{Load, Peer, Peers};
 use crate::report::{align, with_ratio};
@@ -139,11 +140,27 @@ fn receive(
     thread::sleep(Duration::from_secs(2));
     let usage = process.usage()?;
     let samples = (series * (steps - first)) as f64;
+    // A receiver of 1.0 drops some of what it does not like, and says that all is well.
+    if peer.cuts_blocks() {
+        let (stored, all) = (stored(port)?, (series * steps) as f64);
+        if stored != all {
+            bail!("{stored} samples of {all} were stored");
+        }
+    }
     Ok(Receiving {
         per_cpu_second: samples / (usage.cpu - before),
         per_second: samples / took,
         rss_peak: usage.rss_peak,
     })
+}
+
+/// Floats that were appended since the start.
+fn stored(port: u16) -> Result<f64> {
+    let page = http::get(port, "/metrics")?;
+    let page = String::from_utf8_lossy(&page);
+    let name = "prometheus_tsdb_head_samples_appended_total{type=\"float\"} ";
+    let line = page.lines().find_map(|line| line.strip_prefix(name));
+    line.context("no count of samples")?.trim().parse().context("a count of samples")
 }
 
 fn post(connections: &mut [Connection], shards: &[Shard], steps: std::ops::Range<usize>) -> Result<()> {
