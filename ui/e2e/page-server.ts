@@ -41,11 +41,13 @@ function forward(incoming: IncomingMessage, response: ServerResponse, upstream: 
   incoming.pipe(passed);
 }
 
-function sendPage(response: ServerResponse, path: string, prefix: string): void {
+function sendPage(response: ServerResponse, path: string, prefix: string, agent: boolean): void {
   const file = /^\/(assets\/|favicon)/.test(path) ? normalize(path) : '/index.html';
   let content = readFileSync(join(DIST, file));
-  if (file === '/index.html')
-    content = Buffer.from(content.toString().replace('<base href="/" />', `<base href="${prefix}" />`));
+  if (file === '/index.html') {
+    const html = content.toString().replace('<base href="/" />', `<base href="${prefix}" />`);
+    content = Buffer.from(agent ? html.replace('<html ', '<html data-mode="agent" ') : html);
+  }
   response.writeHead(200, {
     'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream',
     'Content-Security-Policy': POLICY,
@@ -53,8 +55,11 @@ function sendPage(response: ServerResponse, path: string, prefix: string): void 
   response.end(content);
 }
 
-/** Serves the built page as binnacle does, with answers made up by `api`, or with those of the server at that address. */
-export async function servePage(api: ApiHandler | string, prefix = '/', port = 0): Promise<PageServer> {
+/**
+ * Serves the built page as binnacle does, or as its agent does, with answers made up by `api`, or with those of the server
+ * at that address.
+ */
+export async function servePage(api: ApiHandler | string, prefix = '/', port = 0, agent = false): Promise<PageServer> {
   const server: Server = createServer(async (incoming, response) => {
     const url = new URL(incoming.url ?? '/', 'http://page');
     if (!url.pathname.startsWith(prefix)) {
@@ -62,7 +67,7 @@ export async function servePage(api: ApiHandler | string, prefix = '/', port = 0
       return;
     }
     const path = `/${url.pathname.slice(prefix.length)}`;
-    if (!path.startsWith('/api/v1/')) return sendPage(response, path, prefix);
+    if (!path.startsWith('/api/v1/')) return sendPage(response, path, prefix, agent);
     if (typeof api === 'string') return forward(incoming, response, api, path + url.search);
     api(path.slice('/api/v1/'.length), await parametersOf(incoming, url), response);
   });

@@ -1,15 +1,16 @@
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { LocationProvider, lazy, Route, Router, useLocation } from 'preact-iso';
-import { basePath, pageUrl } from './base';
+import { basePath, isAgent, pageUrl } from './base';
 import { Header } from './shell/header';
 import { useGlobalKeys } from './shell/keys';
 import { KeysHelp } from './shell/keys-help';
-import { PAGES } from './shell/pages';
+import { HOME, PAGES } from './shell/pages';
 import { Starting, useStart } from './shell/starting';
 
 /** What the server calls the page (--web.page-title). */
 const NAME = document.title;
 
+const Agent = lazy(() => import('./pages/agent'));
 const Query = lazy(() => import('./query/page'));
 const Alerts = lazy(() => import('./pages/alerts'));
 const Rules = lazy(() => import('./pages/rules'));
@@ -20,10 +21,24 @@ const Tsdb = lazy(() => import('./pages/tsdb-status'));
 const Status = lazy(() => import('./pages/status'));
 const Flags = lazy(() => import('./pages/flags'));
 
+/** What draws the page at a path. */
+const COMPONENTS: Record<string, typeof Query> = {
+  agent: Agent,
+  query: Query,
+  alerts: Alerts,
+  rules: Rules,
+  targets: Targets,
+  'service-discovery': Discovery,
+  config: Config,
+  'tsdb-status': Tsdb,
+  status: Status,
+  flags: Flags,
+};
+
 /** `/` and the address that Prometheus used up to version 2; alerts still link to the latter. */
-function ToQuery() {
+function ToHome() {
   const { url, route } = useLocation();
-  useEffect(() => route(pageUrl('query') + new URL(url, location.origin).search, true), [url]);
+  useEffect(() => route(pageUrl(HOME) + new URL(url, location.origin).search, true), [url]);
   return null;
 }
 
@@ -32,8 +47,9 @@ function NotFound() {
     <div class="page">
       <h1>No such page</h1>
       <p>
-        Nothing is served under this address. <a href={pageUrl('query')}>Ask a question</a> or press <kbd>?</kbd> for
-        the keys.
+        Nothing is served under this address.{' '}
+        <a href={pageUrl(HOME)}>{isAgent ? 'What the agent does' : 'Ask a question'}</a> or press <kbd>?</kbd> for the
+        keys.
       </p>
     </div>
   );
@@ -75,17 +91,11 @@ function Shell() {
           <Starting replay={start} />
         ) : (
           <Router>
-            <Route path={pageUrl('query')} component={Query} />
-            <Route path={pageUrl('alerts')} component={Alerts} />
-            <Route path={pageUrl('rules')} component={Rules} />
-            <Route path={pageUrl('targets')} component={Targets} />
-            <Route path={pageUrl('service-discovery')} component={Discovery} />
-            <Route path={pageUrl('config')} component={Config} />
-            <Route path={pageUrl('tsdb-status')} component={Tsdb} />
-            <Route path={pageUrl('status')} component={Status} />
-            <Route path={pageUrl('flags')} component={Flags} />
-            <Route path={pageUrl('graph')} component={ToQuery} />
-            <Route path={basePath} component={ToQuery} />
+            {PAGES.map(({ path }) => (
+              <Route key={path} path={pageUrl(path)} component={COMPONENTS[path]!} />
+            ))}
+            <Route path={pageUrl('graph')} component={ToHome} />
+            <Route path={basePath} component={ToHome} />
             <Route default component={NotFound} />
           </Router>
         )}

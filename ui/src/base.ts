@@ -1,6 +1,9 @@
 /** Path under which the server mounted the page: always starts and ends with a slash. */
 export const basePath = new URL('.', document.baseURI).pathname;
 
+/** Whether the server keeps nothing that could be queried, but scrapes and sends on. */
+export const isAgent = document.documentElement.dataset.mode === 'agent';
+
 /** Address of one of the page's own routes, with the mount prefix. */
 export function pageUrl(path: string): string {
   return basePath + path.replace(/^\//, '');

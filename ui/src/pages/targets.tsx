@@ -1,6 +1,6 @@
 import { useMemo, useState } from 'preact/hooks';
 import type { Target, TargetsAnswer } from '../api/answers';
-import { pageUrl } from '../base';
+import { isAgent, pageUrl } from '../base';
 import { parseDuration, spokenDuration } from '../format/duration';
 import { seriesSelector } from '../format/labels';
 import { formatCount, formatValue } from '../format/number';
@@ -74,7 +74,8 @@ function TargetRow({ target, now }: { target: Target; now: number }) {
       </div>
       <div class="target-labels">
         <LabelSet labels={target.labels} />
-        <a href={upQuery(target.labels)}>graph of up</a> <a href={stepsOf(target)}>how it was relabelled</a>
+        {!isAgent && <a href={upQuery(target.labels)}>graph of up</a>}{' '}
+        <a href={stepsOf(target)}>how it was relabelled</a>
       </div>
       {target.lastError && <pre class="target-error">{target.lastError}</pre>}
     </li>

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import type { ApiError } from '../api/error';
-import { pageUrl } from '../base';
+import { isAgent, pageUrl } from '../base';
 
 /** What stands at the top of a page: its title, its filters, and a thin line while something loads. */
 export function Page(props: {
@@ -37,8 +37,13 @@ export function Failure({ error, what }: { error: ApiError; what: string }) {
           version.
         </p>
         <p>
-          <a href={pageUrl('query')}>Ask a question</a> or look at the <a href={pageUrl('targets')}>targets</a>{' '}
-          meanwhile.
+          {!isAgent && (
+            <>
+              <a href={pageUrl('query')}>Ask a question</a> or look{' '}
+            </>
+          )}
+          {isAgent && 'Look '}
+          at the <a href={pageUrl('targets')}>targets</a> meanwhile.
         </p>
       </div>
     );

@@ -3,7 +3,7 @@ import { useLocation } from 'preact-iso';
 import { pageUrl } from '../base';
 import { Clock } from './clock';
 import { keysShown } from './keys';
-import { PAGES } from './pages';
+import { HOME, PAGES } from './pages';
 import { setTheme, type Theme, theme } from './theme';
 
 function Logo() {
@@ -27,7 +27,7 @@ export function Header() {
   }, [path]);
   return (
     <header class="top">
-      <a class="brand" href={pageUrl('query')}>
+      <a class="brand" href={pageUrl(HOME)}>
         <Logo />
         <span>binnacle</span>
       </a>

@@ -1,4 +1,5 @@
 import { useEffect, useRef } from 'preact/hooks';
+import { isAgent } from '../base';
 import { keysShown } from './keys';
 import { PAGES } from './pages';
 
@@ -65,8 +66,8 @@ export function KeysHelp() {
         <div class="key-columns">
           <KeyTable title="Anywhere" rows={ANYWHERE} />
           <KeyTable title="Go to" rows={PAGES.map((page) => [`g ${page.key}`, page.title])} />
-          <KeyTable title="Query" rows={QUERY} />
-          <KeyTable title="Graph" rows={GRAPH} />
+          {!isAgent && <KeyTable title="Query" rows={QUERY} />}
+          {!isAgent && <KeyTable title="Graph" rows={GRAPH} />}
         </div>
       </div>
     </dialog>
