@@ -104,7 +104,7 @@ impl<'a> Backoff<'a> {
         );
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = queue.closing.cancelled() => return false,
+            () = queue.finishing.cancelled() => return false,
         }
         self.pause = (pause * 2).min(queue.options.queue.max_backoff);
         true

@@ -154,7 +154,7 @@ impl RemoteWrite {
         let gone: Vec<String> = running.queues.keys().filter(|hash| !kept(hash)).cloned().collect();
         for hash in gone {
             if let Some(destination) = running.queues.remove(&hash) {
-                self.stop_all([destination]);
+                self.stop_all([destination], Instant::now() + self.options.flush_deadline);
             }
         }
         let mut outcome = Ok(());
@@ -392,18 +392,28 @@ impl RemoteWrite {
         }
     }
 
-    /// Sends what waits, for as long as the flush deadline, and ends. What is left is sent after the next start.
+    /// Sends all that was appended before, for as long as the flush deadline, and ends. Nothing is tried again: what is
+    /// left is sent after the next start.
     pub fn stop(&self) {
         let queues = std::mem::take(&mut self.running.lock().queues);
-        self.stop_all(queues.into_values());
+        let deadline = Instant::now() + self.options.flush_deadline;
+        for destination in queues.values() {
+            destination.queue.finishing.cancel();
+        }
+        let reads = |d: &Destination| d.reader.as_ref().is_some_and(|reader| !reader.is_finished());
+        while queues.values().any(reads) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.stop_all(queues.into_values(), deadline);
     }
 
-    fn stop_all(&self, destinations: impl IntoIterator<Item = Destination>) {
+    /// Ends destinations: what they have read is sent, until `deadline`.
+    fn stop_all(&self, destinations: impl IntoIterator<Item = Destination>, deadline: Instant) {
         let mut destinations: Vec<_> = destinations.into_iter().collect();
         for destination in &destinations {
+            destination.queue.finishing.cancel();
             destination.queue.closing.cancel();
         }
-        let deadline = Instant::now() + self.options.flush_deadline;
         for destination in &mut destinations {
             let name = destination.queue.options.name.clone();
             tracing::info!(component = "remote", remote_name = name, "Stopping remote storage...");

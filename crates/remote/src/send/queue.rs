@@ -36,7 +36,9 @@ pub(super) struct Queue {
     resharding_from: AtomicI64,
     /// How many shards there should be.
     pub(super) wanted_shards: AtomicUsize,
-    /// What is there is sent if that goes well; nothing is tried again.
+    /// What the logs have by then is read and sent; nothing is tried again.
+    pub(super) finishing: CancellationToken,
+    /// No more is read. What is there is sent if that goes well.
     pub(super) closing: CancellationToken,
     /// Requests on their way are given up.
     pub(super) hard: CancellationToken,
@@ -104,6 +106,7 @@ impl Queue {
             last_send: AtomicI64::new(0),
             resharding_from: AtomicI64::new(0),
             wanted_shards,
+            finishing: CancellationToken::new(),
             closing: CancellationToken::new(),
             hard,
         }))
@@ -175,6 +178,8 @@ impl Queue {
                 self.unpend(counts);
                 let rest = shard.drop_waiting();
                 self.unpend(Counts::of(&rest, self.options.message));
+                // Nobody takes what the reader would put in here.
+                self.closing.cancel();
                 return;
             };
             let counts = Counts::of(&batch, self.options.message);
@@ -297,7 +302,7 @@ impl Queue {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                () = self.closing.cancelled() => return,
+                () = self.finishing.cancelled() => return,
             }
             let families = source();
             let (sender, _) = self.sender();

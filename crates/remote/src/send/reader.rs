@@ -119,15 +119,17 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Reads until the queue is closed.
+    /// Reads until the queue is closed, or to the end of the logs once it is to finish.
     pub(super) fn run(mut self) {
         let name = self.queue.options.name.clone();
         while !self.is_over() {
             let outcome = self.load_series().and_then(|()| self.follow());
-            if let Err(err) = outcome {
-                tracing::error!(component = "remote", remote_name = name, %err, "error tailing WAL");
-                self.pause(Duration::from_secs(5));
+            let Err(err) = outcome else { break };
+            tracing::error!(component = "remote", remote_name = name, %err, "error tailing WAL");
+            if self.queue.finishing.is_cancelled() {
+                break;
             }
+            self.pause(Duration::from_secs(5));
         }
         self.shards.iter().for_each(|shard| shard.close());
     }
@@ -138,7 +140,7 @@ impl Reader {
 
     fn pause(&self, pause: Duration) {
         let until = Instant::now() + pause;
-        while !self.is_over() && Instant::now() < until {
+        while !self.queue.finishing.is_cancelled() && Instant::now() < until {
             std::thread::sleep(IDLE.min(pause));
         }
     }
@@ -198,12 +200,19 @@ impl Reader {
 
     fn follow(&mut self) -> io::Result<()> {
         while !self.is_over() {
-            self.reshard();
+            // What was appended before that was said is before the ends that are asked for now.
+            let finishing = self.queue.finishing.is_cancelled();
+            if !finishing {
+                self.reshard();
+            }
             // In this order: what is out of order is of series that the other log names before.
             let late_end = self.store.log_end(Log::OutOfOrder);
             let end = self.store.log_end(Log::InOrder);
             let mut news = self.advance(Log::InOrder, end)?;
             news |= self.advance(Log::OutOfOrder, late_end)?;
+            if finishing {
+                break;
+            }
             if self.forgotten.elapsed() >= FORGET_EVERY {
                 self.forgotten = Instant::now();
                 self.forget_ended()?;

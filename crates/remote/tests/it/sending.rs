@@ -180,6 +180,49 @@ fn everything_that_is_appended_arrives() {
     }
 }
 
+/// Where the disk goes with the process there is no other occasion.
+#[test]
+fn what_is_appended_right_before_the_end_is_sent() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let target = Store::open(dirs[1].path());
+    let there = Destination::start(Arc::clone(&target.db) as _);
+    let t = now() - 3_600_000;
+    for round in 0..5 {
+        let source = Source::open(dirs[0].path(), 1 << 30);
+        source.send_to(destination(there.port, MessageType::V2));
+        // More than there is room for in the shards.
+        for i in 0..30 {
+            source.store.append("m", 100, t + round * 100_000 + i * 1000);
+        }
+        let want = source.store.content();
+        source.end();
+        assert!(target.content() == want, "round {round}: not all was sent");
+    }
+    assert_eq!(there.errors(), Vec::<String>::new());
+}
+
+#[test]
+fn the_end_does_not_wait_for_who_is_away() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let target = Store::open(dirs[1].path());
+    let there = Destination::start(Arc::clone(&target.db) as _);
+    there.set_trouble(503);
+    let t = now() - 3_600_000;
+    let source = Source::open(dirs[0].path(), 1 << 30);
+    let mut options = destination(there.port, MessageType::V1);
+    options.queue.min_backoff = Duration::from_secs(60);
+    options.queue.max_backoff = Duration::from_secs(60);
+    source.send_to(options);
+    // More than there is room for in the shards.
+    for i in 0..30 {
+        source.store.append("m", 100, t + i * 1000);
+    }
+    wait_for("an attempt", || there.refused() > 0);
+    let begun = Instant::now();
+    source.end();
+    assert!(begun.elapsed() < Duration::from_secs(5), "it was waited until the flush deadline");
+}
+
 #[test]
 fn an_outage_over_restarts_and_checkpoints_loses_and_doubles_nothing() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
