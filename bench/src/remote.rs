@@ -229,6 +229,9 @@ fn send(
     })
 }
 
+/// A line of the table: its name, and the figure.
+type Figure<T> = (&'static str, fn(&T) -> f64);
+
 #[allow(clippy::print_stdout)] // the results
 fn print(all: &[Seen]) {
     let mut rows = vec![vec![String::new()]];
@@ -244,7 +247,7 @@ fn print(all: &[Seen]) {
             .map(|(place, seen)| with_ratio(figure(seen).unwrap_or(f64::NAN), first, place));
         rows.push(std::iter::once(name).chain(cells).collect());
     };
-    let receiving: [(&str, fn(&Receiving) -> f64); 3] = [
+    let receiving: [Figure<Receiving>; 3] = [
         ("samples per CPU second", |r| r.per_cpu_second),
         ("samples/s", |r| r.per_second),
         ("RSS MiB, peak", |r| r.rss_peak / f64::from(1 << 20)),
@@ -256,7 +259,7 @@ fn print(all: &[Seen]) {
             });
         }
     }
-    let sending: [(&str, fn(&Sending) -> f64); 4] = [
+    let sending: [Figure<Sending>; 4] = [
         ("CPU s per million samples", |s| s.cpu),
         ("RSS MiB, mean", |s| s.rss / f64::from(1 << 20)),
         ("RssAnon MiB, mean", |s| s.rss_anon / f64::from(1 << 20)),
