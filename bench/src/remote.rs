@@ -1,4 +1,4 @@
-//! Remote write: what taking it costs, and what sending it costs.
+//! Remote write and OTLP: what taking them costs, and what sending the first costs.
 
 mod requests;
 mod sink;
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &RemoteArgs) -> Result<()> {
         let end = (unix_seconds() * 1000.0) as i64;
         let (shards, series) = requests(version, args.series, args.steps, args.connections.max(1), end);
         for ((peer, program), seen) in found.iter().zip(&mut all) {
-            if *peer == Peer::VictoriaMetrics && version == Version::V2 {
+            if *peer == Peer::VictoriaMetrics && version != Version::V1 {
                 continue;
             }
             let own = folder.join(format!("{}-receives-{}", peer.name(), version.name()));
@@ -125,7 +125,11 @@ fn receive(
     tell(&format!("{}: taking {}", peer.name(), version.name()));
     fs::create_dir_all(folder)?;
     let port = free_port()?;
-    let flags: &[&str] = if peer.cuts_blocks() { &["--web.enable-remote-write-receiver"] } else { &[] };
+    let flags: &[&str] = match (peer.cuts_blocks(), version) {
+        (false, _) => &[],
+        (true, Version::Otlp) => &["--web.enable-otlp-receiver"],
+        (true, Version::V1 | Version::V2) => &["--web.enable-remote-write-receiver"],
+    };
     let mut process = peer.start(program, folder, port, None, flags)?;
     wait_until_ready(peer, &mut process, port)?;
     let mut connections =

@@ -1,6 +1,6 @@
-//! Requests of remote write, made before anything is measured.
+//! Requests of remote write and of OTLP, made before anything is measured.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -17,33 +17,46 @@ const INTERVAL: i64 = 15_000;
 /// Samples of a request, as senders have them.
 const BATCH: usize = 2_000;
 
-/// Of the protocol.
+/// How samples are sent: the versions of remote write, and OTLP in protobuf without compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
     V1,
     V2,
+    Otlp,
 }
 
 impl Version {
-    pub(crate) const ALL: [Version; 2] = [Version::V1, Version::V2];
+    pub(crate) const ALL: [Version; 3] = [Version::V1, Version::V2, Version::Otlp];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Version::V1 => "1.0",
             Version::V2 => "2.0",
+            Version::Otlp => "OTLP",
         }
     }
 
-    pub(crate) fn content_type(self) -> &'static str {
+    /// The path of the endpoint, and the headers of a request.
+    fn endpoint(self) -> (&'static str, &'static str) {
         match self {
-            Version::V1 => "application/x-protobuf",
-            Version::V2 => "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+            Version::V1 => (
+                "/api/v1/write",
+                "Content-Encoding: snappy\r\nContent-Type: application/x-protobuf\r\n\
+                 X-Prometheus-Remote-Write-Version: 0.1.0\r\n",
+            ),
+            Version::V2 => (
+                "/api/v1/write",
+                "Content-Encoding: snappy\r\nContent-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request\r\n\
+                 X-Prometheus-Remote-Write-Version: 2.0.0\r\n",
+            ),
+            Version::Otlp => ("/api/v1/otlp/v1/metrics", "Content-Type: application/x-protobuf\r\n"),
         }
     }
 
+    /// The name of the message in `remote_write`; OTLP is not sent.
     pub(crate) fn message(self) -> &'static str {
         match self {
-            Version::V1 => "prometheus.WriteRequest",
+            Version::V1 | Version::Otlp => "prometheus.WriteRequest",
             Version::V2 => "io.prometheus.write.v2.Request",
         }
     }
@@ -128,8 +141,53 @@ fn body(version: Version, series: &[&(Labels, Vec<f64>)], step: usize, t: i64) -
             symbols.iter().for_each(|text| push_bytes(&mut out, 4, text.as_bytes()));
             out.extend_from_slice(&messages);
         }
+        Version::Otlp => return otlp(series, step, t),
     }
     snap::raw::Encoder::new().compress_vec(&out).unwrap_or_default()
+}
+
+/// An `ExportMetricsServiceRequest`: a resource for each target, a gauge for each metric of it.
+fn otlp(series: &[&(Labels, Vec<f64>)], step: usize, t: i64) -> Vec<u8> {
+    let message = |number: u32, content: &[u8]| {
+        let mut out = Vec::new();
+        push_bytes(&mut out, number, content);
+        out
+    };
+    // KeyValue { key: 1, value: 2 AnyValue { string_value: 1 } }
+    let attribute = |out: &mut Vec<u8>, number: u32, name: &str, value: &str| {
+        let mut pair = message(1, name.as_bytes());
+        push_bytes(&mut pair, 2, &message(1, value.as_bytes()));
+        push_bytes(out, number, &pair);
+    };
+    let mut resources: BTreeMap<(&str, &str), BTreeMap<&str, Vec<u8>>> = BTreeMap::new();
+    for (labels, values) in series {
+        let target = (labels.get("job").unwrap_or_default(), labels.get("instance").unwrap_or_default());
+        let name = labels.get("__name__").unwrap_or_default();
+        let mut point = Vec::new();
+        push_tag(&mut point, 3, exposition::protobuf_wire::FIXED64);
+        point.extend_from_slice(&(t as u64 * 1_000_000).to_le_bytes());
+        push_double(&mut point, 4, values.get(step).copied().unwrap_or_default());
+        for (name, value) in labels.iter().filter(|(n, _)| !matches!(*n, "job" | "instance" | "__name__")) {
+            attribute(&mut point, 7, name, value);
+        }
+        push_bytes(resources.entry(target).or_default().entry(name).or_default(), 1, &point);
+    }
+    let mut out = Vec::new();
+    for ((job, instance), metrics) in resources {
+        let mut resource = Vec::new();
+        attribute(&mut resource, 1, "service.name", job);
+        attribute(&mut resource, 1, "service.instance.id", instance);
+        let mut scope = Vec::new();
+        for (name, gauge) in metrics {
+            let mut metric = message(1, name.as_bytes());
+            push_bytes(&mut metric, 5, &gauge);
+            push_bytes(&mut scope, 2, &metric);
+        }
+        let mut of_resource = message(1, &resource);
+        push_bytes(&mut of_resource, 2, &scope);
+        push_bytes(&mut out, 1, &of_resource);
+    }
+    out
 }
 
 /// A kept-alive connection to a receiver.
@@ -142,11 +200,8 @@ impl Connection {
     pub(crate) fn open(port: u16, version: Version) -> Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
-        let number = if version == Version::V1 { "0.1.0" } else { "2.0.0" };
-        let head = format!(
-            "POST /api/v1/write HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Encoding: snappy\r\nContent-Type: {}\r\nX-Prometheus-Remote-Write-Version: {number}\r\n",
-            version.content_type()
-        );
+        let (path, headers) = version.endpoint();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}");
         Ok(Connection { reader: BufReader::new(stream), head })
     }
 

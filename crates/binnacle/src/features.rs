@@ -23,6 +23,8 @@ pub(crate) struct Features {
     pub(crate) histogram_start_times: bool,
     pub(crate) xor2: bool,
     pub(crate) search: bool,
+    /// Also set by `--config.auto-reload`.
+    pub(crate) auto_reload: bool,
     pub(crate) otlp_deltas: otlp::Deltas,
 }
 
@@ -36,7 +38,7 @@ const NO_OPS: [&str; 5] = [
 ];
 
 /// Known to Prometheus, not yet here: refused, so that nobody believes they are on.
-const NOT_YET: [&str; 2] = ["auto-reload-config", "old-ui"];
+const NOT_YET: [&str; 1] = ["old-ui"];
 
 impl Features {
     /// Reads the values of the flag, each a comma-separated list. A name that nobody knows is only warned of, as
@@ -50,6 +52,7 @@ impl Features {
                 "promql-binop-fill-modifiers" => features.binop_fill_modifiers = true,
                 "promql-delayed-name-removal" => features.delayed_name_removal = true,
                 "promql-per-step-stats" => features.per_step_stats = true,
+                "auto-reload-config" => features.auto_reload = true,
                 "delayed-compaction" => features.delayed_compaction = true,
                 "memory-snapshot-on-shutdown" => features.snapshot_on_shutdown = true,
                 "exemplar-storage" => features.exemplar_storage = true,
@@ -92,7 +95,7 @@ impl Features {
             feature("otlp_receiver", "delta_conversion", self.otlp_deltas == otlp::Deltas::Summed),
             feature("otlp_receiver", "native_delta_ingestion", self.otlp_deltas == otlp::Deltas::Stored),
             feature("prometheus", "agent_mode", agent),
-            feature("prometheus", "auto_reload_config", false),
+            feature("prometheus", "auto_reload_config", self.auto_reload),
             feature("prometheus", "server_mode", !agent),
             feature("rules", "concurrent_rule_eval", false),
             feature("rules", "keep_firing_for", false),

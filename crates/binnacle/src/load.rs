@@ -1,6 +1,7 @@
 //! Reading the configuration, wherever it comes from.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use config::{Config, FeatureDefaults, Job, LoadOptions};
@@ -40,6 +41,29 @@ pub(crate) struct LoadError {
     line: String,
     /// For people: file, line, column, the source line, what would be right.
     pub(crate) report: String,
+}
+
+/// A number that is another one when the configuration's file, or one that it includes, is another.
+///
+/// # Errors
+/// When one of them cannot be read, or the first is not valid.
+pub(crate) fn fingerprint(file: &Path) -> Result<u64, String> {
+    let content = std::fs::read(file).map_err(|error| reading(file, &error))?;
+    let options = LoadOptions {
+        environment: &|_| None,
+        directory: file.parent().unwrap_or(Path::new("")),
+        default_retention: config::Retention::default(),
+        features: FeatureDefaults::default(),
+    };
+    let config = config::load(&content, &options).map_err(|error| error.to_string())?;
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    for included in config.included_files()? {
+        let path = Path::new(&included);
+        let content = std::fs::read(path).map_err(|error| reading(path, &error))?;
+        (included, content).hash(&mut hasher);
+    }
+    Ok(hasher.finish())
 }
 
 /// Reads and checks; what the file asks for and is not there yet is refused by name.

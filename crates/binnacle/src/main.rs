@@ -27,6 +27,7 @@ use std::process::ExitCode;
 
 #[cfg(feature = "jemalloc")]
 mod allocator;
+mod auto_reload;
 
 fn main() -> ExitCode {
     cli::main()

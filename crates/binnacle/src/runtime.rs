@@ -10,7 +10,7 @@ use exposition::registry::{Gauge, Registry};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::load::{ConfigSource, Loaded, load};
+use crate::load::{ConfigSource, Loaded, fingerprint, load};
 use crate::storage;
 use crate::store::Store;
 use crate::wiring::{Options, hostname};
@@ -28,6 +28,8 @@ pub(crate) struct Runtime {
     /// What is kept, for people.
     storage_retention: Mutex<String>,
     last_config_time: AtomicI64,
+    /// Of the files of the configuration in force, as far as they could be read.
+    fingerprint: Mutex<Option<u64>>,
     last_reload_ok: AtomicBool,
     scrape: Arc<scrape::Manager>,
     discovery: discovery::Manager,
@@ -61,6 +63,13 @@ struct Metrics {
 /// Milliseconds since the Unix epoch.
 pub(crate) fn now_millis() -> i64 {
     millis_since_epoch(SystemTime::now())
+}
+
+fn fingerprint_of(source: &ConfigSource) -> Option<u64> {
+    match source {
+        ConfigSource::File(file) => fingerprint(file).ok(),
+        ConfigSource::Embedded { .. } => None,
+    }
 }
 
 /// Threads of this process, by the kernel's count; 0 where it does not say.
@@ -107,7 +116,6 @@ impl Runtime {
         let unseen = Registry::new();
         let of_queries = if options.agent.is_some() { &unseen } else { registry };
         Runtime {
-            source,
             options,
             started: millis_since_epoch(started),
             ready: AtomicBool::new(false),
@@ -115,6 +123,8 @@ impl Runtime {
             running: Mutex::default(),
             storage_retention: Mutex::default(),
             last_config_time: AtomicI64::new(0),
+            fingerprint: Mutex::new(fingerprint_of(&source)),
+            source,
             last_reload_ok: AtomicBool::new(false),
             scrape,
             discovery,
@@ -128,6 +138,16 @@ impl Runtime {
             stop,
             reactor: tokio::runtime::Handle::current(),
         }
+    }
+
+    /// Where the configuration comes from.
+    pub(crate) fn source(&self) -> &ConfigSource {
+        &self.source
+    }
+
+    /// What [`fingerprint`] said of the files of the configuration in force.
+    pub(crate) fn fingerprint(&self) -> Option<u64> {
+        *self.fingerprint.lock()
     }
 
     /// Puts a configuration in force, whole or not at all.
@@ -240,6 +260,8 @@ impl api::Runtime for Runtime {
 
     fn reload(&self) -> Result<(), String> {
         let began = std::time::Instant::now();
+        // Before the files are read: a change in between is then seen as one.
+        let fingerprint = fingerprint_of(&self.source);
         let mut report = String::new();
         let reloaded =
             load(&self.source, &self.options.storage, self.options.features, self.options.agent.is_some())
@@ -250,6 +272,7 @@ impl api::Runtime for Runtime {
                 .and_then(|loaded| self.apply(loaded).map_err(|e| format!("{e:#}")));
         match &reloaded {
             Ok(()) => {
+                *self.fingerprint.lock() = fingerprint;
                 let took = began.elapsed();
                 tracing::info!(duration = ?took, "Completed loading of configuration");
             }

@@ -43,6 +43,14 @@ pub(crate) struct ServerFlags {
     #[arg(long = "config.file", value_name = "FILE", default_value = "prometheus.yml")]
     config_file: PathBuf,
 
+    /// Read the configuration again when its file, or one that it includes, has changed
+    #[arg(long = "config.auto-reload", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    auto_reload: bool,
+
+    /// How often --config.auto-reload looks, at most every second
+    #[arg(long = "config.auto-reload-interval", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    auto_reload_interval: Duration,
+
     #[command(flatten)]
     pub(crate) agent: AgentFlags,
 
@@ -223,6 +231,11 @@ pub(crate) struct CommonFlags {
 pub(crate) fn run(flags: &ServerFlags) -> anyhow::Result<()> {
     let mut options = flags.common.resolve()?;
     options.flags.push(("config.file".to_owned(), flags.config_file.display().to_string()));
+    options.flags.push(("config.auto-reload".to_owned(), flags.auto_reload.to_string()));
+    let interval = i64::try_from(flags.auto_reload_interval.as_millis()).unwrap_or(i64::MAX);
+    options.flags.push(("config.auto-reload-interval".to_owned(), model::duration::format(interval)));
+    options.features.auto_reload |= flags.auto_reload;
+    options.auto_reload = options.features.auto_reload.then_some(flags.auto_reload_interval);
     options.flags.extend(flags.agent.values());
     options.flags.sort();
     if let Some((path, agent)) = flags.agent.resolve(options.features, options.memory.clone())? {
@@ -274,6 +287,7 @@ impl CommonFlags {
             },
             remote_read_concurrent_limit: self.remote_read_concurrent_limit,
             cors_origin,
+            auto_reload: None,
             page_title: Some(self.page_title.clone()).filter(|title| title != PAGE_TITLE),
             user_assets: self.user_assets.clone(),
             external_url: Some(self.external_url.trim_end_matches('/').to_owned())

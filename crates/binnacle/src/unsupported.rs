@@ -1,13 +1,8 @@
 //! Flags of Prometheus that are not there yet: refused by name, so that nobody believes they work.
 
 /// Name and what it is about. A trailing dot stands for every flag that begins so.
-const NOT_YET: &[(&str, &str)] = &[
-    ("alertmanager.", "sending alerts"),
-    ("config.auto-reload", "reloading by itself (SIGHUP and /-/reload work)"),
-    ("config.auto-reload-interval", "reloading by itself (SIGHUP and /-/reload work)"),
-    ("query.", "this limit on queries"),
-    ("rules.", "rules"),
-];
+const NOT_YET: &[(&str, &str)] =
+    &[("alertmanager.", "sending alerts"), ("query.", "this limit on queries"), ("rules.", "rules")];
 
 /// Flags under a prefix above that do work.
 const WORKING: &[&str] = &[
@@ -24,8 +19,6 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("alertmanager.drain-notification-queue-on-shutdown", "true"),
     ("alertmanager.notification-batch-size", "256"),
     ("alertmanager.notification-queue-capacity", "10000"),
-    ("config.auto-reload", "false"),
-    ("config.auto-reload-interval", "30s"),
     ("rules.alert.for-grace-period", "10m"),
     ("rules.alert.for-outage-tolerance", "1h"),
     ("rules.alert.resend-delay", "1m"),

@@ -15,7 +15,7 @@ use crate::load::{ConfigSource, Loaded, load};
 use crate::runtime::{Runtime, now_millis};
 use crate::storage_flags::StorageOptions;
 use crate::store::Store;
-use crate::{build, open_files, signals, storage};
+use crate::{auto_reload, build, open_files, signals, storage};
 
 /// What the flags say, checked.
 #[derive(Debug, Clone)]
@@ -50,6 +50,8 @@ pub(crate) struct Options {
     pub(crate) storage: StorageOptions,
     /// How the log is kept, in an agent; it is in the directory of `storage`.
     pub(crate) agent: Option<tsdb::AgentOptions>,
+    /// How often the files of the configuration are looked at for changes.
+    pub(crate) auto_reload: Option<std::time::Duration>,
     pub(crate) lookback_delta: Duration,
     pub(crate) query_timeout: Duration,
     pub(crate) query_max_concurrency: usize,
@@ -215,6 +217,9 @@ async fn serve(
     runtime.apply(first).context("the configuration cannot be put in force")?;
     tokio::spawn(Arc::clone(&remote_write).run(stop.clone()));
     signals::handle(Arc::clone(&runtime), stop.clone())?;
+    if let Some(interval) = options.auto_reload {
+        tokio::spawn(auto_reload::follow(Arc::clone(&runtime), interval, stop.clone()));
+    }
     let api = build_api(options, &store, remote_read, &scrape, &runtime, otlp, &registry)?;
     let closing = CancellationToken::new();
     let servers: Vec<_> = listeners

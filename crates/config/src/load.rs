@@ -270,6 +270,24 @@ impl Config {
         emit::to_string(&out)
     }
 
+    /// The files beside the main one that `rule_files` and `scrape_config_files` name now, in this order.
+    ///
+    /// # Errors
+    /// The pattern that is none.
+    pub fn included_files(&self) -> Result<Vec<String>, String> {
+        let patterns = self.document.rule_files.iter().chain(&self.document.scrape_config_files);
+        let mut files = Vec::new();
+        for pattern in patterns {
+            let found = glob(&pattern.0);
+            files.extend(
+                found.map_err(|err| {
+                    format!("error finding files with pattern {}: {err}", quote(&pattern.0))
+                })?,
+            );
+        }
+        Ok(files)
+    }
+
     /// Every job: those of the main file, then those of the files that `scrape_config_files` names, which are
     /// read now.
     ///

@@ -278,3 +278,30 @@ fn a_hanging_target_does_not_keep_the_program_from_ending() {
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
 }
+
+#[test]
+fn changed_files_are_read_again_by_themselves() {
+    let stub = Stub::serving("x 1\n");
+    let site = Site::server(&config("first", &stub))
+        .flag("--config.auto-reload")
+        .flag("--config.auto-reload-interval=1s");
+    let program = site.start();
+    program.wait_for_value("x{job=\"first\"}", 1.0);
+    site.write("prometheus.yml", "scrape_configs: [{job: x}]");
+    program.wait_for("a refusal", |p| {
+        (own_metric(p, "prometheus_config_last_reload_successful") == Some(0.0)).then_some(())
+    });
+    // The main file stays the same when a file that it includes changes.
+    site.write("prometheus.yml", "global: {scrape_interval: 200ms}\nscrape_config_files: [more*.yml]\n");
+    program.wait_for("another configuration", |p| {
+        (own_metric(p, "prometheus_config_last_reload_successful") == Some(1.0)).then_some(())
+    });
+    let included = |job: &str| {
+        let address = &stub.address;
+        format!("scrape_configs: [{{job_name: {job}, static_configs: [{{targets: [\"{address}\"]}}]}}]\n")
+    };
+    site.write("more.yml", &included("second"));
+    program.wait_for_value("x{job=\"second\"}", 1.0);
+    site.write("more.yml", &included("third"));
+    program.wait_for_value("x{job=\"third\"}", 1.0);
+}
