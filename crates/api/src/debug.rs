@@ -38,7 +38,7 @@ pub trait Profiler: Send + Sync {
     /// One at a time.
     fn begin_cpu(&self) -> Result<Box<dyn CpuProfile>, ProfileError>;
 
-    /// What is allocated, as a gzipped `profile.proto`.
+    /// What memory is in use for, as a gzipped `profile.proto`.
     ///
     /// # Errors
     /// Where the allocator does not tell.
@@ -67,7 +67,8 @@ pub trait CpuProfile: Send {
 }
 
 /// Kinds of profiles that Go has and this program has nothing for.
-const NOT_HERE: [(&str, &str); 4] = [
+const NOT_HERE: [(&str, &str); 5] = [
+    ("allocs", "what was allocated and freed again is not counted; /debug/pprof/heap tells what is in use"),
     ("block", "waiting on locks is not recorded"),
     ("mutex", "contention of locks is not recorded"),
     ("threadcreate", "where threads were created is not recorded; /debug/pprof/goroutine lists them"),
@@ -91,7 +92,7 @@ pub(crate) async fn debug(api: Arc<Api>, request: Request) -> Answer {
         "cmdline" => return Ok(Reply::text(StatusCode::OK, command_line())),
         "symbol" => return Ok(symbol(&request)),
         "profile" => return Ok(cpu(profiler, seconds(&request)).await),
-        "heap" | "allocs" => blocking(move || profiler.heap()).await,
+        "heap" => blocking(move || profiler.heap()).await,
         "goroutine" if as_text => {
             return Ok(match profiler.threads_text() {
                 Ok(text) => Reply::text(StatusCode::OK, text),
@@ -180,7 +181,7 @@ fn index() -> String {
     );
     for (kind, what) in [
         ("profile?seconds=10", "what the processors do"),
-        ("heap", "what is allocated, in programs with the feature jemalloc and its profiling"),
+        ("heap", "what memory is in use for, in programs with the feature jemalloc"),
         ("goroutine?debug=1", "the threads"),
         ("cmdline", "the command line"),
     ] {

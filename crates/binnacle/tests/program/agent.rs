@@ -125,7 +125,7 @@ fn arrives(receiver_is: Option<&str>) {
     more_scrapes(&sending, &stub, 5);
     let (status, log) = sending.interrupt();
     assert_eq!(status.code(), Some(0), "{log}");
-    // What was logged at the very end is sent after the next start.
+    // What could not be sent before the end is sent after the next start.
     let all = config(&stub, &receiver);
     agent.write("prometheus.yml", &all[all.find("remote_write:").unwrap()..]);
     let _sending = agent.start();

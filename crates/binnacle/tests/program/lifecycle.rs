@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::http::form;
+use crate::http::{self, form};
 use crate::site::Site;
 use crate::stub::{Answer, Stub};
 
@@ -44,7 +44,7 @@ fn queries_that_run_are_finished() {
         let port = site.port;
         let asking = std::thread::spawn(move || {
             let pairs = [("query", "max_over_time(vector(7)[15d:1s])"), ("time", "1700000000")];
-            crate::http::request(port, "GET", &format!("/api/v1/query?{}", form(&pairs)), &[], b"")
+            http::request(port, "GET", &format!("/api/v1/query?{}", form(&pairs)), &[], b"")
         });
         program.wait_for("the query", |p| {
             p.get("/metrics").text().contains("\nprometheus_engine_queries 1\n").then_some(())
@@ -67,18 +67,26 @@ fn profiles_are_taken_one_at_a_time_and_what_is_not_there_says_so() {
     let profile = program.get("/debug/pprof/profile?seconds=1");
     assert_eq!((profile.status, profile.header("content-type")), (200, Some("application/octet-stream")));
     assert!(profile.body.starts_with(&[0x1f, 0x8b]), "gzipped");
+    // Whoever comes first.
     let port = site.port;
-    let long = std::thread::spawn(move || {
-        crate::http::request(port, "GET", "/debug/pprof/profile?seconds=2", &[], b"")
-    });
-    let refused = program.wait_for("a profile under way", |p| {
-        let answer = p.get("/debug/pprof/profile?seconds=1");
-        (answer.status != 200).then_some(answer)
-    });
+    let ask = move || http::request(port, "GET", "/debug/pprof/profile?seconds=3", &[], b"").unwrap();
+    let other = std::thread::spawn(ask);
+    let mut answers = [ask(), other.join().unwrap()];
+    answers.sort_by_key(|answer| answer.status);
+    let [taken, refused] = answers;
+    assert_eq!((taken.status, refused.status), (200, 500));
     assert_eq!(refused.text(), "Could not enable CPU profiling: cpu profiling already in use\n");
-    drop(long.join());
     assert!(program.get("/debug/pprof/goroutine?debug=1").text().contains(" binnacle-io ["));
-    for (path, status) in [("mutex", 501), ("trace", 501), ("nosuch", 404), ("cmdline", 200), ("", 200)] {
+    let heap = program.get("/debug/pprof/heap");
+    if cfg!(feature = "jemalloc") {
+        assert_eq!((heap.status, heap.body.get(..2)), (200, Some(&[0x1f, 0x8b][..])));
+    } else {
+        assert_eq!((heap.status, heap.header("x-go-pprof")), (501, Some("1")));
+        assert!(heap.text().contains("the feature jemalloc"), "{}", heap.text());
+    }
+    for (path, status) in
+        [("allocs", 501), ("mutex", 501), ("trace", 501), ("nosuch", 404), ("cmdline", 200), ("", 200)]
+    {
         assert_eq!(program.get(&format!("/debug/pprof/{path}")).status, status, "{path}");
     }
 }

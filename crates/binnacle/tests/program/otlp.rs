@@ -65,3 +65,24 @@ fn without_the_flag_nothing_is_taken_and_both_ways_with_deltas_are_refused() {
     assert!(!status.success(), "{log}");
     assert!(log.contains("cannot enable otlp-deltatocumulative and otlp-native-delta-ingestion"), "{log}");
 }
+
+#[test]
+fn an_agent_takes_metrics_and_sends_them_on() {
+    let receiver = Site::server("global: {}\n").flag("--web.enable-remote-write-receiver");
+    let receiving = receiver.start();
+    let config = format!(
+        "otlp: {{promote_resource_attributes: [host.name]}}
+remote_write: [{{url: 'http://127.0.0.1:{}/api/v1/write', queue_config: {{batch_send_deadline: 50ms}}}}]
+",
+        receiver.port
+    );
+    let site = Site::agent(&config).flag("--web.enable-otlp-receiver");
+    let agent = site.start();
+    assert_eq!(post(&agent, "work.time", 2), (200, String::new()));
+    receiving.wait_for_value("work_time_seconds_total{job=\"shop\",host_name=\"h1\"}", 1.5);
+    // What was taken right before the end is sent before it.
+    assert_eq!(post(&agent, "rest.time", 2).0, 200);
+    let (status, log) = agent.interrupt();
+    assert_eq!(status.code(), Some(0), "{log}");
+    receiving.wait_for_value("rest_time_seconds_total{job=\"shop\",host_name=\"h1\"}", 1.5);
+}

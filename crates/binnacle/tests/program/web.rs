@@ -323,6 +323,15 @@ fn what_tells_of_more_than_a_tenants_series_is_not_told_to_him() {
             assert_eq!(program.request(method, target, &[ROOT], b"").status, 200, "{target}");
         }
     }
+    // What the process does may be for others, and with their data.
+    for target in ["", "profile?seconds=1", "heap", "goroutine?debug=1", "cmdline", "symbol", "nosuch"] {
+        let target = format!("/debug/pprof/{target}");
+        for (who, method) in [(ANN, "GET"), (EVE, "GET"), (ANN, "POST")] {
+            let answer = program.request(method, &target, &[who], b"");
+            assert_eq!(answer.status, 403, "{method} {target}: {}", answer.text());
+        }
+    }
+    assert_eq!(program.request("GET", "/debug/pprof/cmdline", &[ROOT], b"").status, 200);
     for target in
         ["/-/ready", "/version", "/api/v1/status/buildinfo", "/api/v1/format_query?query=up", "/query"]
     {
