@@ -1,6 +1,7 @@
 //! What is taken and what is refused, what a reload changes, and what the receiver says about itself.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use otlp::{Deltas, MAX_BODY, Naming, ReceiverOptions, Translation};
 use serde_json::{Value, json};
@@ -142,6 +143,36 @@ fn a_request_is_stored_whole_or_not_at_all() {
         )
     );
     assert_eq!(in_order.content().len(), 2);
+}
+
+#[test]
+fn of_two_values_of_one_series_and_time_in_a_request_the_first_stays() {
+    let gauge = |name: &str, points: &[(u64, f64)]| {
+        let point =
+            |(ago, v): &(u64, f64)| json!({ "timeUnixNano": TIME - ago * SECOND, "asDouble": v });
+        json!({ "name": name, "gauge": { "dataPoints": points.iter().map(point).collect::<Vec<_>>() }})
+    };
+    for window in [0, 600] {
+        let head = HeadOptions { out_of_order_window: Duration::from_secs(window), ..HeadOptions::default() };
+        let server = Server::with_head(ReceiverOptions::default(), Translation::default(), head);
+        let request = resource(&[
+            gauge("newest", &[(5, 1.0), (5, 2.0)]),
+            // Those that follow make the second one look like one out of order.
+            gauge("followed", &[(5, 1.0), (5, 2.0), (0, 3.0)]),
+            gauge("late", &[(0, 3.0), (5, 1.0), (5, 2.0)]),
+        ]);
+        assert_eq!(server.post_json(&request), (200, String::new()));
+        let content = server.content();
+        let of = |name: &str| {
+            let found = content.iter().find(|(labels, _)| labels.contains(name));
+            found.map(|(_, shown)| shown["values"].clone())
+        };
+        let time = TIME / SECOND;
+        assert_eq!(of("newest"), Some(json!([[time - 5, "1"]])));
+        assert_eq!(of("followed"), Some(json!([[time - 5, "1"], [time, "3"]])));
+        let late = if window == 0 { json!([[time, "3"]]) } else { json!([[time - 5, "1"], [time, "3"]]) };
+        assert_eq!(of("late"), Some(late));
+    }
 }
 
 #[test]

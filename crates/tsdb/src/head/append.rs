@@ -457,6 +457,8 @@ impl Head {
             // Only samples of one series that follow each other in the same batch are refused here.
             match stored {
                 Ok(appended) => outcome.appended += done.note(appended, sample.t),
+                // One of the same time is there, and stays: once newer ones follow it, it could not be told from a late one.
+                Err(Rejection::Duplicate) if batch.tells_within => {}
                 Err(_) if batch.tells_within => outcome.within.push(i),
                 Err(reason) => outcome.rejected.push((i, reason)),
             }
@@ -472,6 +474,7 @@ impl Head {
             let point = HistogramPoint { t: *t, start_time, value: value.clone() };
             match data.append_histogram(slot, &rules, &point) {
                 Ok(appended) => outcome.appended_histograms += done.note(appended, *t),
+                Err(Rejection::Duplicate) if batch.tells_within => {}
                 Err(_) if batch.tells_within => outcome.within_histograms.push(i),
                 Err(reason) => outcome.rejected_histograms.push((i, reason)),
             }
