@@ -16,6 +16,7 @@ use storage::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use crate::query::CancelOnDrop;
 use crate::reply::{Answer, Body, Coding, Encoder, Reply};
 use crate::request::Request;
 use crate::view::View;
@@ -54,12 +55,17 @@ async fn answer(
         api.metrics.federation_errors.inc();
         (StatusCode::INTERNAL_SERVER_ERROR, error)
     };
+    // A page has a thread and the series of its largest metric until its client has read it.
+    let Ok(slot) = Arc::clone(&api.federation_slots).acquire_owned().await else {
+        return Err(failed(&api, "federation has ended".to_owned()));
+    };
     let (head, begun) = oneshot::channel();
     let work = Arc::clone(&api);
     let view = request.view(&api);
+    let ctx = Arc::new(QueryContext::unlimited().with_memory(api.options.memory.account(ACCOUNT)));
+    let mut guard = CancelOnDrop(Some(Arc::clone(&ctx)));
     tokio::task::spawn_blocking(move || {
-        let memory = work.options.memory.account(ACCOUNT);
-        let ctx = QueryContext::unlimited().with_memory(memory);
+        let _slot = slot;
         Federation::new(&work, &view, &ctx, selectors).run(format, coding, head);
     });
     let sender = match begun.await {
@@ -67,6 +73,8 @@ async fn answer(
         Ok(Err(error)) => return Err(failed(&api, error.to_string())),
         Err(_) => return Err(failed(&api, "federation has failed".to_owned())),
     };
+    // The page has begun: from here a client that goes away shows as a closed channel of pieces.
+    guard.0 = None;
     let mut reply = Reply::empty(StatusCode::OK);
     reply.body = sender;
     if let Ok(value) = HeaderValue::from_str(&format.content_type()) {
@@ -160,9 +168,7 @@ impl<'a> Federation<'a> {
             return;
         }
         let encoder = Encoder::new(coding);
-        let written = self.pages(&names, format, encoder, |piece| {
-            sender.blocking_send(Ok(Bytes::from(piece))).map_err(|_| Stopped::Gone)
-        });
+        let written = self.pages(&names, format, encoder, &sender);
         if let Err(Stopped::Failed(error)) = written {
             self.api.metrics.federation_errors.inc();
             tracing::error!(component = "web", err = %error, "federation failed");
@@ -195,13 +201,14 @@ impl<'a> Federation<'a> {
         names: &BTreeMap<String, Vec<usize>>,
         format: Format,
         mut encoder: Encoder,
-        mut send: impl FnMut(Vec<u8>) -> Result<(), Stopped>,
+        sender: &mpsc::Sender<std::io::Result<Bytes>>,
     ) -> Result<(), Stopped> {
+        let send = |piece| sender.blocking_send(Ok(Bytes::from(piece))).map_err(|_| Stopped::Gone);
         let mut page = SamplePage::new(format);
         let mut scratch = Scratch::default();
         let mut held = 0;
         for (name, selectors) in names {
-            let found = self.newest(name, selectors, &mut scratch)?;
+            let found = self.newest(name, selectors, &mut scratch, sender)?;
             let bytes = found.iter().map(|found| storage::labels_size(&found.labels)).sum::<u64>();
             if bytes > held {
                 // The largest metric so far.
@@ -237,7 +244,8 @@ impl<'a> Federation<'a> {
         name: &str,
         selectors: &[usize],
         scratch: &mut Scratch,
-    ) -> Result<Vec<Found>, SelectError> {
+        reader: &mpsc::Sender<std::io::Result<Bytes>>,
+    ) -> Result<Vec<Found>, Stopped> {
         let mut all = Vec::new();
         for matchers in selectors.iter().filter_map(|i| self.selectors.get(*i)) {
             let mut matchers: Vec<Matcher> =
@@ -252,6 +260,9 @@ impl<'a> Federation<'a> {
             };
             for mut part in self.view.local_store().select(self.ctx, &request)? {
                 while let Some(series) = part.next()? {
+                    if reader.is_closed() {
+                        return Err(Stopped::Gone);
+                    }
                     if let Some((t, value)) = self.newest_of(&series.chunks, scratch)? {
                         all.push(Found { labels: series.labels, t, value });
                     }

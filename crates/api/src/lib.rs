@@ -206,6 +206,10 @@ pub struct Api {
     /// Remote write requests that are worked on at once; more wait.
     write_slots: Semaphore,
     read_slots: Arc<Semaphore>,
+    /// Pages of federation that are read and written at once; more wait.
+    federation_slots: Arc<Semaphore>,
+    /// Look-ups of series and labels that run at once; more wait.
+    look_up_slots: Arc<Semaphore>,
 }
 
 impl Api {
@@ -224,7 +228,8 @@ impl Api {
         let unseen = Registry::new();
         let metrics = Metrics::register(&registry, if db.is_some() { &registry } else { &unseen });
         metrics.queries_max.set(options.max_concurrency as f64);
-        let query_queue = Arc::new(Semaphore::new(options.max_concurrency.max(1)));
+        let at_once = || Arc::new(Semaphore::new(options.max_concurrency.max(1)));
+        let (query_queue, federation_slots, look_up_slots) = (at_once(), at_once(), at_once());
         let bodies = bodies::Bodies::new(options.max_request_memory, &registry);
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let read_slots = Arc::new(Semaphore::new(options.max_reads.max(1)));
@@ -241,6 +246,8 @@ impl Api {
             bodies,
             write_slots: Semaphore::new(cores * 2),
             read_slots,
+            federation_slots,
+            look_up_slots,
         })
     }
 

@@ -155,7 +155,7 @@ fn job(api: &Api, request: &Request, range: Range, limit: usize) -> Result<Job, 
 }
 
 /// Asks a query to stop when the future that waits for it is dropped: the client has gone.
-struct CancelOnDrop(Option<Arc<QueryContext>>);
+pub(crate) struct CancelOnDrop(pub(crate) Option<Arc<QueryContext>>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {

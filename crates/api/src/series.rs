@@ -7,6 +7,7 @@ use std::time::Instant;
 use model::{Labels, Matcher};
 use storage::{Interrupted, Projection, QueryContext, Request as SelectRequest, SelectError};
 
+use crate::query::CancelOnDrop;
 use crate::reply::{Answer, ApiError, ErrorKind, success};
 use crate::request::Request;
 use crate::{Api, json};
@@ -169,9 +170,19 @@ pub(crate) async fn look_up<T: Send + 'static>(
 ) -> Result<T, ApiError> {
     let asked = Instant::now();
     let memory = api.options.memory.account(crate::query::ACCOUNT);
-    let ctx = QueryContext::new(Some(asked + api.options.query_timeout), 0).with_memory(memory);
-    crate::query::wait_for_memory(&api, asked, api.options.query_timeout).await?;
-    let done = tokio::task::spawn_blocking(move || work(&api, &ctx)).await;
+    let timeout = api.options.query_timeout;
+    let ctx = Arc::new(QueryContext::new(Some(asked + timeout), 0).with_memory(memory));
+    let _guard = CancelOnDrop(Some(Arc::clone(&ctx)));
+    let slots = Arc::clone(&api.look_up_slots);
+    let Ok(Ok(slot)) = tokio::time::timeout(timeout, slots.acquire_owned()).await else {
+        return Err(ApiError::new(ErrorKind::Timeout, "look-up timed out waiting for others"));
+    };
+    crate::query::wait_for_memory(&api, asked, timeout).await?;
+    let done = tokio::task::spawn_blocking(move || {
+        let _slot = slot;
+        work(&api, &ctx)
+    });
+    let done = done.await;
     match done {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(SelectError::Interrupted(why @ Interrupted::OutOfMemory))) => {

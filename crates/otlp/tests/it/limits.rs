@@ -148,8 +148,7 @@ fn a_request_is_stored_whole_or_not_at_all() {
 #[test]
 fn of_two_values_of_one_series_and_time_in_a_request_the_first_stays() {
     let gauge = |name: &str, points: &[(u64, f64)]| {
-        let point =
-            |(ago, v): &(u64, f64)| json!({ "timeUnixNano": TIME - ago * SECOND, "asDouble": v });
+        let point = |(ago, v): &(u64, f64)| json!({ "timeUnixNano": TIME - ago * SECOND, "asDouble": v });
         json!({ "name": name, "gauge": { "dataPoints": points.iter().map(point).collect::<Vec<_>>() }})
     };
     for window in [0, 600] {
