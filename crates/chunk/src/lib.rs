@@ -1,10 +1,12 @@
 //! Sample encodings: bytes to samples and back. Pure: no I/O, no threads, no knowledge of files.
 //!
 //! Nothing outside of this crate assumes a particular encoding: writers take [`XorAppender`], [`Xor2Appender`] or
-//! [`HistogramWriter`], readers [`decode`] or [`decode_histograms`]. README.md beside this crate draws the bytes.
+//! [`HistogramWriter`], readers [`decode`] or [`decode_histograms`], and [`rewrite_floats`] or [`rewrite_histograms`] for what
+//! these have read. README.md beside this crate draws the bytes.
 
 mod bits;
 mod histogram;
+mod rewrite;
 mod start_times;
 mod window;
 mod xor;
@@ -13,6 +15,7 @@ mod xor2_decode;
 mod xor_decode;
 
 pub use histogram::{HistogramAppended, HistogramPoint, HistogramWriter};
+pub use rewrite::{Rewritten, rewrite_floats, rewrite_histograms};
 pub use xor::{NoRoom, XorAppender};
 pub use xor2::Xor2Appender;
 
@@ -131,6 +134,12 @@ impl Columns {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.times.is_empty()
+    }
+
+    /// Start time, 0 where that is not known, time and value of each sample.
+    pub fn samples(&self) -> impl Iterator<Item = (i64, i64, f64)> + '_ {
+        let start_time = |i: usize| self.start_times.get(i).copied().unwrap_or_default();
+        self.times.iter().zip(&self.values).enumerate().map(move |(i, (&t, &v))| (start_time(i), t, v))
     }
 }
 

@@ -1,18 +1,7 @@
 //! A chunk without what was deleted of it.
 
 use block::Intervals;
-use chunk::{
-    ChunkError, Columns, Encoding, HistogramAppended, HistogramWriter, NoRoom, Xor2Appender, XorAppender,
-};
-
-/// A chunk that was written anew.
-#[derive(Debug)]
-pub(crate) struct Rest {
-    pub(crate) encoding: Encoding,
-    pub(crate) min_time: i64,
-    pub(crate) max_time: i64,
-    pub(crate) bytes: Vec<u8>,
-}
+use chunk::{ChunkError, Columns, Encoding, Rewritten};
 
 /// Writes a chunk anew without the deleted times: nothing, one chunk, or several where what is left of histograms
 /// does not go together any more.
@@ -20,77 +9,24 @@ pub(crate) fn without(
     encoding: Encoding,
     bytes: &[u8],
     deleted: &Intervals,
-) -> Result<Vec<Rest>, ChunkError> {
+) -> Result<Vec<Rewritten>, ChunkError> {
     if !encoding.is_float() {
-        return histograms_without(encoding, bytes, deleted);
+        let mut points = Vec::new();
+        chunk::decode_histograms(encoding, bytes, u16::MAX, &mut points)?;
+        let left = points.iter().filter(|point| !deleted.contains(point.t));
+        return Ok(chunk::rewrite_histograms(encoding, left));
     }
     let mut columns = Columns::default();
     chunk::decode(encoding, bytes, u16::MAX, &mut columns)?;
-    let mut buf = vec![0; bytes.len() + Xor2Appender::MAX_SAMPLE_LEN];
-    let mut xor = XorAppender::new();
-    let mut xor2 = Xor2Appender::new();
-    let (mut first, mut last) = (None, 0);
-    for (i, (&t, &v)) in columns.times.iter().zip(&columns.values).enumerate() {
-        if deleted.contains(t) {
-            continue;
-        }
-        let start_time = columns.start_times.get(i).copied().unwrap_or_default();
-        let mut append = |buf: &mut [u8]| match encoding {
-            Encoding::Xor => xor.append(buf, t, v),
-            _ => xor2.append(buf, start_time, t, v),
-        };
-        // A chunk with gaps may be longer than the whole one.
-        if append(&mut buf) == Err(NoRoom) {
-            buf.resize(buf.len() * 2 + Xor2Appender::MAX_SAMPLE_LEN, 0);
-            if append(&mut buf) == Err(NoRoom) {
-                break;
-            }
-        }
-        first.get_or_insert(t);
-        last = t;
-    }
-    let Some(min_time) = first else { return Ok(Vec::new()) };
-    buf.truncate(if encoding == Encoding::Xor { xor.len() } else { xor2.len() });
-    Ok(vec![Rest { encoding, min_time, max_time: last, bytes: buf }])
-}
-
-fn histograms_without(
-    encoding: Encoding,
-    bytes: &[u8],
-    deleted: &Intervals,
-) -> Result<Vec<Rest>, ChunkError> {
-    let mut points = Vec::new();
-    chunk::decode_histograms(encoding, bytes, u16::MAX, &mut points)?;
-    let mut rest: Vec<Rest> = Vec::new();
-    let mut writer: Option<(HistogramWriter, i64)> = None;
-    let mut end = |ended: Option<(HistogramWriter, i64)>| {
-        if let Some((writer, min_time)) = ended
-            && let Some((max_time, _)) = writer.last()
-        {
-            rest.push(Rest { encoding, min_time, max_time, bytes: writer.bytes().to_vec() });
-        }
-    };
-    for point in points.iter().filter(|point| !deleted.contains(point.t)) {
-        let mut header = model::histogram::CounterReset::Unknown;
-        if let Some((writer, _)) = &mut writer {
-            match writer.append(point) {
-                HistogramAppended::Appended | HistogramAppended::Recoded => continue,
-                HistogramAppended::Incompatible(reset) => header = reset,
-                HistogramAppended::Full | HistogramAppended::Malformed => {}
-            }
-        }
-        let mut next = HistogramWriter::with_header(encoding, header);
-        next.append(point);
-        end(writer.replace((next, point.t)));
-    }
-    end(writer.take());
-    Ok(rest)
+    let left = columns.samples().filter(|&(_, t, _)| !deleted.contains(t));
+    Ok(chunk::rewrite_floats(encoding, left).into_iter().collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use block::Interval;
+    use chunk::{Xor2Appender, XorAppender};
     use proptest::prelude::*;
 
     proptest! {

@@ -2,10 +2,7 @@
 
 use std::borrow::Cow;
 
-use chunk::{
-    ChunkError, Columns, Encoding, HistogramAppended, HistogramPoint, HistogramWriter, NoRoom, Xor2Appender,
-    XorAppender,
-};
+use chunk::{ChunkError, Columns, Encoding, HistogramPoint, Rewritten};
 use storage::ChunkView;
 
 /// A chunk to be sent.
@@ -15,6 +12,12 @@ pub(crate) struct Trimmed<'a> {
     pub(crate) min_time: i64,
     pub(crate) max_time: i64,
     pub(crate) bytes: Cow<'a, [u8]>,
+}
+
+impl From<Rewritten> for Trimmed<'_> {
+    fn from(Rewritten { encoding, min_time, max_time, bytes }: Rewritten) -> Self {
+        Trimmed { encoding, min_time, max_time, bytes: Cow::Owned(bytes) }
+    }
 }
 
 /// Samples of a chunk that is made of decoded ones.
@@ -37,22 +40,20 @@ pub(crate) fn trim<'a>(
             if encoding.is_float() {
                 let mut columns = Columns::default();
                 chunk::decode(encoding, bytes, samples, &mut columns)?;
-                let start = |i: usize| columns.start_times.get(i).copied().unwrap_or_default();
-                let points = columns.times.iter().zip(&columns.values).enumerate();
-                let points: Vec<_> =
-                    points.filter(|(_, (t, _))| wanted(**t)).map(|(i, (&t, &v))| (start(i), t, v)).collect();
-                push_floats(encoding, &points, out);
+                let points = columns.samples().filter(|&(_, t, _)| wanted(t));
+                out.extend(chunk::rewrite_floats(encoding, points).map(Trimmed::from));
             } else {
                 let mut points = Vec::new();
                 chunk::decode_histograms(encoding, bytes, samples, &mut points)?;
-                points.retain(|point| wanted(point.t));
-                push_histograms(encoding, &points, out);
+                let points = points.iter().filter(|point| wanted(point.t));
+                out.extend(chunk::rewrite_histograms(encoding, points).into_iter().map(Trimmed::from));
             }
         }
         ChunkView::Samples(samples) => {
             let points: Vec<_> =
                 samples.iter().filter(|sample| wanted(sample.t)).map(|s| (0, s.t, s.v)).collect();
-            points.chunks(CHUNK_SAMPLES).for_each(|points| push_floats(Encoding::Xor, points, out));
+            let written = |points: &[_]| chunk::rewrite_floats(Encoding::Xor, points.iter().copied());
+            out.extend(points.chunks(CHUNK_SAMPLES).filter_map(written).map(Trimmed::from));
         }
         ChunkView::Histograms(samples) => {
             let points = samples.iter().filter(|sample| wanted(sample.t)).map(|sample| HistogramPoint {
@@ -60,53 +61,10 @@ pub(crate) fn trim<'a>(
                 start_time: 0,
                 value: model::histogram::HistogramValue::Float(Box::new((*sample.histogram).clone())),
             });
-            push_histograms(Encoding::FloatHistogram, &points.collect::<Vec<_>>(), out);
+            let points: Vec<_> = points.collect();
+            let written = chunk::rewrite_histograms(Encoding::FloatHistogram, &points);
+            out.extend(written.into_iter().map(Trimmed::from));
         }
     }
     Ok(())
-}
-
-/// Start time, time and value of each.
-fn push_floats(encoding: Encoding, points: &[(i64, i64, f64)], out: &mut Vec<Trimmed<'_>>) {
-    let (Some(first), Some(last)) = (points.first(), points.last()) else { return };
-    let mut buf = vec![0; (points.len() + 1) * (Xor2Appender::MAX_SAMPLE_LEN + 8)];
-    let (mut xor, mut xor2) = (XorAppender::new(), Xor2Appender::new());
-    for &(start_time, t, v) in points {
-        let appended: Result<(), NoRoom> = match encoding {
-            Encoding::Xor => xor.append(&mut buf, t, v),
-            _ => xor2.append(&mut buf, start_time, t, v),
-        };
-        if appended.is_err() {
-            // There is room for the longest samples.
-            break;
-        }
-    }
-    buf.truncate(if encoding == Encoding::Xor { xor.len() } else { xor2.len() });
-    out.push(Trimmed { encoding, min_time: first.1, max_time: last.1, bytes: Cow::Owned(buf) });
-}
-
-fn push_histograms(encoding: Encoding, points: &[HistogramPoint], out: &mut Vec<Trimmed<'_>>) {
-    let mut writer: Option<(HistogramWriter, i64)> = None;
-    let mut end = |ended: Option<(HistogramWriter, i64)>| {
-        if let Some((writer, min_time)) = ended
-            && let Some((max_time, _)) = writer.last()
-        {
-            let bytes = Cow::Owned(writer.bytes().to_vec());
-            out.push(Trimmed { encoding, min_time, max_time, bytes });
-        }
-    };
-    for point in points {
-        let mut header = model::histogram::CounterReset::Unknown;
-        if let Some((writer, _)) = &mut writer {
-            match writer.append(point) {
-                HistogramAppended::Appended | HistogramAppended::Recoded => continue,
-                HistogramAppended::Incompatible(reset) => header = reset,
-                HistogramAppended::Full | HistogramAppended::Malformed => {}
-            }
-        }
-        let mut next = HistogramWriter::with_header(encoding, header);
-        next.append(point);
-        end(writer.replace((next, point.t)));
-    }
-    end(writer.take());
 }

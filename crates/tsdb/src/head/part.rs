@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use block::Intervals;
-use chunk::Encoding;
+use chunk::{Encoding, Rewritten};
 use model::{Labels, Sample, is_stale};
 use storage::{ChunkView, Newest, Projection, SelectError, SeriesPart, SeriesView};
 
@@ -16,7 +16,7 @@ use crate::mmap::MappedFile;
 use crate::ooo;
 use crate::ooo::read::{self, Copied, Delivered};
 use crate::shard::{Shard, ShardData};
-use crate::without::{Rest, without};
+use crate::without::without;
 
 /// Labels are looked up for this many series at a time, under one lock.
 const AHEAD: usize = 64;
@@ -111,8 +111,8 @@ pub(super) struct Part<'a> {
     /// What was deleted, by place in `series`.
     deleted: BTreeMap<usize, Deleted>,
     /// Chunks of the current series that were written anew without that.
-    rest: Vec<Rest>,
-    rest_of_late: Vec<Rest>,
+    rest: Vec<Rewritten>,
+    rest_of_late: Vec<Rewritten>,
     newest: [Sample; 1],
     at: usize,
     /// Where the pieces of the next series begin.
@@ -354,7 +354,7 @@ fn view<'v>(
 }
 
 /// The chunks of which some was deleted, without that.
-fn write_anew(views: &[ChunkView<'_>], deleted: &Intervals) -> Result<Vec<Rest>, SelectError> {
+fn write_anew(views: &[ChunkView<'_>], deleted: &Intervals) -> Result<Vec<Rewritten>, SelectError> {
     let mut rest = Vec::new();
     for view in views {
         let ChunkView::Encoded { encoding, bytes, min_time, max_time, .. } = *view else { continue };
@@ -368,7 +368,7 @@ fn write_anew(views: &[ChunkView<'_>], deleted: &Intervals) -> Result<Vec<Rest>,
 }
 
 /// The views with those of which some was deleted replaced by what [`write_anew`] made of them.
-fn replace<'v>(views: Vec<ChunkView<'v>>, rest: &'v [Rest], deleted: &Intervals) -> Vec<ChunkView<'v>> {
+fn replace<'v>(views: Vec<ChunkView<'v>>, rest: &'v [Rewritten], deleted: &Intervals) -> Vec<ChunkView<'v>> {
     let mut out = Vec::with_capacity(views.len());
     let mut rest = rest.iter().peekable();
     for view in views {
