@@ -123,66 +123,6 @@ pub(crate) fn scalar(out: &mut String, t: i64, v: f64) {
     out.push_str("\"]");
 }
 
-/// Appends `[[seconds,"value"],…]`.
-pub(crate) fn points(out: &mut Vec<u8>, times: &[i64], values: &[f64]) {
-    out.push(b'[');
-    let mut between = Between::default();
-    for (i, (&t, &v)) in times.iter().zip(values).enumerate() {
-        let between = between.until(t);
-        out.extend_from_slice(if i == 0 { &between[Between::BEHIND..] } else { between });
-        model::number::write_api_value(out, v);
-    }
-    out.extend_from_slice(if times.is_empty() { b"]" } else { b"\"]]" });
-}
-
-/// What stands between two values, `"],[seconds,"`: from one to the next few of its bytes change.
-#[derive(Default)]
-struct Between {
-    bytes: Vec<u8>,
-    /// The time that it has, if that is a whole number.
-    second: Option<i64>,
-}
-
-impl Between {
-    /// Bytes that belong to the value before.
-    const BEHIND: usize = 3;
-    const BEFORE_TIME: usize = 4;
-    const BEHIND_TIME: usize = 2;
-
-    fn until(&mut self, t: i64) -> &[u8] {
-        let next = (t >= 0 && t % 1000 == 0).then_some(t / 1000);
-        let digits = Self::BEFORE_TIME..self.bytes.len().saturating_sub(Self::BEHIND_TIME);
-        let moved = match (self.second, next, self.bytes.get_mut(digits)) {
-            (Some(now), Some(next), Some(digits)) => add(digits, next - now),
-            _ => false,
-        };
-        if !moved {
-            let mut text = String::from("\"],[");
-            timestamp(&mut text, t);
-            text.push_str(",\"");
-            self.bytes = text.into_bytes();
-        }
-        self.second = next;
-        &self.bytes
-    }
-}
-
-/// Adds to a number in digits; `false`, and digits that mean nothing, where that takes more of them, or fewer.
-fn add(digits: &mut [u8], mut n: i64) -> bool {
-    if n < 0 {
-        return false;
-    }
-    for digit in digits.iter_mut().rev() {
-        if n == 0 {
-            break;
-        }
-        n += i64::from(*digit - b'0');
-        *digit = b'0' + (n % 10) as u8;
-        n /= 10;
-    }
-    n == 0
-}
-
 /// Appends `[seconds,{histogram}]`: count, sum and the populated buckets, each as whether its bounds belong to it
 /// (0: the upper, 1: the lower, 2: neither, 3: both), lower bound, upper bound and population.
 pub(crate) fn histogram_point(out: &mut String, t: i64, h: &FloatHistogram) {
@@ -249,21 +189,6 @@ mod tests {
             timestamp(&mut out, millis);
             assert_eq!(out, want);
         }
-    }
-
-    #[test]
-    fn points_are_written_as_one_by_one() {
-        let times = [-1500, 0, 7_000, 99_000, 100_000, 100_500, 101_000, 1_700_002_800_000, 60_000, 160_000];
-        let values: Vec<f64> = (0..10).map(|i| f64::from(i) / 8.0).collect();
-        let mut one_by_one = String::from("[");
-        for (&t, &v) in times.iter().zip(&values) {
-            comma(&mut one_by_one);
-            point(&mut one_by_one, t, v);
-        }
-        one_by_one.push(']');
-        let mut out = Vec::new();
-        points(&mut out, &times, &values);
-        assert_eq!(String::from_utf8(out).unwrap(), one_by_one);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod notifications;
 mod openapi;
 mod otlp_metrics;
 mod page;
+mod points;
 mod query;
 mod query_log;
 mod remote_read;

@@ -17,7 +17,7 @@ use crate::query_log::{Asker, Entry};
 use crate::reply::{Answer, ApiError, Body, Coding, Encoder, ErrorKind, Reply, SUCCESS, finish, success};
 use crate::request::{Request, evaluation_time, parse_duration};
 use crate::view::View;
-use crate::{Api, explain, json};
+use crate::{Api, explain, json, points};
 
 /// Prometheus' bound on `(end - start) / step`.
 const MAX_STEPS: i64 = 11_000;
@@ -27,8 +27,8 @@ const MAX_ANNOTATIONS: usize = 10;
 const PIECE: usize = 64 * 1024;
 /// Samples of a matrix that are made JSON before any of it is sent off: a few megabytes.
 const SAMPLES_AT_ONCE: usize = 50_000;
-/// What a sample takes as JSON, about: brackets, seconds, quotes, seventeen digits.
-const POINT_LEN: usize = 40;
+/// What a series takes besides, about.
+const SERIES_LEN: usize = 256;
 /// Into how many shares these are divided among threads.
 const SHARES: usize = 8;
 /// Account of queries in the memory budget.
@@ -349,14 +349,22 @@ impl Output<'_> {
         self.send(piece)
     }
 
-    /// Appends series rendered elsewhere.
-    fn pass_on(&mut self, rendered: &[u8]) -> Result<(), Gone> {
-        if !self.text.ends_with('[') {
-            self.text.push(',');
+    /// Appends series rendered elsewhere, each with a comma before it: the first of an answer is cut off.
+    fn pass_on(&mut self, mut rendered: Vec<u8>) -> Result<(), Gone> {
+        if self.text.ends_with('[') {
+            rendered.drain(..1);
         }
-        self.encoder.write(self.text.as_bytes()).map_err(|_| Gone)?;
-        self.text.clear();
-        self.encoder.write(rendered).map_err(|_| Gone)?;
+        if !self.text.is_empty() {
+            self.encoder.write(self.text.as_bytes()).map_err(|_| Gone)?;
+            self.text.clear();
+        }
+        if self.job.coding.is_none() && rendered.len() >= PIECE {
+            let before = self.encoder.take();
+            self.unsent = 0;
+            self.send(before)?;
+            return self.send(rendered);
+        }
+        self.encoder.write(&rendered).map_err(|_| Gone)?;
         self.unsent += rendered.len();
         if self.unsent < PIECE {
             return Ok(());
@@ -486,7 +494,7 @@ fn write_matrix(out: &mut Output<'_>, engine: &Engine, series: &[MatrixSeries]) 
         let shares: Vec<&[MatrixSeries]> = some.chunks(count.div_ceil(SHARES)).collect();
         let heavy = samples >= SAMPLES_AT_ONCE / 2;
         for rendered in engine.on_threads(shares, heavy, |share| rendered(&share)) {
-            out.pass_on(&rendered)?;
+            out.pass_on(rendered)?;
         }
         rest = after;
     }
@@ -494,19 +502,20 @@ fn write_matrix(out: &mut Output<'_>, engine: &Engine, series: &[MatrixSeries]) 
     Ok(())
 }
 
-/// The series as JSON, with commas between them.
+/// The series as JSON, a comma before each.
 fn rendered(shares: &[&[MatrixSeries]]) -> Vec<u8> {
-    let mut out = Vec::new();
+    let series = || shares.iter().copied().flatten();
+    let len = series().map(|one| SERIES_LEN + one.values.len() * points::POINT_LEN).sum();
+    let mut out = Vec::with_capacity(len);
     let mut text = String::new();
-    for series in shares.iter().copied().flatten() {
-        out.extend_from_slice(if out.is_empty() { b"{\"metric\":" } else { b",{\"metric\":" });
+    for series in series() {
         text.clear();
+        text.push_str(r#",{"metric":"#);
         json::labels(&mut text, &series.labels);
         out.extend_from_slice(text.as_bytes());
         if !series.values.is_empty() {
-            out.reserve(series.values.len() * POINT_LEN);
             out.extend_from_slice(b",\"values\":");
-            json::points(&mut out, &series.times, &series.values);
+            points::write(&mut out, &series.times, &series.values);
         }
         if !series.histograms.is_empty() {
             text.clear();

@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, spawns a thread or knows an async runtime.
 
+mod api_value;
 pub mod duration;
 pub mod histogram;
 mod labels;

@@ -1,5 +1,6 @@
 //! Numbers and strings as Go and Prometheus write them.
 
+pub use crate::api_value::{API_VALUE_ROOM, eight_digits, put_api_value};
 pub use crate::printable::is_print;
 
 /// `strconv.FormatFloat(v, 'f', -1, 64)`: shortest digits that read back as `v`, never an exponent.
@@ -54,53 +55,6 @@ pub fn push_api_value(out: &mut String, v: f64) {
         Ok(d) if d.is_zero() || (1e-6..1e21).contains(&v.abs()) => d.push_plain(out),
         Ok(d) => d.push_exponent(out),
         Err(name) => out.push_str(name),
-    }
-}
-
-/// Appends what [`push_api_value`] appends, quickly: most values need neither an exponent nor their digits moved.
-pub fn write_api_value(out: &mut Vec<u8>, v: f64) {
-    // Exactly representable, and what the digits of a whole number are is plain.
-    const WHOLE: f64 = 9_007_199_254_740_992.0;
-    if v.abs() < WHOLE && v.trunc() == v && (v != 0.0 || v.is_sign_positive()) {
-        if v < 0.0 {
-            out.push(b'-');
-        }
-        return write_digits(out, v.abs() as u64);
-    }
-    if (1e-4..1e15).contains(&v.abs()) {
-        let mut buffer = zmij::Buffer::new();
-        let text = buffer.format_finite(v).as_bytes();
-        // An exponent would be among the last bytes.
-        if !text.iter().rev().take(5).any(|&b| b == b'e') && !text.ends_with(b".0") {
-            return out.extend_from_slice(text);
-        }
-    }
-    if v.is_finite() && (v.abs() < 1e-6 || v.abs() >= 1e21) && v != 0.0 {
-        let mut buffer = zmij::Buffer::new();
-        if let Some((mantissa, exponent)) = buffer.format_finite(v).split_once('e') {
-            out.extend_from_slice(mantissa.strip_suffix(".0").unwrap_or(mantissa).as_bytes());
-            let digits = exponent.trim_start_matches(['-', '+']);
-            out.extend_from_slice(if exponent.starts_with('-') { b"e-" } else { b"e+" });
-            out.extend_from_slice(if digits.len() < 2 { b"0" } else { b"" });
-            return out.extend_from_slice(digits.as_bytes());
-        }
-    }
-    let mut text = String::new();
-    push_api_value(&mut text, v);
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// Appends a whole number.
-pub fn write_digits(out: &mut Vec<u8>, mut n: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (n % 10) as u8;
-        n /= 10;
-        if n == 0 {
-            return out.extend_from_slice(&digits[at..]);
-        }
     }
 }
 
@@ -377,27 +331,6 @@ fn push_quoted(out: &mut String, text: &str, keep: impl Fn(char) -> bool) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn api_values_are_written_the_same_way_quickly() {
-        let mut values =
-            vec![0.0, -0.0, 1.0, -7.0, 0.5, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX];
-        let mut bits = 0x9e37_79b9_7f4a_7c15u64;
-        for exponent in -30..30 {
-            let scale = 10f64.powi(exponent);
-            for _ in 0..20 {
-                bits = bits.wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ (bits >> 29);
-                let v = (bits >> 11) as f64 * 2f64.powi(-53) * scale;
-                values.extend([v, -v, v.round(), scale, scale * 12.0, 9_007_199_254_740_993.0 + scale]);
-            }
-        }
-        for v in values {
-            let (mut slow, mut quick) = (String::new(), Vec::new());
-            push_api_value(&mut slow, v);
-            write_api_value(&mut quick, v);
-            assert_eq!(slow.as_bytes(), quick, "{v:e}");
-        }
-    }
-
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "UPPERCASE")]
     struct Formatted {
@@ -416,6 +349,9 @@ mod tests {
             let v = f64::from_bits(u64::from_str_radix(&row.bits, 16).unwrap());
             let mut api = String::new();
             push_api_value(&mut api, v);
+            let mut room = [0; API_VALUE_ROOM];
+            let len = put_api_value(&mut room, v);
+            assert_eq!(&room[..len], row.a.as_bytes(), "bits {}", row.bits);
             assert_eq!(
                 [format_f(v), format_g(v), format_e(v), api],
                 [row.f, row.g, row.e, row.a],
