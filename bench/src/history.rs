@@ -14,8 +14,7 @@ use crate::peer::{Peer, Peers};
 use crate::queries::{HEAVY, QUERIES, Query, TimeRange};
 use crate::report::{align, short, with_ratio};
 use answers::Answer;
-use data::History;
-pub(crate) use data::labels;
+pub(crate) use data::{History, labels};
 
 /// Seconds between the steps of queries over a range.
 const STEP: u32 = 60;

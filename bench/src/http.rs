@@ -2,12 +2,15 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
 /// The slowest query that is waited for.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How a body in chunks ends.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Gets `path` from the loopback address; the body, if the status is 200.
 pub(crate) fn get(port: u16, path: &str) -> Result<Vec<u8>> {
@@ -40,6 +43,59 @@ fn exchange(port: u16, method: &str, path: &str, body: &[u8]) -> Result<Vec<u8>>
         bail!("{path}: status {status}: {}", String::from_utf8_lossy(&body).trim());
     }
     if header.contains("transfer-encoding: chunked") { without_chunks(&body) } else { Ok(body) }
+}
+
+/// An answer that was read to its end and thrown away.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drained {
+    pub(crate) seconds: f64,
+    /// As they came, with the sizes of chunks.
+    pub(crate) bytes: usize,
+}
+
+/// Gets `path`; `header` are whole lines.
+pub(crate) fn drain(port: u16, path: &str, header: &str) -> Result<Drained> {
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{header}Connection: close\r\n\r\n")?;
+    let mut buffer = vec![0; 256 << 10];
+    let (mut bytes, mut last) = (0, Vec::new());
+    loop {
+        let read = stream.read(&mut buffer)?;
+        let Some(some) = buffer.get(..read).filter(|some| !some.is_empty()) else { break };
+        if bytes == 0 && !some.starts_with(b"HTTP/1.1 200") {
+            bail!("{path}: {}", String::from_utf8_lossy(some).lines().next().unwrap_or_default());
+        }
+        bytes += read;
+        last.extend_from_slice(&some[some.len().saturating_sub(LAST_CHUNK.len())..]);
+        last.drain(..last.len().saturating_sub(LAST_CHUNK.len()));
+    }
+    // Long bodies come in chunks.
+    if bytes > buffer.len() && last != LAST_CHUNK {
+        bail!("{path}: cut off after {bytes} bytes");
+    }
+    Ok(Drained { seconds: begun.elapsed().as_secs_f64(), bytes })
+}
+
+/// Gets `path` on one connection until `end`; how often it was answered.
+pub(crate) fn repeat(port: u16, path: &str, header: &str, end: Instant) -> Result<usize> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{header}\r\n");
+    let (mut buffer, mut answers) = ([0; 4096], 0);
+    while Instant::now() < end {
+        stream.write_all(request.as_bytes())?;
+        // These answers come in one piece.
+        let read = stream.read(&mut buffer)?;
+        if !buffer.get(..read).is_some_and(|answer| answer.starts_with(b"HTTP/1.1 200")) {
+            bail!("{path}: {}", String::from_utf8_lossy(&buffer[..read]).lines().next().unwrap_or_default());
+        }
+        answers += 1;
+    }
+    Ok(answers)
 }
 
 /// Takes the sizes of chunks out of a body.

@@ -1,5 +1,6 @@
 //! Load generator and side-by-side measurement: see `bench/README.md`.
 
+mod answers;
 mod cut;
 mod history;
 mod http;
@@ -33,6 +34,8 @@ enum Command {
     History(history::HistoryArgs),
     /// Has each program found take remote write, and send what it scrapes, and prints what that costs.
     Remote(remote::RemoteArgs),
+    /// Has each program found give large answers, and many small ones, and prints what that costs.
+    Answers(answers::AnswersArgs),
 }
 
 fn main() -> Result<()> {
@@ -41,6 +44,7 @@ fn main() -> Result<()> {
         Command::Run(args) => run::run(&args),
         Command::History(args) => history::run(&args),
         Command::Remote(args) => remote::run(&args),
+        Command::Answers(args) => answers::run(&args),
     }
 }
 
