@@ -1,10 +1,10 @@
 //! What a sample of a large answer costs as JSON.
 
 // What is measured is not for other crates to see.
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../src/json.rs"]
 mod json;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../src/points.rs"]
 mod points;
 
