@@ -25,7 +25,8 @@ function Facts({ rows }: { rows: [title: string, value: ComponentChildren][] }) 
   );
 }
 
-function State({ behind }: Destination) {
+function State({ behind, sent, failed }: Destination) {
+  if (sent > 0 && failed >= sent) return <span class="state down">all refused</span>;
   if (behind === undefined) return <span class="state unknown">nothing sent yet</span>;
   if (behind < LATE) return <span class="state up">up to date</span>;
   return <span class="state down">{spokenDuration(behind * 1000)} behind</span>;

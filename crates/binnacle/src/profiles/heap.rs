@@ -8,17 +8,10 @@ use api::ProfileError;
 use super::message::Profile;
 use super::without_traits;
 
-/// What names of functions that allocate begin with. Others may have such a name in theirs, as that of a type.
-const OWN: [&str; 8] = [
-    "_rjem_",
-    "tikv_jemallocator::",
-    "<tikv_jemallocator::",
-    "__rust_alloc",
-    "__rust_realloc",
-    "__rustc",
-    "alloc::alloc::",
-    "<alloc::alloc::",
-];
+/// What names of functions that allocate begin with.
+const OWN_NAMES: [&str; 4] = ["_rjem_", "__rust_alloc", "__rust_realloc", "__rustc"];
+/// What is in the paths of their files; names may be those of inlined functions, without their modules.
+const OWN_FILES: [&str; 3] = ["/jemalloc/", "/tikv-jemalloc", "/alloc/src/alloc.rs"];
 
 /// What is in use now, gzipped.
 #[cfg(feature = "jemalloc")]
@@ -30,13 +23,21 @@ pub(super) fn profile() -> Result<Vec<u8>, ProfileError> {
         _ => ProfileError::Failed(format!("the allocator's dump: {error}")),
     })?;
     match Dump::parse(&text) {
-        Some(dump) => dump.encode(SystemTime::now(), functions_at),
+        Some(dump) => {
+            let profile = dump.encode(SystemTime::now(), functions_at);
+            super::forget_symbols();
+            profile
+        }
         None => Err(ProfileError::Failed("the allocator's dump is not in its format heap_v2".to_owned())),
     }
 }
 
 /// A function and its file.
 type Function = (String, String);
+
+fn is_own((name, file): &Function) -> bool {
+    OWN_NAMES.iter().any(|own| name.starts_with(own)) || OWN_FILES.iter().any(|own| file.contains(own))
+}
 
 /// Which functions an address is in: what was inlined before what it was inlined into.
 #[cfg(feature = "jemalloc")]
@@ -108,7 +109,7 @@ impl Dump {
             }
             let frames: Vec<&Function> =
                 addresses.iter().filter_map(|address| known.get(address)).flatten().collect();
-            let own = frames.iter().rposition(|(name, _)| OWN.iter().any(|own| name.starts_with(own)));
+            let own = frames.iter().rposition(|function| is_own(function));
             let callers = frames.iter().skip(own.map_or(0, |last| last + 1));
             let places: Vec<u64> =
                 callers.map(|(name, file)| profile.place(&without_traits(name), file)).collect();
@@ -177,7 +178,11 @@ MAPPED_LIBRARIES:
         let dump = Dump::parse(DUMP).unwrap();
         let function = |name: &str| (name.to_owned(), "src/lib.rs".to_owned());
         let profile = dump.encode(SystemTime::UNIX_EPOCH, |address| match address {
-            0x55d0_c2f3_a1e4 => vec![function("_rjem_mallocx"), function("alloc::alloc::alloc")],
+            0x55d0_c2f3_a1e4 => vec![
+                ("prof_alloc_prep".to_owned(), "/x/jemalloc/include/prof_inlines.h".to_owned()),
+                function("_rjem_mallocx"),
+                ("alloc_zeroed".to_owned(), "/rustc/1/library/alloc/src/alloc.rs".to_owned()),
+            ],
             0x7f1c_2a3b_4d90 => {
                 vec![function("<alloc::boxed::Box<F, alloc::alloc::Global> as FnOnce<()>>::call_once")]
             }
@@ -197,7 +202,7 @@ MAPPED_LIBRARIES:
         ] {
             assert!(text.contains(there), "{there}");
         }
-        for absent in ["_rjem_", "alloc::alloc::alloc"] {
+        for absent in ["_rjem_", "prof_alloc_prep", "alloc_zeroed"] {
             assert!(!text.contains(absent), "{absent}");
         }
     }

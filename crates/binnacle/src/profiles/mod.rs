@@ -85,10 +85,16 @@ impl CpuProfile for Sampling {
             let places: Vec<u64> = places.collect();
             profile.sample(&places, &[count, count * period]);
         }
+        forget_symbols();
         let timing = &report.timing;
         let times = Some((timing.start_time, timing.duration));
         profile.finish(&[("samples", "count"), ("cpu", "nanoseconds")], ("cpu", "nanoseconds"), period, times)
     }
+}
+
+/// Gives back what looking up names has read of the program, which may be more than the program itself uses.
+fn forget_symbols() {
+    backtrace::clear_symbol_cache();
 }
 
 /// `T::f` of `<T as Trait>::f`: what stands in angle brackets, `go tool pprof` does not show.
