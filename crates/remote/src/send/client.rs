@@ -3,10 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use httpclient::{
-    BodyShare, Bytes, Client, Connection, Head, HeaderMap, HeaderName, HeaderValue, Method, Request,
-    USER_AGENT,
+    Body, Bytes, Client, Connection, Head, HeaderMap, HeaderName, HeaderValue, Method, Request, USER_AGENT,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::options::WriteOptions;
 use crate::MessageType;
@@ -79,16 +78,23 @@ impl Sender {
         }
         let request = Request { method: Method::POST, url: &self.options.url, headers: &headers, content };
         let deadline = Instant::now() + self.options.timeout;
-        let mut body = Vec::new();
-        let answered =
-            connection.send(&request, MAX_BODY, deadline, &mut body, &mut BodyShare::default()).await;
-        match answered {
-            Ok(head) => self.judge(&head, &body),
+        let (head, mut incoming) = match connection.begin(&request, deadline).await {
+            Ok(answered) => answered,
             // From the network: it may be better soon.
             Err(error) => {
-                Err(SendError { text: error.to_string(), again: Some(None), stats: Stats::default() })
+                return Err(SendError {
+                    text: error.to_string(),
+                    again: Some(None),
+                    stats: Stats::default(),
+                });
             }
+        };
+        let mut body = Vec::new();
+        let whole = timeout_at(deadline, read(&mut incoming, &mut body)).await.unwrap_or(false);
+        if !whole {
+            connection.close();
         }
+        self.judge(&head, &body)
     }
 
     fn judge(&self, head: &Head, body: &[u8]) -> Result<Stats, SendError> {
@@ -102,6 +108,19 @@ impl Sender {
         let slow_down = status == 429 && self.options.queue.retry_on_http_429;
         let again = (status / 100 == 5 || slow_down).then(|| retry_after(head.header("retry-after")));
         Err(SendError { text, again, stats })
+    }
+}
+
+/// Reads a body as far as it is of use, and says whether that is all of it. The status decides, whatever becomes of the body: a
+/// page of errors may be as long as it likes.
+async fn read(incoming: &mut Body<'_>, body: &mut Vec<u8>) -> bool {
+    loop {
+        match incoming.chunk().await {
+            Ok(Some(_)) if body.len() > MAX_BODY => return false,
+            Ok(Some(piece)) => body.extend_from_slice(&piece),
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
     }
 }
 

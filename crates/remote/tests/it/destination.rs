@@ -123,7 +123,8 @@ fn serve(state: &State, mut stream: &TcpStream) -> Option<()> {
         }
         state.refused.fetch_add(1, Ordering::SeqCst);
         let more = if state.retry_after.swap(false, Ordering::SeqCst) { "Retry-After: 1\r\n" } else { "" };
-        (trouble, more.to_owned(), "in trouble\n".to_owned())
+        // As proxies say it: at length.
+        (trouble, more.to_owned(), format!("in trouble\n{}", "x".repeat(300_000)))
     } else {
         let answer = take(state, &seen);
         if let Some(text) = &answer.text {
