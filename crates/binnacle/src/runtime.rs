@@ -28,7 +28,7 @@ pub(crate) struct Runtime {
     /// What is kept, for people.
     storage_retention: Mutex<String>,
     last_config_time: AtomicI64,
-    /// Of the files of the configuration in force, as far as they could be read.
+    /// Of the files of the configuration in force, if somebody follows them and they could be read.
     fingerprint: Mutex<Option<u64>>,
     last_reload_ok: AtomicBool,
     scrape: Arc<scrape::Manager>,
@@ -65,10 +65,11 @@ pub(crate) fn now_millis() -> i64 {
     millis_since_epoch(SystemTime::now())
 }
 
-fn fingerprint_of(source: &ConfigSource) -> Option<u64> {
+/// Only who follows the files needs it: it reads them all.
+fn fingerprint_of(source: &ConfigSource, options: &Options) -> Option<u64> {
     match source {
-        ConfigSource::File(file) => fingerprint(file).ok(),
-        ConfigSource::Embedded { .. } => None,
+        ConfigSource::File(file) if options.auto_reload.is_some() => fingerprint(file).ok(),
+        ConfigSource::File(_) | ConfigSource::Embedded { .. } => None,
     }
 }
 
@@ -116,6 +117,7 @@ impl Runtime {
         let unseen = Registry::new();
         let of_queries = if options.agent.is_some() { &unseen } else { registry };
         Runtime {
+            fingerprint: Mutex::new(fingerprint_of(&source, &options)),
             options,
             started: millis_since_epoch(started),
             ready: AtomicBool::new(false),
@@ -123,7 +125,6 @@ impl Runtime {
             running: Mutex::default(),
             storage_retention: Mutex::default(),
             last_config_time: AtomicI64::new(0),
-            fingerprint: Mutex::new(fingerprint_of(&source)),
             source,
             last_reload_ok: AtomicBool::new(false),
             scrape,
@@ -261,7 +262,7 @@ impl api::Runtime for Runtime {
     fn reload(&self) -> Result<(), String> {
         let began = std::time::Instant::now();
         // Before the files are read: a change in between is then seen as one.
-        let fingerprint = fingerprint_of(&self.source);
+        let fingerprint = fingerprint_of(&self.source, &self.options);
         let mut report = String::new();
         let reloaded =
             load(&self.source, &self.options.storage, self.options.features, self.options.agent.is_some())

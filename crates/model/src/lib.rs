@@ -4,6 +4,7 @@
 
 mod api_value;
 pub mod duration;
+pub mod go_json;
 pub mod histogram;
 mod labels;
 pub mod letter_case;

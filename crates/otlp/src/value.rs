@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use model::go_json::{Encoder, push_string};
 use model::number::push_f;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -104,7 +105,7 @@ fn push_double(out: &mut String, v: f64) {
 fn push_json(out: &mut String, value: Value<'_>) -> Option<()> {
     match value {
         Value::Empty | Value::Reference | Value::Bytes([]) => out.push_str("null"),
-        Value::Text(text) => push_quoted(out, &text),
+        Value::Text(text) => push_string(out, &text, Encoder::Plain),
         Value::Bool(value) => out.push_str(if value { "true" } else { "false" }),
         Value::Integer(n) => {
             let _ = write!(out, "{n}");
@@ -130,7 +131,7 @@ fn push_json(out: &mut String, value: Value<'_>) -> Option<()> {
             out.push('{');
             for (i, (key, attribute)) in by_key.iter().enumerate() {
                 out.push_str(if i > 0 { "," } else { "" });
-                push_quoted(out, key);
+                push_string(out, key, Encoder::Plain);
                 out.push(':');
                 push_json(out, Value::of(Fields::all(attribute, 2)))?;
             }
@@ -138,24 +139,4 @@ fn push_json(out: &mut String, value: Value<'_>) -> Option<()> {
         }
     }
     Some(())
-}
-
-fn push_quoted(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\0'..='\u{1f}' | '\u{2028}' | '\u{2029}' => {
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }

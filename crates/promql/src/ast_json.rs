@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use model::Matcher;
+use model::go_json::{self, Encoder};
 use model::number::{format_f, push_api_value};
 
 use crate::ast::{
@@ -228,21 +229,7 @@ fn push_strings<'a>(out: &mut String, texts: impl Iterator<Item = &'a str>) {
     out.push(']');
 }
 
-/// A JSON string with Go's escapes, which keep it safe inside of HTML.
+/// As the API's encoder writes it.
 fn push_string(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\0'..='\x1f' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    go_json::push_string(out, text, Encoder::Jsoniter);
 }

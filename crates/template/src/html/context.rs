@@ -90,6 +90,12 @@ impl Delimiter {
             Delimiter::SpaceOrTagEnd => b" \t\n\x0c\r>",
         }
     }
+
+    /// Where the value ends in `text`, and where its delimiter does.
+    pub(super) fn value_end(self, text: &[u8]) -> Option<(usize, usize)> {
+        let end = find_any(text, self.ends())?;
+        Some((end, end + usize::from(self != Delimiter::SpaceOrTagEnd)))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -298,7 +304,7 @@ impl Context {
             let (after, end) = special_tag_end(&self, text);
             return if end == 0 { Ok((after, 0)) } else { self.step(text.get(..end).unwrap_or(text)) };
         }
-        let end = find_any(text, self.delimiter.ends()).unwrap_or(text.len());
+        let (end, past) = self.delimiter.value_end(text).unwrap_or((text.len(), text.len()));
         let value = text.get(..end).unwrap_or(text);
         if self.delimiter == Delimiter::SpaceOrTagEnd
             && let Some(at) = find_any(value, b"\"'<=`")
@@ -325,8 +331,7 @@ impl Context {
         {
             element = Element::Other;
         }
-        let past = usize::from(self.delimiter != Delimiter::SpaceOrTagEnd);
-        Ok((Context { element, ..Context::of(State::Tag) }, end + past))
+        Ok((Context { element, ..Context::of(State::Tag) }, past))
     }
 
     /// One transition, outside of the delimiters of an attribute.

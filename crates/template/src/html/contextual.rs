@@ -435,18 +435,6 @@ fn filtered(pipe: &Pipe, filters: &[Filter]) -> Pipe {
     pipe
 }
 
-/// Where the value of an attribute ends in `text`, the quote included.
-pub(super) fn value_end(delimiter: Delimiter, text: &[u8]) -> Option<usize> {
-    let ends: &[u8] = match delimiter {
-        Delimiter::None => b"",
-        Delimiter::DoubleQuote => b"\"",
-        Delimiter::SingleQuote => b"'",
-        Delimiter::SpaceOrTagEnd => b" \t\n\x0c\r>",
-    };
-    let at = text.iter().position(|byte| ends.contains(byte))?;
-    Some(at + usize::from(delimiter != Delimiter::SpaceOrTagEnd))
-}
-
 /// Text of a template as it goes into the document: without comments, and no tag where none can be.
 fn escape_text(mut context: Context, text: &[u8]) -> Result<(Context, Vec<u8>), String> {
     let mut out = Vec::with_capacity(text.len());

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use model::go_json::{Encoder, push_string};
+
 use super::attributes::{AttributeType, attribute_type};
 use super::context::{Context, Delimiter, Element, State};
 use crate::print;
@@ -161,10 +163,10 @@ fn without_tags(text: &str) -> String {
     while at < bytes.len() {
         let rest = bytes.get(at..).unwrap_or_default();
         if context.delimiter != Delimiter::None {
-            let Some(end) = super::contextual::value_end(context.delimiter, rest) else {
+            let Some((_, past)) = context.delimiter.value_end(rest) else {
                 break;
             };
-            at += end;
+            at += past;
             context = Context { element: context.element, ..Context::of(State::Tag) };
             continue;
         }
@@ -329,20 +331,24 @@ fn js_value(values: &[Value]) -> String {
     let mut json = String::new();
     match values {
         [Value::Time(_, time)] => {
-            push_json_string(&mut json, &crate::time::format(time, "2006-01-02T15:04:05.999999999Z07:00"));
+            push_string(
+                &mut json,
+                &crate::time::format(time, "2006-01-02T15:04:05.999999999Z07:00"),
+                Encoder::Standard,
+            );
         }
         [Value::Named(shape, number)] if shape.methods.iter().any(|method| method.name == "String") => {
-            push_json_string(&mut json, &(shape.text)(*number));
+            push_string(&mut json, &(shape.text)(*number), Encoder::Standard);
         }
         [Value::Struct(_, fields)] if fields.text.is_some() => {
-            push_json_string(&mut json, fields.text.as_deref().unwrap_or_default());
+            push_string(&mut json, fields.text.as_deref().unwrap_or_default(), Encoder::Standard);
         }
         [value] => {
             if let Err(why) = push_json(&mut json, value) {
                 return format!(" /* {why} */null ");
             }
         }
-        values => push_json_string(&mut json, &print::sprint(values)),
+        values => push_string(&mut json, &print::sprint(values), Encoder::Standard),
     }
     let bytes = json.as_bytes();
     let beside_word = bytes.first().is_some_and(|b| is_js_identifier(*b))
@@ -364,9 +370,13 @@ fn push_json(out: &mut String, value: &Value) -> Result<(), String> {
             model::number::push_api_value(&mut digits, *number);
             out.push_str(&digits.replace("e-0", "e-"));
         }
-        Value::String(text) | Value::Safe(_, text) => push_json_string(out, text),
+        Value::String(text) | Value::Safe(_, text) => push_string(out, text, Encoder::Standard),
         Value::Time(_, time) => {
-            push_json_string(out, &crate::time::format(time, "2006-01-02T15:04:05.999999999Z07:00"));
+            push_string(
+                out,
+                &crate::time::format(time, "2006-01-02T15:04:05.999999999Z07:00"),
+                Encoder::Standard,
+            );
         }
         Value::List(_, items) => {
             out.push('[');
@@ -393,32 +403,12 @@ fn push_json_object<'a>(
     out.push('{');
     for (i, (name, value)) in entries.enumerate() {
         out.push_str(if i > 0 { "," } else { "" });
-        push_json_string(out, name);
+        push_string(out, name, Encoder::Standard);
         out.push(':');
         push_json(out, value)?;
     }
     out.push('}');
     Ok(())
-}
-
-/// As Go's `encoding/json`, which writes what HTML could take for markup as numbers.
-fn push_json_string(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        let _ = match c {
-            '"' | '\\' => write!(out, "\\{c}"),
-            '\n' => out.write_str("\\n"),
-            '\r' => out.write_str("\\r"),
-            '\t' => out.write_str("\\t"),
-            '\x08' => out.write_str("\\b"),
-            '\x0c' => out.write_str("\\f"),
-            '\0'..='\x1f' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                write!(out, "\\u{:04x}", u32::from(c))
-            }
-            c => out.write_char(c),
-        };
-    }
-    out.push('"');
 }
 
 /// Per cent signs for what cannot be in a URL; if `normalized`, what has a meaning in it stays.

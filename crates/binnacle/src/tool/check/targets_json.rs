@@ -1,6 +1,7 @@
 //! Targets as promtool prints them: indented JSON.
 
 use model::Labels;
+use model::go_json::{Encoder, push_string};
 use scrape::{Fate, Preview};
 
 /// A list of targets, without a line feed at its end.
@@ -34,21 +35,7 @@ fn object(labels: &Labels) -> String {
 
 /// A text as Go's encoder writes it, which makes it safe inside HTML.
 fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c if c < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    let mut out = String::new();
+    push_string(&mut out, text, Encoder::Standard);
     out
 }

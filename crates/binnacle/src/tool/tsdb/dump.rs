@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
+use model::go_json::{Encoder, push_string};
 use model::number::push_g;
 use model::{Labels, Matcher};
 
@@ -143,32 +144,11 @@ fn push_json_labels(out: &mut String, labels: &Labels) {
         if i > 0 {
             out.push(',');
         }
-        push_json_string(out, name);
+        push_string(out, name, Encoder::Standard);
         out.push(':');
-        push_json_string(out, value);
+        push_string(out, value, Encoder::Standard);
     }
     out.push('}');
-}
-
-/// As Go's encoder writes it, which also escapes what means something in HTML and JavaScript.
-fn push_json_string(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\x08' => out.push_str("\\b"),
-            '\x0c' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..' ' => {
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 #[cfg(test)]
