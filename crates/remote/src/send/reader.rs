@@ -150,14 +150,7 @@ impl Reader {
         let begun = Instant::now();
         let Place { segment, offset, .. } = self.places[index(Log::InOrder)];
         tracing::info!(component = "remote", queue = self.queue.options.name, "Replaying WAL");
-        let mut from = 0;
-        if let Some((number, dir)) = self.dirs.checkpoint_before(segment)? {
-            for (_, path) in log_segments(&dir)? {
-                self.read_series(&path, number, None)?;
-            }
-            self.last_checkpoint = Some(number);
-            from = number + 1;
-        }
+        let from = self.load_checkpoint(segment)?.map_or(0, |number| number + 1);
         for number in self.dirs.segments(Log::InOrder)? {
             if number < from || number > segment || self.is_over() {
                 continue;
@@ -173,6 +166,16 @@ impl Reader {
             "Done replaying WAL"
         );
         Ok(())
+    }
+
+    /// The series of the newest checkpoint that stands for nothing from `segment` on. Answers which that is.
+    fn load_checkpoint(&mut self, segment: u32) -> io::Result<Option<u32>> {
+        let Some((number, dir)) = self.dirs.checkpoint_before(segment)? else { return Ok(None) };
+        for (_, path) in log_segments(&dir)? {
+            self.read_series(&path, number, None)?;
+        }
+        self.last_checkpoint = Some(number);
+        Ok(Some(number))
     }
 
     fn read_series(&mut self, path: &Path, segment: u32, to: Option<u64>) -> io::Result<()> {
@@ -250,7 +253,9 @@ impl Reader {
             if log == Log::InOrder {
                 self.queue.metrics.segment.set(segment.into());
             }
-            let read = match self.dirs.segment(log, segment) {
+            let found = self.dirs.segment(log, segment);
+            let is_missing = found.is_none();
+            let read = match found {
                 Some((path, true)) => self.read_segment(log, &path, last.then_some(end.offset)),
                 // It has no samples any more, also if it was being written when its end was asked for.
                 Some((path, false)) => self.read_series(&path, segment, None).map(|()| end.offset),
@@ -269,6 +274,10 @@ impl Reader {
                 true => Place { segment, offset: reached, entry: 0 },
                 false => Place { segment: self.next_segment(log, segment)?, offset: 0, entry: 0 },
             };
+            if log == Log::InOrder && (is_missing || next.segment > segment + 1) {
+                // Another program has truncated the log: series that what is left of it does not name are in a checkpoint.
+                self.load_checkpoint(next.segment)?;
+            }
             self.set_place(log, next);
         }
         Ok(news)

@@ -34,6 +34,16 @@ enum Fate {
     Dropped,
 }
 
+impl Fate {
+    /// About what it takes.
+    fn bytes(&self) -> u64 {
+        match self {
+            Fate::Sent(series) => (series.labels.as_bytes().len() + ENTRY) as u64,
+            Fate::Dropped => 0,
+        }
+    }
+}
+
 /// What is known of a reference.
 pub(super) enum Known {
     Sent(Arc<Series>),
@@ -67,22 +77,27 @@ impl SeriesMap {
         SeriesMap { by_reference, metadata: HashSet::new(), external, rules, account, held: 0 }
     }
 
-    /// Notes a series that the log names in a segment.
+    /// Notes a series that the log names in a segment. A reference may have been another series before: who opens a log
+    /// counts on from the greatest reference that is in it, and that of a series that ended may be there no more.
     pub(super) fn add(&mut self, reference: u64, labels: &Labels, segment: u32) {
-        if let Some((_, last)) = self.by_reference.get_mut(&reference) {
-            *last = segment;
-            return;
-        }
-        let fate = match self.outward(labels) {
-            Some(labels) => {
-                let bytes = (labels.as_bytes().len() + ENTRY) as u64;
-                self.held += bytes;
-                self.account.add(bytes);
-                Fate::Sent(Arc::new(Series::new(labels)))
+        let labels = self.outward(labels);
+        if let Some((fate, last)) = self.by_reference.get_mut(&reference) {
+            let is_same = match (&*fate, &labels) {
+                (Fate::Sent(series), Some(labels)) => series.labels == *labels,
+                (Fate::Dropped, None) => true,
+                _ => false,
+            };
+            if is_same {
+                *last = segment;
+                return;
             }
-            None => Fate::Dropped,
-        };
-        self.by_reference.insert(reference, (fate, segment));
+        }
+        let fate = labels.map_or(Fate::Dropped, |labels| Fate::Sent(Arc::new(Series::new(labels))));
+        let (new, replaced) = (fate.bytes(), self.by_reference.insert(reference, (fate, segment)));
+        let freed = replaced.map_or(0, |(fate, _)| fate.bytes());
+        self.held = self.held + new - freed;
+        self.account.add(new);
+        self.account.sub(freed);
     }
 
     /// The labels that the destination sees; none if it does not see the series. Own labels win over external ones.
@@ -133,8 +148,8 @@ impl SeriesMap {
         let mut freed = 0;
         self.by_reference.retain(|_, (fate, last)| {
             let stays = *last >= segment;
-            if let (false, Fate::Sent(series)) = (stays, &fate) {
-                freed += (series.labels.as_bytes().len() + ENTRY) as u64;
+            if !stays {
+                freed += fate.bytes();
             }
             stays
         });
@@ -169,6 +184,10 @@ mod tests {
         assert_eq!(series.labels, labels(&[("__name__", "up"), ("cluster", "c1"), ("replica", "own")]));
         assert!(matches!(map.get(2), Known::Dropped));
         assert!(matches!(map.get(3), Known::Unknown));
+        // Another series has the number now.
+        map.add(1, &labels(&[("__name__", "down")]), 1);
+        let Known::Sent(series) = map.get(1) else { panic!() };
+        assert_eq!(series.labels, labels(&[("__name__", "down"), ("cluster", "c1"), ("replica", "0")]));
         map.keep(1, 5);
         map.forget_before(5);
         assert!(matches!(map.get(1), Known::Sent(_)));

@@ -263,6 +263,37 @@ fn an_outage_over_restarts_and_checkpoints_loses_and_doubles_nothing() {
     source.end();
 }
 
+/// What the log names no more stands in a checkpoint that came after what was sent.
+#[test]
+fn series_that_another_program_left_in_a_checkpoint_go_on_being_sent() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let target = Store::open(dirs[1].path());
+    let there = Destination::start(Arc::clone(&target.db) as _);
+    let t = now() - 3_600_000;
+    let source = Source::open(dirs[0].path(), 1 << 30);
+    source.send_to(destination(there.port, MessageType::V2));
+    source.store.append("m", 100, t);
+    wait_for("the first samples", || target.content() == source.store.content());
+    source.end();
+    let other = Store::open(dirs[0].path());
+    for i in 1..200 {
+        other.append("m", 100, t + i * 1000);
+    }
+    other.db.head().checkpoint_now().unwrap();
+    other.db.close().unwrap();
+    drop(other);
+    assert!(!dirs[0].path().join("wal/00000000").exists());
+    let source = Source::open(dirs[0].path(), 1 << 30);
+    source.send_to(destination(there.port, MessageType::V2));
+    source.store.append("m", 100, t + 500_000);
+    let newest = || {
+        target.content().values().filter(|all| all.last().is_some_and(|(at, _)| *at == t + 500_000)).count()
+    };
+    wait_for("the newest samples", || newest() == 100);
+    assert_eq!(there.errors(), Vec::<String>::new());
+    source.end();
+}
+
 /// A receiver of 1.0 stores a request whole or not at all: what it has already must not come along with what is new.
 #[test]
 fn what_was_taken_in_and_not_answered_spoils_nothing_after_a_restart() {
