@@ -34,7 +34,16 @@ pub(super) enum Phase {
 pub(super) struct Complaint {
     pub(super) series: u32,
     pub(super) phase: Phase,
+    /// The sample of the batch that it is about, or that comes after the one that it is about.
+    pub(super) index: u32,
     pub(super) text: String,
+}
+
+impl Complaint {
+    /// Tells in which order they are told.
+    pub(super) fn place(&self) -> (u32, Phase, u32) {
+        (self.series, self.phase, self.index)
+    }
 }
 
 /// Reused from request to request.
@@ -43,6 +52,9 @@ pub(super) struct Incoming {
     pub(super) batch: Batch,
     /// Zeros at times at which counting began.
     pub(super) zeros: Batch,
+    /// Such zeros among the samples of the batch, and among its histograms. Nobody asked for them, and nobody is told of them.
+    pub(super) zeros_between: Vec<u32>,
+    pub(super) zeros_between_histograms: Vec<u32>,
     pub(super) outcome: Outcome,
     pub(super) series: Vec<SeriesSpan>,
     pub(super) complaints: Vec<Complaint>,
@@ -65,6 +77,8 @@ impl Incoming {
         self.batch.clear();
         self.batch.samples.shrink_to(KEPT_SAMPLES);
         self.zeros.clear();
+        self.zeros_between.clear();
+        self.zeros_between_histograms.clear();
         self.outcome.clear();
         self.series.clear();
         self.series.shrink_to(KEPT_SAMPLES);
@@ -154,7 +168,13 @@ impl Incoming {
             return;
         }
         let series = self.series.len().saturating_sub(1) as u32;
-        self.complaints.push(Complaint { series, phase, text });
+        let index = match phase {
+            Phase::Labels => 0,
+            Phase::Samples => self.batch.samples.len(),
+            Phase::Histograms => self.batch.histograms.len(),
+            Phase::Exemplars => self.batch.exemplars.len(),
+        };
+        self.complaints.push(Complaint { series, phase, index: index as u32, text });
     }
 
     /// Which series a sample, histogram or exemplar of the batch is of.

@@ -10,6 +10,7 @@ mod version1;
 mod version2;
 mod wire_labels;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use exposition::Registry;
@@ -214,9 +215,8 @@ impl Receiver {
         if let Some(error) = failed {
             return WriteAnswer::error(INTERNAL, &error.to_string()).counted(version, nothing);
         }
-        self.metrics.invalid_labels.add(incoming.invalid as f64);
         if version == MessageType::V1
-            && let Some(first) = incoming.complaints.iter().min_by_key(|c| (c.series, c.phase))
+            && let Some(first) = incoming.complaints.iter().min_by_key(|complaint| complaint.place())
         {
             return WriteAnswer::error(BAD_REQUEST, &first.text);
         }
@@ -224,8 +224,12 @@ impl Receiver {
             return WriteAnswer::error(INTERNAL, &error.to_string()).counted(version, nothing);
         }
         let written = self.complete(version, body, &symbols, incoming);
+        if version == MessageType::V2 || incoming.complaints.is_empty() {
+            // Of version 1.0 Prometheus counts them when all else is stored.
+            self.metrics.invalid_labels.add(incoming.invalid as f64);
+        }
         self.metrics.samples.add((written.samples + written.histograms) as f64);
-        incoming.complaints.sort_by_key(|c| (c.series, c.phase));
+        incoming.complaints.sort_by_key(|complaint| complaint.place());
         let mut texts: Vec<&str> = incoming.complaints.iter().map(|c| c.text.as_str()).collect();
         if version == MessageType::V1 {
             texts.truncate(1);
@@ -261,6 +265,7 @@ impl Receiver {
             builder: SortedLabels::default(),
             current: SeriesRef(0),
             starts: Vec::new(),
+            newest: HashMap::default(),
         };
         let symbols = match version {
             MessageType::V1 => version1::read(body, &mut reading).map(|()| Symbols::default()),
@@ -378,26 +383,33 @@ impl Receiver {
         incoming: &mut Incoming,
     ) -> Written {
         let outcome = std::mem::take(&mut incoming.outcome);
+        let described = self.options.type_and_unit_labels;
+        let for_series = |incoming: &Incoming, series: usize, why: &str| {
+            let message = incoming.series.get(series).and_then(|span| body.get(span.message.clone()));
+            let labels = message.and_then(|message| version2::series_text(message, symbols, described).ok());
+            format!("{why} for series {}", labels.unwrap_or_default())
+        };
         let named = |incoming: &Incoming, phase: Phase, index: u32, why: String| {
             let series = incoming.series_of(phase, index);
             let text = match version {
                 MessageType::V1 => why,
-                MessageType::V2 => {
-                    let message = incoming.series.get(series).and_then(|span| body.get(span.message.clone()));
-                    let labels = message.and_then(|message| version2::series_text(message, symbols).ok());
-                    format!("{why} for series {}", labels.unwrap_or_default())
-                }
+                MessageType::V2 => for_series(incoming, series, &why),
             };
-            incoming::Complaint { series: series as u32, phase, text }
+            incoming::Complaint { series: series as u32, phase, index, text }
         };
         let mut complaints = Vec::new();
-        for &(i, reason) in &outcome.rejected {
+        let asked = |zeros: &[u32], i: u32| zeros.binary_search(&i).is_err();
+        let (mut refused, mut refused_histograms) = (0, 0);
+        for &(i, reason) in outcome.rejected.iter().filter(|(i, _)| asked(&incoming.zeros_between, *i)) {
+            refused += 1;
             let Some(sample) = incoming.batch.samples.get(i as usize) else { continue };
             let existing = outcome.existing.iter().find(|(at, _)| *at == i).map(|(_, v)| *v);
             let why = refusal_of_sample(reason, sample, existing);
             complaints.push(named(incoming, Phase::Samples, i, why));
         }
-        for &(i, reason) in &outcome.rejected_histograms {
+        let rejected = outcome.rejected_histograms.iter();
+        for &(i, reason) in rejected.filter(|(i, _)| asked(&incoming.zeros_between_histograms, *i)) {
+            refused_histograms += 1;
             let Some(histogram) = incoming.batch.histograms.get(i as usize) else { continue };
             let why = refusal_of_histogram(reason, histogram);
             complaints.push(named(incoming, Phase::Histograms, i, why));
@@ -412,21 +424,19 @@ impl Receiver {
             let why = || "out of order exemplar".to_owned();
             complaints.extend(late.iter().map(|&i| named(incoming, Phase::Exemplars, i, why())));
         }
-        // Series by series; a complaint of the protocol's about a series stands before or behind, by its phase.
-        for complaint in &mut incoming.complaints {
-            let needs_series =
-                version == MessageType::V2 && matches!(complaint.phase, Phase::Samples | Phase::Histograms);
-            if needs_series {
-                let span = incoming.series.get(complaint.series as usize);
-                let message = span.and_then(|span| body.get(span.message.clone()));
-                let labels = message.and_then(|message| version2::series_text(message, symbols).ok());
-                complaint.text = format!("{} for series {}", complaint.text, labels.unwrap_or_default());
+        let mut own = std::mem::take(&mut incoming.complaints);
+        for complaint in &mut own {
+            if version == MessageType::V2 && matches!(complaint.phase, Phase::Samples | Phase::Histograms) {
+                complaint.text = for_series(incoming, complaint.series as usize, &complaint.text);
             }
         }
+        incoming.complaints = own;
         incoming.complaints.append(&mut complaints);
         let written = Written {
-            samples: incoming.batch.samples.len() - outcome.rejected.len(),
-            histograms: incoming.batch.histograms.len() - outcome.rejected_histograms.len(),
+            samples: incoming.batch.samples.len() - incoming.zeros_between.len() - refused,
+            histograms: incoming.batch.histograms.len()
+                - incoming.zeros_between_histograms.len()
+                - refused_histograms,
             exemplars: incoming.batch.exemplars.len() - outcome.rejected_exemplars.len(),
         };
         let nothing = version == MessageType::V1 && !incoming.complaints.is_empty();

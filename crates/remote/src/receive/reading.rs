@@ -1,5 +1,8 @@
 //! What both versions of the protocol need while a request is read.
 
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
 use model::{Labels, SortedLabels};
 use storage::{
     Affinity, Append, AppendError, BatchHistogram, BatchSample, SeriesCache, SeriesKey, SeriesLookups,
@@ -29,12 +32,15 @@ pub(super) struct Reading<'a> {
     pub(super) current: SeriesRef,
     /// When the counting of the newest series' samples began.
     pub(super) starts: Vec<Start>,
+    /// Of series with zeros, the newest sample of this request.
+    pub(super) newest: HashMap<SeriesRef, i64, FixedState>,
 }
 
-/// A zero to store: a sample or, with a number, that histogram of the batch.
+/// A zero to store before a sample or a histogram of the batch.
 pub(super) struct Start {
     pub(super) t: i64,
-    pub(super) histogram: Option<usize>,
+    pub(super) before: usize,
+    pub(super) is_histogram: bool,
 }
 
 impl Reading<'_> {
@@ -44,7 +50,8 @@ impl Reading<'_> {
             return self.incoming.complain(Phase::Samples, TOO_FAR_AHEAD.to_owned());
         }
         if self.options.start_zeros && start_time != 0 && t != 0 && start_time < t {
-            self.starts.push(Start { t: start_time, histogram: None });
+            let before = self.incoming.batch.samples.len();
+            self.starts.push(Start { t: start_time, before, is_histogram: false });
         }
         self.incoming.sample(t, v);
     }
@@ -57,8 +64,8 @@ impl Reading<'_> {
         match wire.into_value() {
             Ok(value) => {
                 if self.options.start_zeros && start_time != 0 && t != 0 && start_time < t {
-                    let number = self.incoming.batch.histograms.len();
-                    self.starts.push(Start { t: start_time, histogram: Some(number) });
+                    let before = self.incoming.batch.histograms.len();
+                    self.starts.push(Start { t: start_time, before, is_histogram: true });
                 }
                 self.incoming.histogram(t, value);
             }
@@ -118,20 +125,47 @@ impl Reading<'_> {
 
     /// Puts what the newest series has under its reference.
     pub(super) fn assign_newest(&mut self) {
+        if !self.starts.is_empty() {
+            self.place_zeros();
+        }
         self.incoming.is(self.current);
-        for Start { t, histogram } in self.starts.drain(..) {
-            let (series, zeros) = (self.current, &mut self.incoming.zeros);
-            match histogram.and_then(|number| self.incoming.batch.histograms.get(number)) {
-                Some(of) => {
-                    zeros.histograms.push(BatchHistogram {
-                        series,
-                        t,
-                        start_time: 0,
-                        value: of.value.zero(),
-                    });
+    }
+
+    /// Zeros at times at which counting began. Those that come before all that the request has of the series are appended
+    /// before it; where counting began anew in between they stand between the samples.
+    fn place_zeros(&mut self) {
+        let Self { incoming, newest, starts, current, .. } = self;
+        let Some(span) = incoming.series.last() else { return };
+        let series = *current;
+        let (from, from_histograms) = (span.samples as usize, span.histograms as usize);
+        let Incoming { batch, zeros, zeros_between, zeros_between_histograms, .. } = &mut **incoming;
+        let mut starts = starts.drain(..).peekable();
+        for (number, sample) in (from..).zip(batch.samples.split_off(from)) {
+            let start = starts.next_if(|start| !start.is_histogram && start.before == number);
+            match (start, newest.get(&series)) {
+                (Some(Start { t, .. }), None) => zeros.samples.push(BatchSample { series, t, v: 0.0 }),
+                (Some(Start { t, .. }), Some(&before)) if t > before => {
+                    zeros_between.push(batch.samples.len() as u32);
+                    batch.samples.push(BatchSample { series, t, v: 0.0 });
                 }
-                None => zeros.samples.push(BatchSample { series, t, v: 0.0 }),
+                _ => {}
             }
+            note_time(newest, series, sample.t);
+            batch.samples.push(sample);
+        }
+        for (number, histogram) in (from_histograms..).zip(batch.histograms.split_off(from_histograms)) {
+            let start = starts.next_if(|start| start.is_histogram && start.before == number);
+            let zero = |t| BatchHistogram { series, t, start_time: 0, value: histogram.value.zero() };
+            match (start, newest.get(&series)) {
+                (Some(Start { t, .. }), None) => zeros.histograms.push(zero(t)),
+                (Some(Start { t, .. }), Some(&before)) if t > before => {
+                    zeros_between_histograms.push(batch.histograms.len() as u32);
+                    batch.histograms.push(zero(t));
+                }
+                _ => {}
+            }
+            note_time(newest, series, histogram.t);
+            batch.histograms.push(histogram);
         }
     }
 
@@ -141,4 +175,8 @@ impl Reading<'_> {
         let newest = self.incoming.series.len().saturating_sub(1) as u32;
         self.incoming.complaints.retain(|complaint| complaint.series != newest);
     }
+}
+
+fn note_time(newest: &mut HashMap<SeriesRef, i64, FixedState>, series: SeriesRef, t: i64) {
+    newest.entry(series).and_modify(|newest| *newest = t.max(*newest)).or_insert(t);
 }

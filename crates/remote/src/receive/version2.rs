@@ -96,18 +96,7 @@ pub(super) fn labels_again<'a>(
     cache: &SeriesCache,
     pairs: &mut Vec<Pair<'a>>,
 ) -> Result<Option<SeriesKey>, ParseError> {
-    let (mut refs, mut about) = (Vec::new(), About::default());
-    let mut r = Reader::new("TimeSeries", series);
-    while let Some(tag) = r.tag()? {
-        match tag.field {
-            1 => read_refs(&mut r, tag, &mut refs)?,
-            5 => {
-                tag.expect(BYTES, "Metadata")?;
-                about = read_about(r.bytes()?)?;
-            }
-            _ => r.skip(tag)?,
-        }
-    }
+    let (refs, about) = read_labels(series)?;
     collect(&refs, about, symbols, described, pairs);
     Ok(Some(series_key(&refs, about, symbols, described, cache)))
 }
@@ -351,24 +340,38 @@ fn read_exemplars<'a>(
                 continue;
             }
         };
-        let text = format!("parsing exemplar for series {}: {why}", series_text(series, symbols)?);
+        let labels = series_text(series, symbols, reading.options.type_and_unit_labels)?;
+        let text = format!("parsing exemplar for series {labels}: {why}");
         reading.incoming.complain(Phase::Exemplars, text);
     }
     Ok(())
 }
 
 /// The labels of a series that was accepted, for people.
-pub(super) fn series_text(series: &[u8], symbols: &Symbols<'_>) -> Result<String, ParseError> {
-    let mut refs = Vec::new();
+pub(super) fn series_text(
+    series: &[u8],
+    symbols: &Symbols<'_>,
+    described: bool,
+) -> Result<String, ParseError> {
+    let (refs, about) = read_labels(series)?;
+    let mut pairs = Vec::new();
+    collect(&refs, about, symbols, described, &mut pairs);
+    pairs.sort_by_key(|(name, _)| *name);
+    Ok(shown(&pairs))
+}
+
+fn read_labels(series: &[u8]) -> Result<(Vec<u32>, About), ParseError> {
+    let (mut refs, mut about) = (Vec::new(), About::default());
     let mut r = Reader::new("TimeSeries", series);
     while let Some(tag) = r.tag()? {
         match tag.field {
             1 => read_refs(&mut r, tag, &mut refs)?,
+            5 => {
+                tag.expect(BYTES, "Metadata")?;
+                about = read_about(r.bytes()?)?;
+            }
             _ => r.skip(tag)?,
         }
     }
-    let text = |number: u32| symbols.texts.get(number as usize).copied().unwrap_or(&[]);
-    let mut pairs: Vec<Pair<'_>> = refs.chunks_exact(2).map(|pair| (text(pair[0]), text(pair[1]))).collect();
-    pairs.sort_by_key(|(name, _)| *name);
-    Ok(shown(&pairs))
+    Ok((refs, about))
 }

@@ -51,14 +51,27 @@ pub(super) fn exemplar_labels(pairs: &[Pair<'_>]) -> Labels {
 pub(super) fn shown(pairs: &[Pair<'_>]) -> String {
     let mut out = String::from("{");
     for (i, (name, value)) in pairs.iter().enumerate() {
-        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
         out.push_str(if i > 0 { ", " } else { "" });
-        match is_legacy_label_name(&name) {
-            true => out.push_str(&name),
-            false => out.push_str(&number::quote(&name)),
+        match std::str::from_utf8(name) {
+            Ok(name) if is_legacy_label_name(name) => out.push_str(name),
+            _ => quote(&mut out, name),
         }
-        let _ = write!(out, "={}", number::quote(&value));
+        out.push('=');
+        quote(&mut out, value);
     }
     out.push('}');
     out
+}
+
+/// As Go quotes; bytes that are no UTF-8 by number.
+fn quote(out: &mut String, bytes: &[u8]) {
+    out.push('"');
+    for piece in bytes.utf8_chunks() {
+        let quoted = number::quote(piece.valid());
+        out.push_str(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default());
+        for byte in piece.invalid() {
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+    out.push('"');
 }

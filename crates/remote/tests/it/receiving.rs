@@ -29,6 +29,88 @@ fn version_1(t: i64, v: f64) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(&body).unwrap()
 }
 
+fn varint(mut number: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while number >= 128 {
+        out.push(number as u8 | 128);
+        number >>= 7;
+    }
+    out.push(number as u8);
+    out
+}
+
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    [vec![number << 3 | 2], varint(content.len() as u64), content.to_vec()].concat()
+}
+
+/// Series of version 2.0, each with labels, samples (time, value, start time) and metadata, as numbers of `symbols`.
+type SeriesV2<'a> = (&'a [u8], &'a [(i64, f64, i64)], &'a [u8]);
+
+fn version_2(symbols: &[&[u8]], series: &[SeriesV2<'_>]) -> Vec<u8> {
+    let mut body: Vec<u8> = symbols.iter().flat_map(|text| field(4, text)).collect();
+    for (labels, samples, metadata) in series {
+        let mut message = field(1, labels);
+        for (t, v, start) in *samples {
+            let sample =
+                [&[9][..], &v.to_le_bytes(), &[16], &varint(*t as u64), &[24], &varint(*start as u64)];
+            message.extend(field(2, &sample.concat()));
+        }
+        if let [kind, help, unit] = metadata {
+            message.extend(field(5, &[8, *kind, 24, *help, 32, *unit]));
+        }
+        body.extend(field(5, &message));
+    }
+    snap::raw::Encoder::new().compress_vec(&body).unwrap()
+}
+
+fn send_v2(receiver: &Receiver, body: &[u8], now: i64) -> (u16, String, Written) {
+    let answer = receiver.receive("snappy", MessageType::V2.content_type(), body, now);
+    (answer.status, answer.text.unwrap_or_default(), answer.written.unwrap())
+}
+
+/// What a sender that was away sends at once: a counter that began anew in between.
+#[test]
+fn zeros_at_start_times_stand_between_the_samples_of_a_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path());
+    let receiver = receiver(&store, ReceiverOptions { start_zeros: true, ..ReceiverOptions::default() });
+    let t = 1_000_000_000;
+    let symbols: &[&[u8]] = &[b"", b"__name__", b"m"];
+    let body = version_2(
+        symbols,
+        &[
+            (&[1, 2], &[(t, 10.0, t - 500), (t + 100, 11.0, t - 500), (t + 300, 2.0, t + 200)], &[]),
+            (&[1, 2], &[(t + 600, 3.0, t + 500), (t + 700, 4.0, t + 500)], &[]),
+        ],
+    );
+    let all = Written { samples: 5, ..Written::default() };
+    assert_eq!(send_v2(&receiver, &body, t), (204, String::new(), all));
+    let want = [(-500, 0), (0, 10), (100, 11), (200, 0), (300, 2), (500, 0), (600, 3), (700, 4)];
+    let want: Vec<_> = want.iter().map(|(after, v)| (t + after, v.to_string())).collect();
+    assert_eq!(store.content().values().collect::<Vec<_>>(), [&want]);
+}
+
+#[test]
+fn what_is_wrong_is_told_in_the_order_of_the_samples_and_names_the_series_as_it_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path());
+    let options = ReceiverOptions { type_and_unit_labels: true, ..ReceiverOptions::default() };
+    let receiver = receiver(&store, options);
+    let now = 1_000_000_000;
+    let symbols: &[&[u8]] = &[b"", b"__name__", b"m", b"s", b"\xffa"];
+    let one = |samples: &[(i64, f64, i64)]| version_2(symbols, &[(&[1, 2], samples, &[1, 0, 3])]);
+    assert_eq!(send_v2(&receiver, &one(&[(now, 1.0, 0)]), now).0, 204);
+    let (status, text, _) =
+        send_v2(&receiver, &one(&[(now - 1, 1.0, 0), (now + 3_600_000, 1.0, 0), (now - 2, 1.0, 0)]), now);
+    let series = r#"for series {__name__="m", __type__="counter", __unit__="s"}"#;
+    let late = format!("out of order sample {series}\n");
+    let ahead = format!("out of bounds: timestamp is too far in the future {series}\n");
+    assert_eq!((status, text), (400, format!("{late}{ahead}{late}")));
+    // Bytes that are no text.
+    let (_, text, _) = send_v2(&receiver, &version_2(symbols, &[(&[1, 4], &[(now, 1.0, 0)], &[])]), now);
+    assert_eq!(text, "invalid metric name or labels, got {__name__=\"\\xffa\"}\n");
+}
+
 #[test]
 fn series_that_the_store_dropped_are_found_again() {
     let dir = tempfile::tempdir().unwrap();
