@@ -127,6 +127,10 @@ pub trait Runtime: Send + Sync {
     fn scrape_pool_yaml(&self, job: &str) -> Option<String>;
     /// The labels that series get which leave for another server.
     fn external_labels(&self) -> Vec<(String, String)>;
+    /// The URLs of Alertmanagers that are told of alerts, and of those that rules have left out.
+    fn alertmanagers(&self) -> (Vec<String>, Vec<String>) {
+        Default::default()
+    }
     /// Every flag and its value.
     fn flags(&self) -> Vec<(String, String)>;
     /// Version and build.

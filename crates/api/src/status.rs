@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::StatusCode;
+use model::go_json::{Encoder, push_string};
 use model::timestamp::format_rfc3339;
 
 use crate::reply::{Answer, ApiError, Reply, success};
@@ -194,7 +195,18 @@ pub(crate) async fn alerts(_: Arc<Api>, _: Request) -> Answer {
     Ok(success(r#"{"alerts":[]}"#, &[], &[]))
 }
 
-/// As [`rules`].
-pub(crate) async fn alertmanagers(_: Arc<Api>, _: Request) -> Answer {
-    Ok(success(r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#, &[], &[]))
+/// Where alerts are sent.
+pub(crate) async fn alertmanagers(api: Arc<Api>, _: Request) -> Answer {
+    let (active, dropped) = api.runtime.alertmanagers();
+    let mut out = String::new();
+    for (key, urls) in [("{\"activeAlertmanagers\":[", active), ("],\"droppedAlertmanagers\":[", dropped)] {
+        out.push_str(key);
+        for (i, url) in urls.iter().enumerate() {
+            out.push_str(if i > 0 { ",{\"url\":" } else { "{\"url\":" });
+            push_string(&mut out, url, Encoder::Jsoniter);
+            out.push('}');
+        }
+    }
+    out.push_str("]}");
+    Ok(success(&out, &[], &[]))
 }

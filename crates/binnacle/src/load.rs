@@ -30,6 +30,7 @@ pub(crate) struct Loaded {
     pub(crate) job_texts: BTreeMap<String, String>,
     pub(crate) remote_writes: Vec<remote::WriteOptions>,
     pub(crate) remote_reads: Vec<remote::ReadOptions>,
+    pub(crate) alerting: config::AlertingOptions,
 }
 
 /// Why a configuration is refused.
@@ -112,5 +113,6 @@ pub(crate) fn load(
     let in_section = |e: String| refused(e.clone(), format!("error: {file}: {e}\n"));
     let remote_writes = config.remote_writes().map_err(in_section)?;
     let remote_reads = config.remote_reads().map_err(in_section)?;
-    Ok(Loaded { config, jobs, job_texts, remote_writes, remote_reads })
+    let alerting = config.alerting().map_err(in_section)?;
+    Ok(Loaded { config, jobs, job_texts, remote_writes, remote_reads, alerting })
 }

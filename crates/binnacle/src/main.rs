@@ -1,6 +1,8 @@
 //! binnacle: the monitoring stack of a Kubernetes cluster as one program. See `binnacle --help`.
 
 mod agent_flags;
+mod alerting;
+mod alerting_flags;
 mod build;
 mod cli;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use exposition::registry::{Gauge, Registry};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::alerting::Alerting;
 use crate::load::{ConfigSource, Loaded, fingerprint, load};
 use crate::storage;
 use crate::store::Store;
@@ -33,6 +34,7 @@ pub(crate) struct Runtime {
     last_reload_ok: AtomicBool,
     scrape: Arc<scrape::Manager>,
     discovery: discovery::Manager,
+    alerting: Alerting,
     store: Store,
     remote_write: Arc<remote::RemoteWrite>,
     remote_read: Arc<remote::RemoteRead>,
@@ -90,6 +92,7 @@ impl Runtime {
         started: SystemTime,
         scrape: Arc<scrape::Manager>,
         discovery: discovery::Manager,
+        alerting: Alerting,
         store: Store,
         remote_write: Arc<remote::RemoteWrite>,
         remote_read: Arc<remote::RemoteRead>,
@@ -129,6 +132,7 @@ impl Runtime {
             last_reload_ok: AtomicBool::new(false),
             scrape,
             discovery,
+            alerting,
             store,
             remote_write,
             remote_read,
@@ -156,14 +160,16 @@ impl Runtime {
         let mut running = self.running.lock();
         // Loops and providers are started here: they need the reactor, whichever thread asks.
         let _reactor = self.reactor.enter();
-        let Loaded { config, jobs, job_texts, remote_writes, remote_reads } = loaded;
+        let Loaded { config, jobs, job_texts, remote_writes, remote_reads, alerting } = loaded;
         let query_log = api::QueryLog::open(config.query_log_file())
             .with_context(|| format!("opening the query log {:?}", config.query_log_file()))?;
         remote::RemoteWrite::check(&remote_writes)?;
         let external = model::Labels::from_pairs(&config.document().global.external_labels);
         let remote_reads = self.remote_read.prepare(remote_reads, &external)?;
+        notifier::Manager::check(&alerting.sets)?;
         let scraped = jobs.iter().map(|job| job.scrape.clone()).collect();
         self.scrape.apply(scraped)?;
+        self.alerting.apply(alerting, &external)?;
         self.query_log.switch_to(query_log);
         // Before anything is scraped: a new destination gets what comes from then on.
         self.remote_write.apply(remote_writes, &external)?;
@@ -235,6 +241,10 @@ impl api::Runtime for Runtime {
 
     fn external_labels(&self) -> Vec<(String, String)> {
         self.running.lock().external_labels.clone().into_iter().collect()
+    }
+
+    fn alertmanagers(&self) -> (Vec<String>, Vec<String>) {
+        self.alerting.alertmanagers()
     }
 
     fn flags(&self) -> Vec<(String, String)> {

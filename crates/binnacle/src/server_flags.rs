@@ -9,6 +9,7 @@ use clap::{ArgAction, Args};
 use model::{Regex, duration};
 
 use crate::agent_flags::AgentFlags;
+use crate::alerting_flags::{self, AlertingFlags};
 use crate::features::Features;
 use crate::load::ConfigSource;
 use crate::storage_flags::{StorageFlags, parse_size};
@@ -143,6 +144,9 @@ pub(crate) struct CommonFlags {
 
     #[command(flatten)]
     storage: StorageFlags,
+
+    #[command(flatten)]
+    alerting: AlertingFlags,
 
     /// How long samples that wait to be sent on by remote write are still sent when the server ends
     #[arg(long = "storage.remote.flush-deadline", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
@@ -297,6 +301,7 @@ impl CommonFlags {
             max_notifications_subscribers: self.max_notifications_subscribers,
             search_max_limit: features.search.then_some(self.search_max_limit),
             storage,
+            notifier: self.alerting.resolve(),
             agent: None,
             memory,
             lookback_delta: self.lookback_delta,
@@ -371,6 +376,7 @@ impl CommonFlags {
             ("web.search.max-limit", self.search_max_limit.to_string()),
         ];
         let mut all = self.storage.values(features);
+        all.extend(self.alerting.values());
         all.extend(values.map(|(name, value)| (name.to_owned(), value)));
         unsupported::complete(&mut all);
         all
@@ -380,7 +386,9 @@ impl CommonFlags {
 /// Turns `--no-NAME` of the boolean flags into `--NAME=false`.
 pub(crate) fn expand_negations(args: Vec<String>) -> Vec<String> {
     let expand = |arg: String| match arg.strip_prefix("--no-") {
-        Some(name) if BOOLEANS.contains(&name) => format!("--{name}=false"),
+        Some(name) if BOOLEANS.contains(&name) || alerting_flags::BOOLEANS.contains(&name) => {
+            format!("--{name}=false")
+        }
         _ => arg,
     };
     args.into_iter().map(expand).collect()

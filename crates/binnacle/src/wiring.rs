@@ -10,6 +10,7 @@ use exposition::{Family, MetricKind};
 use model::{Labels, Regex};
 use tokio_util::sync::CancellationToken;
 
+use crate::alerting::Alerting;
 use crate::features::Features;
 use crate::load::{ConfigSource, Loaded, load};
 use crate::runtime::{Runtime, now_millis};
@@ -48,6 +49,7 @@ pub(crate) struct Options {
     pub(crate) search_max_limit: Option<usize>,
     pub(crate) cors_origin: Regex,
     pub(crate) storage: StorageOptions,
+    pub(crate) notifier: notifier::ManagerOptions,
     /// How the log is kept, in an agent; it is in the directory of `storage`.
     pub(crate) agent: Option<tsdb::AgentOptions>,
     /// How often the files of the configuration are looked at for changes.
@@ -177,6 +179,7 @@ async fn serve(
     }
     let discovery_metrics = discovery::Metrics::register(&registry);
     let discovery = discovery::Manager::new("scrape", &discovery_metrics, options.discovery_interval);
+    let alerting = Alerting::new(options, &discovery_metrics, &registry);
     let scrape = Arc::new(scrape::Manager::new(
         scrape::ManagerOptions {
             timestamp_tolerance: options.timestamp_tolerance,
@@ -207,6 +210,7 @@ async fn serve(
         started,
         Arc::clone(&scrape),
         discovery,
+        alerting.clone(),
         store.clone(),
         Arc::clone(&remote_write),
         Arc::clone(&remote_read),
@@ -249,6 +253,7 @@ async fn serve(
     store.stop_upkeep();
     scrape.stop().await;
     follow.abort();
+    alerting.stop().await;
     // A panic there was logged; what is in the head must be saved all the same.
     let _ = tokio::task::spawn_blocking(move || remote_write.stop()).await;
     runtime.notifications().shut_down();

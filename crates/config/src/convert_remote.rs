@@ -49,7 +49,7 @@ impl Config {
 }
 
 /// As Prometheus tells configurations apart: by their YAML, with secrets hidden.
-fn hash(section: &impl crate::decode::Field) -> String {
+pub(crate) fn hash(section: &impl crate::decode::Field) -> String {
     let out: Out = section.encode();
     let digest = Md5::digest(emit::to_string(&out));
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -132,28 +132,30 @@ impl RemoteWrite {
 
     fn signer(&self) -> Result<Option<Arc<dyn Signer>>, String> {
         let environment = Environment::of_process();
-        // Tokens are fetched from the clouds, whatever the destination's own proxies and certificates are.
-        let client = || {
-            let proxy = Proxy { proxy_from_environment: true, ..Proxy::default() }.to_options();
-            Client::new(&ClientOptions { proxy, ..ClientOptions::default() }).map_err(|err| err.to_string())
-        };
         if let Some(sigv4) = &self.sigv4 {
-            return Ok(Some(Arc::new(sigv4.signer(environment, client()?))));
+            return Ok(Some(sigv4.to_signer()?));
         }
         if let Some(azure) = &self.azuread {
             return Ok(azure
-                .signer(environment, client()?)
+                .signer(environment, client_of_clouds()?)
                 .map(|signer| Arc::new(signer) as Arc<dyn Signer>));
         }
         if let Some(google) = &self.google_iam {
-            return Ok(Some(Arc::new(google.signer(environment, client()?))));
+            return Ok(Some(Arc::new(google.signer(environment, client_of_clouds()?))));
         }
         Ok(None)
     }
 }
 
+/// Tokens are fetched from the clouds, whatever the destination's own proxies and certificates are.
+fn client_of_clouds() -> Result<Client, String> {
+    let proxy = Proxy { proxy_from_environment: true, ..Proxy::default() }.to_options();
+    Client::new(&ClientOptions { proxy, ..ClientOptions::default() }).map_err(|err| err.to_string())
+}
+
 impl SigV4 {
-    fn signer(&self, environment: Environment, client: Client) -> AwsSigner {
+    /// What signs requests of Amazon's managed Prometheus.
+    pub(crate) fn to_signer(&self) -> Result<Arc<dyn Signer>, String> {
         let account = AccountOptions {
             region: self.region.clone(),
             access_key: self.access_key.clone(),
@@ -164,7 +166,8 @@ impl SigV4 {
             fips_sts: self.use_fips_sts_endpoint,
         };
         let service = if self.service_name.is_empty() { "aps" } else { &self.service_name };
-        AwsSigner::new(Account::new(account, environment, client), service)
+        let account = Account::new(account, Environment::of_process(), client_of_clouds()?);
+        Ok(Arc::new(AwsSigner::new(account, service)))
     }
 }
 

@@ -6,6 +6,7 @@
 //! plain options of the sections.
 
 mod convert;
+mod convert_alerting;
 mod convert_client;
 mod convert_otlp;
 mod convert_remote;
@@ -27,6 +28,7 @@ mod web_tenancy;
 mod yaml;
 
 pub use convert::Job;
+pub use convert_alerting::AlertingOptions;
 pub use error::{ConfigError, Problem};
 pub use kinds::{Anything, Bytes, FilePath, LabelNames, LabelSet, Millis, NameScheme, Secret, Url};
 pub use load::{Config, FeatureDefaults, LoadOptions, load};

@@ -1,6 +1,6 @@
 //! What a configuration refers to: files of rules, of credentials and of targets, as promtool checks them.
 
-use model::{Labels, LabelsBuilder};
+use model::Labels;
 use scrape::{Fate, JobOptions};
 
 use crate::error::of_system;
@@ -158,18 +158,9 @@ fn check_alertmanagers(
     rules: &[model::relabel::Config],
     group: &StaticConfig,
 ) -> Result<(), String> {
-    for labels in labels_of(group) {
-        let mut labels = LabelsBuilder::new(&labels);
-        labels.set("__scheme__", &alertmanager.scheme);
-        let path = format!("/{}/api/v2/alerts", alertmanager.path_prefix.trim_matches('/'));
-        labels.set("__alerts_path__", &path.replace("//", "/"));
-        let Some(left) = model::relabel::process(&labels.build(), rules) else { continue };
-        let address = left.value(discovery::ADDRESS);
-        if address.contains('/') {
-            return Err(format!("{} is not a valid hostname", quote(address)));
-        }
-    }
-    Ok(())
+    notifier::destinations(&group.to_group(), &alertmanager.scheme, &alertmanager.path_prefix, rules)
+        .map(drop)
+        .map_err(|invalid| invalid.to_string())
 }
 
 fn check_tls(tls: &TlsConfig, depth: Depth) -> Result<(), String> {

@@ -105,11 +105,6 @@ impl Config {
 
     fn find_in_sections(&self, findings: &mut Findings<'_>) {
         let document = self.document();
-        let alerting = &document.alerting;
-        findings.note(
-            !alerting.alertmanagers.0.is_empty() || !alerting.alert_relabel_configs.is_empty(),
-            "alerting",
-        );
         findings.note(!document.rule_files.is_empty(), "rule_files");
         for (i, write) in document.remote_write.iter().flatten().enumerate() {
             let at =

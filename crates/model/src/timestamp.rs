@@ -90,6 +90,13 @@ pub fn format_rfc3339(millis: i64) -> String {
     format_rfc3339_nanos(i128::from(millis) * 1_000_000)
 }
 
+/// [`format_rfc3339`] with three decimals, always.
+#[must_use]
+pub fn format_rfc3339_millis(millis: i64) -> String {
+    let seconds = format_rfc3339(millis.div_euclid(1000) * 1000);
+    format!("{}.{:03}Z", seconds.trim_end_matches('Z'), millis.rem_euclid(1000))
+}
+
 /// [`format_rfc3339`] for nanoseconds since the epoch.
 #[must_use]
 pub fn format_rfc3339_nanos(nanos: i128) -> String {

@@ -63,7 +63,6 @@ fn what_is_not_there_yet_is_refused_by_name() {
     }
     for (content, name) in [
         ("rule_files: [rules.yml]\n", "rule_files"),
-        ("alerting: {alertmanagers: [{static_configs: [{targets: [\"a:1\"]}]}]}\n", "alerting"),
         (
             "remote_write: [{url: \"http://a/\", azuread: {certificate: {client_id: 01234567-89ab-cdef-0123-456789abcdef, tenant_id: t, certificate_path: c, certificate_password: p}}}]\n",
             "remote_write.azuread.certificate.certificate_password",
