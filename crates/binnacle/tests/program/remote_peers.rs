@@ -285,6 +285,8 @@ fn prometheus_reads_from_us() {
     let until = now();
     gain(&storing);
     assert_eq!(stored(&reading, until), stored(&storing, until));
+    // Of the names of series, too, it asks for a stream.
+    assert_eq!(reading.data("/api/v1/series?match[]=m_total").as_array().map(Vec::len), Some(SERIES));
 }
 
 #[test]

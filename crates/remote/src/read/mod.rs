@@ -168,8 +168,13 @@ impl ReadServer {
         ctx: &QueryContext,
         external: &BTreeMap<String, String>,
         query: &Query,
+        names_only: bool,
         mut each: impl FnMut(Labels, &[ChunkView<'_>], i64, i64) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
+        if query.matchers.is_empty() {
+            // To ask for nothing is not to ask for everything.
+            return Ok(());
+        }
         let mut matchers = Vec::new();
         for matcher in &query.matchers {
             let matcher = matcher.matcher().map_err(ReadError::internal)?;
@@ -184,7 +189,6 @@ impl ReadServer {
         }
         let (min_time, max_time) =
             query.hints.as_ref().map_or((query.start, query.end), |hints| (hints.start, hints.end));
-        let names_only = query.hints.as_ref().is_some_and(|hints| hints.function == "series");
         let request =
             Request { matchers: &matchers, min_time, max_time, labels: Projection::All, newest: None };
         for mut part in self.store.select(ctx, &request)? {
@@ -210,7 +214,8 @@ impl ReadServer {
         let mut all: Vec<(Labels, Vec<u8>)> = Vec::new();
         let mut count = 0;
         let limit = self.options.sample_limit;
-        self.select(ctx, external, query, |labels, chunks, min_time, max_time| {
+        let names_only = query.hints.as_ref().is_some_and(|hints| hints.function == "series");
+        self.select(ctx, external, query, names_only, |labels, chunks, min_time, max_time| {
             let mut series = Vec::new();
             let labels = with_external(&labels, external_labels);
             write_labels(&mut series, &labels);
@@ -245,7 +250,8 @@ impl ReadServer {
         send: &mut Sink<'_>,
     ) -> Result<(), ReadError> {
         let mut all: Vec<(Labels, Vec<u8>)> = Vec::new();
-        self.select(ctx, external, query, |labels, chunks, min_time, max_time| {
+        // A series without chunks cannot be told in a stream: also who wants names alone gets them with their chunks.
+        self.select(ctx, external, query, false, |labels, chunks, min_time, max_time| {
             let outward = with_external(&labels, external_labels);
             let frames = self.frames(&outward, chunks, min_time, max_time, number)?;
             let held = frames.len() as u64 + storage::labels_size(&labels);

@@ -16,7 +16,7 @@ use super::batch::{Item, What};
 use super::metrics::{
     CUSTOM_BUCKETS, DROPPED_SERIES, EXEMPLARS, HISTOGRAMS, QueueMetrics, SAMPLES, TOO_OLD, UNKNOWN_SERIES,
 };
-use super::place::{Place, Table, index};
+use super::place::{Place, Places, Table, index};
 use super::queue::Queue;
 use super::series::{Known, Series, SeriesMap};
 use super::shards::{Shard, table};
@@ -26,6 +26,8 @@ use crate::MessageType;
 const IDLE: Duration = Duration::from_millis(100);
 /// How long it waits for room in a shard before it looks whether it is to end.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// How often it is told how much is unsent, while nothing can be sent.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// How often series that ended are looked for.
 const FORGET_EVERY: Duration = Duration::from_secs(5);
 
@@ -106,7 +108,7 @@ pub(super) struct Reader {
     pub(super) dirs: LogDirs,
     pub(super) series: SeriesMap,
     /// Tells where to go on, by log.
-    pub(super) places: [Place; 2],
+    pub(super) places: Places,
     /// What processes before this one have done.
     pub(super) earlier: Vec<Table>,
     pub(super) shards: Vec<Arc<Shard>>,
@@ -212,14 +214,16 @@ impl Reader {
             let late_end = self.store.log_end(Log::OutOfOrder);
             let end = self.store.log_end(Log::InOrder);
             let mut news = self.advance(Log::InOrder, end)?;
-            news |= self.advance(Log::OutOfOrder, late_end)?;
+            if !self.is_called_away() {
+                news |= self.advance(Log::OutOfOrder, late_end)?;
+            }
             if finishing {
                 break;
             }
             if self.forgotten.elapsed() >= FORGET_EVERY {
                 self.forgotten = Instant::now();
                 self.forget_ended()?;
-                self.note_unsent();
+                note_unsent(&self.queue.metrics, &self.dirs, &self.places);
             }
             if !news {
                 self.pause(IDLE);
@@ -228,7 +232,15 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads a log up to where it ends now. Whether there was anything.
+    /// Whether there is something to look after before more is read: what is behind may take hours, and with the shards
+    /// that were enough before for ever.
+    fn is_called_away(&self) -> bool {
+        !self.queue.finishing.is_cancelled()
+            && (self.queue.wanted_shards.load(Ordering::Relaxed) != self.shards.len()
+                || self.forgotten.elapsed() >= FORGET_EVERY)
+    }
+
+    /// Reads a log up to where it ends now, or until called away. Whether there was anything.
     fn advance(&mut self, log: Log, end: Option<LogPlace>) -> io::Result<bool> {
         let Some(end) = end else { return Ok(false) };
         let at = index(log);
@@ -267,7 +279,8 @@ impl Reader {
                 Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
                 read => read?,
             };
-            if self.is_over() {
+            if self.is_over() || self.is_called_away() {
+                // What was read is noted; the next segment begins when there is nothing more to read of this one.
                 break;
             }
             let next = match last {
@@ -312,7 +325,7 @@ impl Reader {
                 return ControlFlow::Break(());
             }
             self.set_place(log, Place { segment, offset: range.end, entry: 0 });
-            ControlFlow::Continue(())
+            if self.is_called_away() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
     }
 
@@ -353,6 +366,7 @@ impl Reader {
     /// Puts the parts into the shards, waiting for room. False when the queue is closed meanwhile.
     fn put(&mut self, log: Log) -> bool {
         let metrics = &self.queue.metrics;
+        let mut noted = Instant::now();
         for (part, shard) in self.parts.iter_mut().zip(&self.shards) {
             while !part.is_empty() {
                 let counts = part.iter().fold([0u32; 3], |mut counts, item| {
@@ -376,6 +390,11 @@ impl Reader {
                 metrics.enqueue_retries.inc();
                 if self.queue.closing.is_cancelled() {
                     return false;
+                }
+                // It may be away for long, and that is when people look.
+                if noted.elapsed() >= NOTE_EVERY {
+                    noted = Instant::now();
+                    note_unsent(metrics, &self.dirs, &self.places);
                 }
             }
         }
@@ -432,26 +451,24 @@ impl Reader {
         series.forget_before(number);
         Ok(())
     }
+}
 
-    /// Tells how many bytes of the log are still to be read.
-    fn note_unsent(&self) {
-        let mut unsent = 0;
-        for log in Log::ALL {
-            let place = self.places[index(log)];
-            for number in self.dirs.segments(log).unwrap_or_default() {
-                if number < place.segment {
-                    continue;
-                }
-                let length = self
-                    .dirs
-                    .segment(log, number)
-                    .and_then(|(path, whole)| path.metadata().ok().filter(|_| whole))
-                    .map_or(0, |meta| meta.len());
-                unsent += length - if number == place.segment { place.offset.min(length) } else { 0 };
+/// Tells how many bytes of the logs are still to be read.
+fn note_unsent(metrics: &QueueMetrics, dirs: &LogDirs, places: &Places) {
+    let mut unsent = 0;
+    for log in Log::ALL {
+        let place = places[index(log)];
+        for number in dirs.segments(log).unwrap_or_default() {
+            if number < place.segment {
+                continue;
             }
+            let segment = dirs.segment(log, number);
+            let length = segment.and_then(|(path, whole)| path.metadata().ok().filter(|_| whole));
+            let length = length.map_or(0, |meta| meta.len());
+            unsent += length - if number == place.segment { place.offset.min(length) } else { 0 };
         }
-        self.queue.metrics.unsent.set(unsent as f64);
     }
+    metrics.unsent.set(unsent as f64);
 }
 
 /// One record on its way into the shards.

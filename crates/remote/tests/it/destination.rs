@@ -2,9 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use remote::{Receiver, ReceiverOptions, WriteAnswer};
 use storage::Append;
@@ -36,6 +36,8 @@ struct State {
     /// Answered instead of taking anything in, if not 0.
     trouble: AtomicU16,
     refused: AtomicUsize,
+    /// How long each answer takes, in milliseconds.
+    delay: AtomicU64,
     retry_after: AtomicBool,
     seen: Mutex<Vec<Seen>>,
     /// Answers of the receiver that were errors.
@@ -52,6 +54,7 @@ impl Destination {
             receiver,
             trouble: AtomicU16::new(0),
             refused: AtomicUsize::new(0),
+            delay: AtomicU64::new(0),
             retry_after: AtomicBool::new(false),
             seen: Mutex::default(),
             errors: Mutex::default(),
@@ -69,6 +72,10 @@ impl Destination {
     /// From now on every request is answered so; 0: as it should be.
     pub(crate) fn set_trouble(&self, status: u16) {
         self.state.trouble.store(status, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_delay(&self, millis: u64) {
+        self.state.delay.store(millis, Ordering::SeqCst);
     }
 
     pub(crate) fn set_retry_after(&self) {
@@ -116,6 +123,7 @@ fn serve(state: &State, mut stream: &TcpStream) -> Option<()> {
     let mut seen = Seen { headers, body: Vec::new() };
     seen.body.resize(seen.header("content-length").parse().ok()?, 0);
     reader.read_exact(&mut seen.body).ok()?;
+    std::thread::sleep(Duration::from_millis(state.delay.load(Ordering::SeqCst)));
     let trouble = state.trouble.load(Ordering::SeqCst);
     let (status, more, text) = if trouble != 0 {
         if trouble == TAKES_AND_FAILS {

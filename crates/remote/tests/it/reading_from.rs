@@ -176,6 +176,57 @@ fn of_samples(store: &Store) -> Server {
     }))
 }
 
+/// What a server answers to a query for a name, with the hint that names are all that is wanted, as a stream or as samples.
+fn names_of(store: &Store, name: Option<&str>, kind: u64) -> usize {
+    let matcher = name.map(|name| {
+        message(|out| {
+            protobuf_write::push_bytes(out, 2, b"__name__");
+            protobuf_write::push_bytes(out, 3, name.as_bytes());
+        })
+    });
+    let query = message(|out| {
+        protobuf_write::push_varint(out, 2, 100_000);
+        matcher.iter().for_each(|matcher| protobuf_write::push_bytes(out, 3, matcher));
+        let hints = message(|out| {
+            protobuf_write::push_bytes(out, 2, b"series");
+            protobuf_write::push_varint(out, 4, 100_000);
+        });
+        protobuf_write::push_bytes(out, 4, &hints);
+    });
+    let request = message(|out| {
+        protobuf_write::push_bytes(out, 1, &query);
+        protobuf_write::push_varint(out, 2, kind);
+    });
+    let body = snap::raw::Encoder::new().compress_vec(&request).unwrap();
+    let db = Arc::clone(&store.db) as Arc<dyn Select>;
+    let server = ReadServer::new(db, ReadServerOptions::default(), &Registry::new());
+    let (mut answer, mut out) = (ReadAnswer::Samples, Vec::new());
+    let send = &mut |piece: Vec<u8>| {
+        out.extend(piece);
+        Ok(())
+    };
+    let begin = |kind| answer = kind;
+    server.answer(&QueryContext::unlimited(), &BTreeMap::new(), &body, begin, send).unwrap();
+    if answer == ReadAnswer::Samples {
+        out = snap::raw::Decoder::new().decompress_vec(&out).unwrap();
+    }
+    let labels = label("__name__", "m");
+    out.windows(labels.len()).filter(|bytes| *bytes == labels).count()
+}
+
+/// Prometheus asks so for series, label names and values of what is remote.
+#[test]
+fn who_wants_names_alone_is_told_them_as_samples_and_in_a_stream() {
+    let dir = tempfile::tempdir().unwrap();
+    let there = Store::open(dir.path());
+    there.append("m", 5, 10_000);
+    for kind in [0, 1] {
+        assert_eq!(names_of(&there, Some("m"), kind), 5, "{kind}");
+        // Who asks for nothing is not told everything.
+        assert_eq!(names_of(&there, None, kind), 0, "{kind}");
+    }
+}
+
 #[test]
 fn what_others_have_is_read_as_one_with_what_is_here() {
     let dir = tempfile::tempdir().unwrap();

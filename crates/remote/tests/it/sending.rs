@@ -351,6 +351,50 @@ fn a_backlog_that_becomes_too_large_loses_its_oldest_samples_and_says_so() {
 }
 
 #[test]
+fn how_much_waits_is_told_while_nothing_can_be_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Source::open(dir.path(), 1 << 30);
+    // Nobody listens there.
+    source.send_to(destination(1, MessageType::V1));
+    let t = now() - 600_000;
+    for i in 0..40 {
+        source.store.append("m", 100, t + i * 1000);
+    }
+    wait_for("the size", || source.metric("binnacle_remote_storage_unsent_bytes") > 10_000.0);
+    source.end();
+}
+
+/// A backlog that took hours with the shards that there were when it began takes minutes with those that it needs.
+#[test]
+fn shards_are_added_while_a_backlog_is_being_sent() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let target = Store::open(dirs[1].path());
+    let there = Destination::start(Arc::clone(&target.db) as _);
+    there.set_trouble(503);
+    let source = Source::open(dirs[0].path(), 1 << 30);
+    source.send_to(destination(there.port, MessageType::V1));
+    let t = now() - 3_600_000;
+    for i in 0..400 {
+        source.store.append("m", 100, t + i * 1000);
+    }
+    source.end();
+    there.set_delay(100);
+    there.set_trouble(0);
+    let source = Source::open(dirs[0].path(), 1 << 30);
+    source.send_to(destination(there.port, MessageType::V1));
+    for i in 400..700 {
+        source.store.append("m", 100, t + i * 1000);
+    }
+    wait_for("more shards", || source.metric("prometheus_remote_storage_shards") == 4.0);
+    assert!(source.metric("binnacle_remote_storage_unsent_bytes") > 10_000.0);
+    there.set_delay(0);
+    wait_for("all", || target.db.head().appended()[0] == 70_000.0);
+    assert!(target.content() == source.store.content());
+    assert_eq!(there.errors(), Vec::<String>::new());
+    source.end();
+}
+
+#[test]
 fn what_is_refused_for_good_is_counted_and_not_sent_again() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let target = Store::open(dirs[1].path());
