@@ -255,7 +255,8 @@ async fn serve(
     follow.abort();
     alerting.stop().await;
     // A panic there was logged; what is in the head must be saved all the same.
-    let _ = tokio::task::spawn_blocking(move || remote_write.stop()).await;
+    let sending = Arc::clone(&remote_write);
+    let _ = tokio::task::spawn_blocking(move || sending.stop()).await;
     runtime.notifications().shut_down();
     closing.cancel();
     for server in servers {
@@ -266,6 +267,7 @@ async fn serve(
     }
     let closed = tokio::task::spawn_blocking(move || store.close()).await;
     closed.context("closing the storage")?.context("closing the storage")?;
+    remote_write.logs_are_closed();
     replayed?;
     tracing::info!("See you next time!");
     Ok(())

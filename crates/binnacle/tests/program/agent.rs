@@ -159,13 +159,14 @@ fn prometheus_takes_what_an_agent_sends() {
     arrives(Some(&prometheus));
 }
 
-/// One directory, two programs in turn.
+/// One directory, two programs in turn: each sends what it has logged.
 #[test]
 fn an_agent_and_that_of_prometheus_go_on_with_each_others_log() {
     let Some((prometheus, _)) = prometheus_3() else { return };
     let stub = load();
     let receiver = Site::server("global: {}\n").flag("--web.enable-remote-write-receiver");
-    let mut agent = Site::agent(&config(&stub, &receiver)).flag("--storage.remote.flush-deadline=1s");
+    let receiving = receiver.start();
+    let mut agent = Site::agent(&config(&stub, &receiver)).flag("--storage.remote.flush-deadline=5s");
     let mut series = Vec::new();
     for program in [None, Some(prometheus.as_str()), None, Some(prometheus.as_str())] {
         agent.switch_to(program);
@@ -184,6 +185,10 @@ fn an_agent_and_that_of_prometheus_go_on_with_each_others_log() {
     assert!(series.iter().all(|&count| count == series[0]), "{series:?}");
     let (floats, _) = logged(&agent.path("data-agent"));
     assert_eq!(floats.keys().filter(|labels| labels["__name__"] == "load_total").count(), 40);
+    assert_eq!(stored(&receiving).0, floats);
+    let metrics = receiving.get("/metrics").text();
+    let refused = "prometheus_http_requests_total{code=\"400\",handler=\"/api/v1/write\"}";
+    assert!(!metrics.contains(refused), "something was sent twice");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod client;
 mod deliver;
 mod metrics;
 mod options;
+mod others;
 mod place;
 mod queue;
 mod rate;
@@ -124,7 +125,8 @@ impl RemoteWrite {
         metrics.backlog_limit.set(options.backlog_size as f64);
         register_received(&store, registry);
         let retired = options.data.join("remote_write").join("backlog");
-        let dirs = LogDirs { data: options.data.clone(), retired };
+        let others = others::since_the_end(&options.data, &*store);
+        let dirs = LogDirs { data: options.data.clone(), retired, others };
         Arc::new(RemoteWrite {
             options,
             store,
@@ -405,6 +407,13 @@ impl RemoteWrite {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.stop_all(queues.into_values(), deadline);
+    }
+
+    /// To be called when the logs are closed: what is in them at the next start besides was written by another program.
+    pub fn logs_are_closed(&self) {
+        if let Err(err) = others::note_end(&self.options.data, &*self.store) {
+            tracing::warn!(component = "remote", %err, "It cannot be noted where the logs end");
+        }
     }
 
     /// Ends destinations: what they have read is sent, until `deadline`.

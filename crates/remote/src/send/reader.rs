@@ -16,6 +16,7 @@ use super::batch::{Item, What};
 use super::metrics::{
     CUSTOM_BUCKETS, DROPPED_SERIES, EXEMPLARS, HISTOGRAMS, QueueMetrics, SAMPLES, TOO_OLD, UNKNOWN_SERIES,
 };
+use super::others::Others;
 use super::place::{Place, Places, Table, index};
 use super::queue::Queue;
 use super::series::{Known, Series, SeriesMap};
@@ -36,6 +37,7 @@ const FORGET_EVERY: Duration = Duration::from_secs(5);
 pub(super) struct LogDirs {
     pub(super) data: PathBuf,
     pub(super) retired: PathBuf,
+    pub(super) others: Others,
 }
 
 /// A segment of which only what it says about series is left.
@@ -50,14 +52,15 @@ impl LogDirs {
         self.retired.join(log.dir_name())
     }
 
-    /// Where a segment is, and whether its samples are there too.
+    /// Where a segment is, and whether it has samples to send.
     fn segment(&self, log: Log, number: u32) -> Option<(PathBuf, bool)> {
         let name = format!("{number:08}");
         let whole = [self.live(log).join(&name), self.retired(log).join(&name)];
         // It may be moved from the one to the other between the looks.
+        let is_own = !self.others[index(log)].contains(&number);
         for path in whole.iter().chain(&whole) {
             if path.is_file() {
-                return Some((path.clone(), true));
+                return Some((path.clone(), is_own));
             }
         }
         let bare = self.retired(log).join(format!("{name}.{SERIES_ONLY}"));
@@ -269,7 +272,7 @@ impl Reader {
             let is_missing = found.is_none();
             let read = match found {
                 Some((path, true)) => self.read_segment(log, &path, last.then_some(end.offset)),
-                // It has no samples any more, also if it was being written when its end was asked for.
+                // It has no samples to send, also if it was being written when its end was asked for.
                 Some((path, false)) => self.read_series(&path, segment, None).map(|()| end.offset),
                 None => Ok(end.offset),
             };

@@ -118,6 +118,7 @@ impl Source {
         self.remote.stop();
         self.stop.cancel();
         self.store.db.close().unwrap();
+        self.remote.logs_are_closed();
     }
 }
 
@@ -261,6 +262,44 @@ fn an_outage_over_restarts_and_checkpoints_loses_and_doubles_nothing() {
     assert_eq!(sent as usize, stored.values().map(Vec::len).sum::<usize>());
     wait_for("the backlog to be deleted", || source.metric("binnacle_remote_storage_backlog_bytes") == 0.0);
     source.end();
+}
+
+/// It has sent that itself.
+#[test]
+fn what_another_program_has_logged_in_between_is_not_sent_and_its_series_are_known() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let target = Store::open(dirs[1].path());
+    let there = Destination::start(Arc::clone(&target.db) as _);
+    let t = now() - 3_600_000;
+    let source = Source::open(dirs[0].path(), 1 << 30);
+    source.send_to(destination(there.port, MessageType::V1));
+    source.store.append("m", 10, t);
+    wait_for("the first samples", || target.content() == source.store.content());
+    // What still waits at the end is sent all the same.
+    there.set_trouble(503);
+    source.store.append("m", 10, t + 1000);
+    source.end();
+    let other = Store::open(dirs[0].path());
+    other.append("m", 20, t + 2000);
+    other.db.close().unwrap();
+    drop(other);
+    there.set_trouble(0);
+    let mut want = Vec::new();
+    for round in 1..=2 {
+        let source = Source::open(dirs[0].path(), 1 << 30);
+        source.send_to(destination(there.port, MessageType::V1));
+        // Ten of the series are named in the segment of the other program alone.
+        source.store.append("m", 20, t + 10_000 * round);
+        want.push(t + 10_000 * round);
+        wait_for("the newest", || target.db.head().appended()[0] == 20.0 + 20.0 * round as f64);
+        source.end();
+    }
+    let times = |number: usize| -> Vec<i64> {
+        target.content()[&labels("m", number).to_string()].iter().map(|(t, _)| *t).collect()
+    };
+    assert_eq!(times(15), want);
+    assert_eq!(times(5), [vec![t, t + 1000], want].concat());
+    assert_eq!(there.errors(), Vec::<String>::new());
 }
 
 /// What the log names no more stands in a checkpoint that came after what was sent.
