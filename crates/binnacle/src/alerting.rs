@@ -45,6 +45,11 @@ impl Alerting {
         self.0.as_ref().map(|parts| parts.notifier.alertmanagers()).unwrap_or_default()
     }
 
+    /// Takes the alerts of rules.
+    pub(crate) fn sink(&self) -> Arc<dyn rules::Notify> {
+        Arc::new(self.clone())
+    }
+
     /// Sends what waits and ends.
     pub(crate) async fn stop(&self) {
         let Some(parts) = &self.0 else { return };
@@ -52,5 +57,23 @@ impl Alerting {
             follow.abort();
         }
         parts.notifier.stop().await;
+    }
+}
+
+impl rules::Notify for Alerting {
+    fn notify(&self, alerts: Vec<rules::AlertToSend>) {
+        let Some(parts) = &self.0 else { return };
+        let alerts: Vec<Arc<notifier::Alert>> = alerts
+            .into_iter()
+            .map(|alert| notifier::Alert {
+                labels: alert.labels,
+                annotations: Labels::from_pairs(alert.annotations.iter().map(|(name, text)| (name, text))),
+                starts_at: alert.starts_at.millis(),
+                ends_at: alert.ends_at.millis(),
+                generator_url: alert.generator_url.to_string(),
+            })
+            .map(Arc::new)
+            .collect();
+        parts.notifier.send(&alerts);
     }
 }

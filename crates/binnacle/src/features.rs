@@ -23,19 +23,15 @@ pub(crate) struct Features {
     pub(crate) histogram_start_times: bool,
     pub(crate) xor2: bool,
     pub(crate) search: bool,
+    pub(crate) concurrent_rules: bool,
     /// Also set by `--config.auto-reload`.
     pub(crate) auto_reload: bool,
     pub(crate) otlp_deltas: otlp::Deltas,
 }
 
 /// On for good in Prometheus 3.14, or without meaning: taken and ignored, as there.
-const NO_OPS: [&str; 5] = [
-    "promql-duration-expr",
-    "native-histograms",
-    "ooo-native-histograms",
-    "concurrent-rule-eval",
-    "promql-at-modifier",
-];
+const NO_OPS: [&str; 4] =
+    ["promql-duration-expr", "native-histograms", "ooo-native-histograms", "promql-at-modifier"];
 
 /// Known to Prometheus, not yet here: refused, so that nobody believes they are on.
 const NOT_YET: [&str; 1] = ["old-ui"];
@@ -65,6 +61,7 @@ impl Features {
                 "otlp-deltatocumulative" => features.set_deltas(otlp::Deltas::Summed)?,
                 "otlp-native-delta-ingestion" => features.set_deltas(otlp::Deltas::Stored)?,
                 "search-api" => features.search = true,
+                "concurrent-rule-eval" => features.concurrent_rules = true,
                 "xor2-encoding" => features.xor2 = true,
                 "use-start-timestamps" => features.use_start_timestamps = true,
                 "extra-scrape-metrics" => features.extra_scrape_metrics = true,
@@ -97,9 +94,9 @@ impl Features {
             feature("prometheus", "agent_mode", agent),
             feature("prometheus", "auto_reload_config", self.auto_reload),
             feature("prometheus", "server_mode", !agent),
-            feature("rules", "concurrent_rule_eval", false),
-            feature("rules", "keep_firing_for", false),
-            feature("rules", "query_offset", false),
+            feature("rules", "concurrent_rule_eval", self.concurrent_rules && !agent),
+            feature("rules", "keep_firing_for", !agent),
+            feature("rules", "query_offset", !agent),
             // Which jobs have them, the configuration says.
             feature("scrape", "extra_scrape_metrics", true),
             feature("scrape", "start_timestamp_zero_ingestion", self.start_zeros),
@@ -123,6 +120,16 @@ impl Features {
         let mechanisms = discovery::ProviderOptions::MECHANISMS.iter();
         all.extend(mechanisms.map(|name| feature("service_discovery_providers", name, true)));
         all
+    }
+
+    /// Which parts of PromQL are on.
+    pub(crate) fn expressions(&self) -> promql::ParseOptions {
+        promql::ParseOptions {
+            experimental_functions: self.experimental_functions,
+            extended_range_selectors: self.extended_range_selectors,
+            binop_fill_modifiers: self.binop_fill_modifiers,
+            ..Default::default()
+        }
     }
 
     /// What a scrape does with the times at which sources began to count.
@@ -155,6 +162,7 @@ mod tests {
             ("use-start-timestamps", |f| f.use_start_timestamps),
             ("st-synthesis", |f| f.start_synthesis),
             ("search-api", |f| f.search),
+            ("concurrent-rule-eval", |f| f.concurrent_rules),
         ] {
             assert!(Features::parse(&[name.into()]).is_ok_and(|f| on(&f)), "{name}");
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
-use config::{Config, FeatureDefaults, Job, LoadOptions};
+use config::{Config, FeatureDefaults, Job, LoadOptions, RuleFileOptions};
 use model::number::quote;
 
 use crate::features::Features;
@@ -31,6 +31,7 @@ pub(crate) struct Loaded {
     pub(crate) remote_writes: Vec<remote::WriteOptions>,
     pub(crate) remote_reads: Vec<remote::ReadOptions>,
     pub(crate) alerting: config::AlertingOptions,
+    pub(crate) rule_groups: Vec<rules::GroupOptions>,
 }
 
 /// Why a configuration is refused.
@@ -85,6 +86,7 @@ pub(crate) fn load(
     let directory = Path::new(&file).parent().unwrap_or(Path::new(""));
     let environment = |name: &str| std::env::var(name).ok();
     let default_retention = storage::flagged_retention(options);
+    let rule_files = RuleFileOptions { expressions: features.expressions(), ..RuleFileOptions::default() };
     let features = FeatureDefaults {
         extra_scrape_metrics: features.extra_scrape_metrics,
         protobuf_first: features.scraped_start_times() != scrape::StartTimes::Ignored,
@@ -114,5 +116,6 @@ pub(crate) fn load(
     let remote_writes = config.remote_writes().map_err(in_section)?;
     let remote_reads = config.remote_reads().map_err(in_section)?;
     let alerting = config.alerting().map_err(in_section)?;
-    Ok(Loaded { config, jobs, job_texts, remote_writes, remote_reads, alerting })
+    let rule_groups = config.rule_groups(&rule_files).map_err(in_section)?;
+    Ok(Loaded { config, jobs, job_texts, remote_writes, remote_reads, alerting, rule_groups })
 }

@@ -39,6 +39,7 @@ pub(crate) struct Runtime {
     remote_write: Arc<remote::RemoteWrite>,
     remote_read: Arc<remote::RemoteRead>,
     otlp: Option<Arc<otlp::Receiver>>,
+    rules: Option<Arc<rules::Manager>>,
     query_log: Arc<api::QueryLog>,
     notifications: Arc<api::Notifications>,
     metrics: Metrics,
@@ -97,6 +98,7 @@ impl Runtime {
         remote_write: Arc<remote::RemoteWrite>,
         remote_read: Arc<remote::RemoteRead>,
         otlp: Option<Arc<otlp::Receiver>>,
+        rules: Option<Arc<rules::Manager>>,
         registry: &Registry,
         stop: CancellationToken,
     ) -> Runtime {
@@ -137,6 +139,7 @@ impl Runtime {
             remote_write,
             remote_read,
             otlp,
+            rules,
             query_log: Arc::new(api::QueryLog::new(of_queries)),
             notifications: Arc::new(notifications),
             metrics,
@@ -160,13 +163,14 @@ impl Runtime {
         let mut running = self.running.lock();
         // Loops and providers are started here: they need the reactor, whichever thread asks.
         let _reactor = self.reactor.enter();
-        let Loaded { config, jobs, job_texts, remote_writes, remote_reads, alerting } = loaded;
+        let Loaded { config, jobs, job_texts, remote_writes, remote_reads, alerting, rule_groups } = loaded;
         let query_log = api::QueryLog::open(config.query_log_file())
             .with_context(|| format!("opening the query log {:?}", config.query_log_file()))?;
         remote::RemoteWrite::check(&remote_writes)?;
         let external = model::Labels::from_pairs(&config.document().global.external_labels);
         let remote_reads = self.remote_read.prepare(remote_reads, &external)?;
         notifier::Manager::check(&alerting.sets)?;
+        let groups = self.rules.as_ref().map(|rules| rules.prepare(rule_groups)).transpose()?;
         let scraped = jobs.iter().map(|job| job.scrape.clone()).collect();
         self.scrape.apply(scraped)?;
         self.alerting.apply(alerting, &external)?;
@@ -179,6 +183,9 @@ impl Runtime {
             otlp.apply(config.document().otlp.to_translation());
         }
         self.store.apply(&self.options, &config);
+        if let (Some(rules), Some(groups)) = (&self.rules, groups) {
+            rules.apply(groups, config.rule_settings());
+        }
         *self.storage_retention.lock() = storage::shown_retention(&config.retention());
         *running = Running {
             all: config.effective_yaml(),

@@ -13,7 +13,7 @@ use crate::alerting_flags::{self, AlertingFlags};
 use crate::features::Features;
 use crate::load::ConfigSource;
 use crate::storage_flags::{StorageFlags, parse_size};
-use crate::wiring::{self, Options};
+use crate::wiring::{self, Options, RuleLimits};
 use crate::{logging, memory, unsupported};
 
 /// Flags that take no value; kingpin, and so Prometheus, also knows each as `--no-NAME`.
@@ -172,6 +172,26 @@ pub(crate) struct CommonFlags {
     )]
     remote_read_max_bytes_in_frame: usize,
 
+    /// State of pending alerts that is older is not restored at the start
+    #[arg(long = "rules.alert.for-outage-tolerance", value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
+    for_outage_tolerance: Duration,
+
+    /// How long an alert that is restored waits at least before it fires; those with a shorter `for` are not restored
+    #[arg(long = "rules.alert.for-grace-period", value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
+    for_grace_period: Duration,
+
+    /// How long an alert that fires is not sent again
+    #[arg(long = "rules.alert.resend-delay", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
+    resend_delay: Duration,
+
+    /// Rules evaluated beside those whose turn it is, with --enable-feature=concurrent-rule-eval
+    #[arg(long = "rules.max-concurrent-evals", value_name = "N", default_value_t = 4)]
+    max_concurrent_rules: usize,
+
+    /// Groups of rules evaluated at once; more wait
+    #[arg(long = "rules.max-concurrent-groups", value_name = "N", default_value_t = 16)]
+    max_concurrent_groups: usize,
+
     /// How far back a query looks for a series' newest sample
     #[arg(long = "query.lookback-delta", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     lookback_delta: Duration,
@@ -309,6 +329,13 @@ impl CommonFlags {
             query_max_concurrency: self.query_max_concurrency,
             query_max_samples: self.query_max_samples,
             query_max_memory: self.query_max_memory,
+            rules: RuleLimits {
+                outage_tolerance: self.for_outage_tolerance,
+                grace_period: self.for_grace_period,
+                resend_delay: self.resend_delay,
+                concurrent_rules: if features.concurrent_rules { self.max_concurrent_rules } else { 0 },
+                concurrent_groups: self.max_concurrent_groups,
+            },
             features,
             timestamp_tolerance: if self.adjust_timestamps {
                 self.timestamp_tolerance
@@ -337,6 +364,11 @@ impl CommonFlags {
             ("query.max-memory", self.query_max_memory.to_string()),
             ("query.max-samples", self.query_max_samples.to_string()),
             ("query.timeout", time(self.query_timeout)),
+            ("rules.alert.for-grace-period", time(self.for_grace_period)),
+            ("rules.alert.for-outage-tolerance", time(self.for_outage_tolerance)),
+            ("rules.alert.resend-delay", time(self.resend_delay)),
+            ("rules.max-concurrent-evals", self.max_concurrent_rules.to_string()),
+            ("rules.max-concurrent-groups", self.max_concurrent_groups.to_string()),
             ("scrape.adjust-timestamps", self.adjust_timestamps.to_string()),
             ("scrape.discovery-reload-interval", time(self.discovery_reload_interval)),
             ("scrape.timestamp-tolerance", time(self.timestamp_tolerance)),

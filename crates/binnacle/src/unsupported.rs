@@ -1,7 +1,7 @@
 //! Flags of Prometheus that are not there yet: refused by name, so that nobody believes they work.
 
 /// Name and what it is about. A trailing dot stands for every flag that begins so.
-const NOT_YET: &[(&str, &str)] = &[("query.", "this limit on queries"), ("rules.", "rules")];
+const NOT_YET: &[(&str, &str)] = &[("query.", "this limit on queries")];
 
 /// Flags under a prefix above that do work.
 const WORKING: &[&str] = &[
@@ -15,10 +15,6 @@ const WORKING: &[&str] = &[
 /// What Prometheus says of flags that only it has: `/api/v1/status/flags` names them all, and each has its default here.
 const DEFAULTS: &[(&str, &str)] = &[
     ("agent", "false"),
-    ("rules.alert.for-grace-period", "10m"),
-    ("rules.alert.for-outage-tolerance", "1h"),
-    ("rules.alert.resend-delay", "1m"),
-    ("rules.max-concurrent-evals", "4"),
     ("storage.agent.checkpoint-batch-size", "1000"),
     ("storage.agent.checkpoint-from-in-memory-series", "false"),
     ("storage.agent.no-lockfile", "false"),
@@ -63,7 +59,8 @@ mod tests {
     #[test]
     fn flags_that_are_not_there_are_refused_by_name() {
         let refused = |arg: &str| refused_flag(&["binnacle".into(), "server".into(), arg.into()]);
-        assert!(refused("--rules.max-concurrent-evals=2").is_some_and(|m| m.contains("rules")));
+        assert!(refused("--query.no-such-limit=2").is_some_and(|m| m.contains("--query.no-such-limit")));
+        assert_eq!(refused("--rules.max-concurrent-evals=2"), None);
         assert_eq!(refused("--query.timeout=1m"), None);
         assert_eq!(refused("--web.listen-address=:9090"), None);
     }

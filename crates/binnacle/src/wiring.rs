@@ -60,10 +60,22 @@ pub(crate) struct Options {
     pub(crate) memory: ::storage::MemoryBudget,
     pub(crate) query_max_samples: u64,
     pub(crate) query_max_memory: u64,
+    pub(crate) rules: RuleLimits,
     pub(crate) features: Features,
     pub(crate) timestamp_tolerance: Duration,
     pub(crate) discovery_interval: Duration,
     pub(crate) flags: Vec<(String, String)>,
+}
+
+/// How rules are evaluated.
+#[derive(Debug, Clone)]
+pub(crate) struct RuleLimits {
+    pub(crate) outage_tolerance: Duration,
+    pub(crate) grace_period: Duration,
+    pub(crate) resend_delay: Duration,
+    /// Zero: those of a group take turns.
+    pub(crate) concurrent_rules: usize,
+    pub(crate) concurrent_groups: usize,
 }
 
 /// Runs until a signal or `/-/quit` ends it.
@@ -204,6 +216,11 @@ async fn serve(
     let remote_write = remote_write(options, &store, &scrape, &registry, sending);
     let remote_read = remote_read(options, &store, &registry, sending);
     let otlp = options.enable_otlp.then(|| otlp_receiver(options, &store, &registry));
+    let engine = Arc::new(engine(options));
+    let rules = store.db().map(|_| {
+        let queried = Arc::clone(&remote_read) as Arc<dyn ::storage::Select>;
+        rule_manager(options, &engine, queried, &store, alerting.sink(), &registry)
+    });
     let runtime = Arc::new(Runtime::new(
         source,
         options.clone(),
@@ -215,6 +232,7 @@ async fn serve(
         Arc::clone(&remote_write),
         Arc::clone(&remote_read),
         otlp.clone(),
+        rules.clone(),
         &registry,
         stop.clone(),
     ));
@@ -224,7 +242,7 @@ async fn serve(
     if let Some(interval) = options.auto_reload {
         tokio::spawn(auto_reload::follow(Arc::clone(&runtime), interval, stop.clone()));
     }
-    let api = build_api(options, &store, remote_read, &scrape, &runtime, otlp, &registry)?;
+    let api = build_api(options, engine, &store, remote_read, &scrape, &runtime, otlp, &registry)?;
     let closing = CancellationToken::new();
     let servers: Vec<_> = listeners
         .into_iter()
@@ -239,6 +257,7 @@ async fn serve(
     let replayed = store.replay(&stop).await;
     let upkeep = replayed.as_ref().is_ok_and(|replayed| *replayed).then(|| {
         runtime.set_ready();
+        rules.iter().for_each(|rules| rules.start());
         announce(options, server.speaks_tls());
         store.begin_upkeep(&remote_write, &stop)
     });
@@ -251,6 +270,9 @@ async fn serve(
     // From here on requests are refused, and who asks is told why; those that run go on until the servers stop.
     runtime.set_stopping();
     store.stop_upkeep();
+    if let Some(rules) = rules {
+        let _ = tokio::task::spawn_blocking(move || rules.stop()).await;
+    }
     scrape.stop().await;
     follow.abort();
     alerting.stop().await;
@@ -325,8 +347,68 @@ fn families(scrape: &scrape::Manager) -> Vec<remote::FamilyMetadata> {
     all.filter(|family| seen.insert(family.clone())).collect()
 }
 
+/// Evaluates queries and rules.
+fn engine(options: &Options) -> promql::Engine {
+    let features = options.features;
+    promql::Engine::new(promql::EngineOptions {
+        lookback_delta_ms: i64::try_from(options.lookback_delta.as_millis()).unwrap_or(i64::MAX),
+        max_samples: options.query_max_samples,
+        max_bytes: options.query_max_memory,
+        parse: features.expressions(),
+        delayed_name_removal: features.delayed_name_removal,
+        use_start_timestamps: features.use_start_timestamps,
+        type_and_unit_labels: features.type_and_unit_labels,
+        per_step_stats: features.per_step_stats,
+        ..Default::default()
+    })
+}
+
+/// Evaluates rules, over what queries see.
+fn rule_manager(
+    options: &Options,
+    engine: &Arc<promql::Engine>,
+    queried: Arc<dyn ::storage::Select>,
+    store: &Store,
+    alerts: Arc<dyn rules::Notify>,
+    registry: &Registry,
+) -> Arc<rules::Manager> {
+    let RuleLimits { outage_tolerance, grace_period, resend_delay, concurrent_rules, concurrent_groups } =
+        options.rules;
+    let memory = options.memory.clone();
+    let rules = rules::ManagerOptions {
+        external_url: rules::ExternalUrl { url: options.external_url(), path: options.external_path.clone() },
+        outage_tolerance,
+        grace_period,
+        resend_delay,
+        concurrent_rules,
+        concurrent_groups,
+        query_timeout: options.query_timeout,
+        ..rules::ManagerOptions::new(Arc::clone(engine), queried, store.appender(), alerts, memory)
+    };
+    Arc::new(rules::Manager::new(rules, registry))
+}
+
+impl Options {
+    /// Host and port by which users reach the server.
+    fn external_host(&self) -> String {
+        let host = || format!("{}:{}", hostname(), self.first_port());
+        self.external_host.clone().unwrap_or_else(host)
+    }
+
+    fn first_port(&self) -> &str {
+        self.listen.first().and_then(|address| address.rsplit(':').next()).unwrap_or("9090")
+    }
+
+    /// The URL by which users reach the server, without a slash at the end.
+    fn external_url(&self) -> String {
+        self.external_url.clone().unwrap_or_else(|| format!("http://{}", self.external_host()))
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // wiring: each part is named once, here
 fn build_api(
     options: &Options,
+    engine: Arc<promql::Engine>,
     store: &Store,
     queried: Arc<dyn ::storage::Select>,
     scrape: &Arc<scrape::Manager>,
@@ -334,24 +416,7 @@ fn build_api(
     otlp_receiver: Option<Arc<otlp::Receiver>>,
     registry: &Registry,
 ) -> anyhow::Result<Arc<api::Api>> {
-    let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
     let features = options.features;
-    let engine = Arc::new(promql::Engine::new(promql::EngineOptions {
-        lookback_delta_ms: millis(options.lookback_delta),
-        max_samples: options.query_max_samples,
-        max_bytes: options.query_max_memory,
-        parse: promql::ParseOptions {
-            experimental_functions: features.experimental_functions,
-            extended_range_selectors: features.extended_range_selectors,
-            binop_fill_modifiers: features.binop_fill_modifiers,
-            ..Default::default()
-        },
-        delayed_name_removal: features.delayed_name_removal,
-        use_start_timestamps: features.use_start_timestamps,
-        type_and_unit_labels: features.type_and_unit_labels,
-        per_step_stats: features.per_step_stats,
-        ..Default::default()
-    }));
     let own = registry.clone();
     let build = nodestats::BuildInfo { version: build::VERSION.to_owned(), revision: build::info().revision };
     let node = nodestats::NodeStats::new(&nodestats::Options { build, ..Default::default() })?;
@@ -359,15 +424,13 @@ fn build_api(
         api::MetricsPage { path: "/metrics".to_owned(), gather: Arc::new(move || own.gather()) },
         api::MetricsPage { path: "/metrics/node".to_owned(), gather: Arc::new(move || node.collect()) },
     ];
-    let first_port = options.listen.first().and_then(|a| a.rsplit(':').next()).unwrap_or("9090");
-    let host = options.external_host.clone().unwrap_or_else(|| format!("{}:{first_port}", hostname()));
     Ok(api::Api::new(
         api::Options {
             route_prefix: options.route_prefix.clone(),
             external_path: options.external_path.clone(),
             external_address: scrape::ExternalAddress {
-                host: host.clone(),
-                listen_port: first_port.to_owned(),
+                host: options.external_host(),
+                listen_port: options.first_port().to_owned(),
             },
             read_timeout: options.limits.read_timeout,
             max_concurrency: options.query_max_concurrency,
@@ -382,7 +445,7 @@ fn build_api(
             consoles: api::Consoles {
                 templates: options.console_templates.clone(),
                 libraries: options.console_libraries.clone(),
-                external_url: options.external_url.clone().unwrap_or_else(|| format!("http://{host}")),
+                external_url: options.external_url(),
             },
             features: features.listed(options.agent.is_some()),
             notifications: runtime.notifications(),

@@ -10,6 +10,7 @@ mod convert_alerting;
 mod convert_client;
 mod convert_otlp;
 mod convert_remote;
+mod convert_rules;
 mod decode;
 mod error;
 mod glob;

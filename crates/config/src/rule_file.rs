@@ -127,7 +127,7 @@ pub struct LoadedRules {
     pub several_documents: bool,
 }
 
-/// Reads and checks a file of rules. Templates are not checked.
+/// Reads and checks a file of rules.
 #[must_use]
 pub fn load_rules(content: impl AsRef<[u8]>, options: &RuleFileOptions) -> LoadedRules {
     let refused =
@@ -257,6 +257,15 @@ fn check_rule(rule: &Rule, node: Option<&Node>, expressions: &promql::ParseOptio
     }
     for name in rule.annotations.keys().filter(|name| !ValidationScheme::Utf8.is_valid_label_name(name)) {
         refuse(String::new(), format!("invalid annotation name: {name}"));
+    }
+    if !rule.alert.is_empty() {
+        for (kind, texts) in [("label", &rule.labels), ("annotation", &rule.annotations)] {
+            for (name, text) in texts {
+                if let Err(why) = rules::check_text(&rule.alert, text) {
+                    refuse(String::new(), format!("{kind} {}: {why}", quote(name)));
+                }
+            }
+        }
     }
     found
 }

@@ -105,7 +105,6 @@ impl Config {
 
     fn find_in_sections(&self, findings: &mut Findings<'_>) {
         let document = self.document();
-        findings.note(!document.rule_files.is_empty(), "rule_files");
         for (i, write) in document.remote_write.iter().flatten().enumerate() {
             let at =
                 [Step::Key("remote_write"), Step::Index(i), Step::Key("azuread"), Step::Key("certificate")];
@@ -117,10 +116,6 @@ impl Config {
             findings.inside(&at, prefix).note(password, "certificate_password");
         }
         findings.note(!document.tracing.endpoint.is_empty(), "tracing");
-
-        let global = &document.global;
-        let mut inside = findings.inside(&[Step::Key("global")], "global.".into());
-        inside.note(global.rule_query_offset.0 != 0, "rule_query_offset");
     }
 }
 

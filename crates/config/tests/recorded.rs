@@ -271,7 +271,6 @@ scrape_configs:
     let config = load_in(Path::new("."), text).unwrap();
     let unsupported = config.unsupported(&jobs(&config)).unwrap();
     let want = "\
-rule_files (line 2) is not supported yet
 tracing (line 6) is not supported yet
 job j: basic_auth (line 9) is not supported yet";
     assert_eq!(unsupported.to_string(), want);

@@ -204,7 +204,7 @@ impl Engine {
         heavy: bool,
         work: impl Fn(Vec<T>) -> R + Sync,
     ) -> Vec<R> {
-        Workers::new(self.options.threads, &self.busy).run(items, heavy, work)
+        self.workers().run(items, heavy, work)
     }
 
     /// The value of `query` at one time, in milliseconds.
@@ -253,7 +253,7 @@ impl Engine {
         self.run(store, ctx, query, &expr, range, overrides)
     }
 
-    fn run(
+    pub(crate) fn run(
         &self,
         store: &dyn Select,
         ctx: &QueryContext,
@@ -266,21 +266,43 @@ impl Engine {
         let began = Instant::now();
         let lookback =
             overrides.lookback_delta_ms.filter(|&ms| ms > 0).unwrap_or(self.options.lookback_delta_ms);
-        let counting = overrides.count_samples || (1..=COUNTED_LIMIT).contains(&self.options.max_samples);
+        let counting = overrides.count_samples || self.counts_all();
         let plan = Planner::plan(expr, range, lookback, &self.options, counting)?;
         let prepared = began.elapsed();
-        let workers = Workers::new(self.options.threads, &self.busy);
+        let workers = self.workers();
         let grid = Grid { start: range.start, end: range.end, step: range.step };
         let wanted = Wanted {
             counts: counting.then_some(grid),
             trace: overrides.explain.then(|| PlanNode::new("query", expr.to_string(), grid.len())),
         };
         let evaluator = Evaluator::new(store, ctx, &plan, &self.options, lookback, workers, wanted);
-        let value = evaluator.run(grid, range.instant)?;
-        evaluator.find_peak(expr, grid)?;
-        let (mut warnings, infos) = evaluator.annotations(query);
-        warnings.extend(ctx.warnings().texts());
-        let stats = QueryStats { prepared, ..evaluator.stats() };
-        Ok(QueryResult { value, warnings, infos, stats, plan: evaluator.trace() })
+        conclude(&evaluator, ctx, query, expr, range, prepared)
     }
+
+    /// Whether the limit on samples is so low that it is counted what each query would hold.
+    pub(crate) fn counts_all(&self) -> bool {
+        (1..=COUNTED_LIMIT).contains(&self.options.max_samples)
+    }
+
+    pub(crate) fn workers(&self) -> Workers<'_> {
+        Workers::new(self.options.threads, &self.busy)
+    }
+}
+
+/// The result of a query whose evaluation is prepared.
+pub(crate) fn conclude(
+    evaluator: &Evaluator<'_>,
+    ctx: &QueryContext,
+    query: &str,
+    expr: &Expr,
+    range: QueryRange,
+    prepared: Duration,
+) -> Result<QueryResult, QueryError> {
+    let grid = Grid { start: range.start, end: range.end, step: range.step };
+    let value = evaluator.run(grid, range.instant)?;
+    evaluator.find_peak(expr, grid)?;
+    let (mut warnings, infos) = evaluator.annotations(query);
+    warnings.extend(ctx.warnings().texts());
+    let stats = QueryStats { prepared, ..evaluator.stats() };
+    Ok(QueryResult { value, warnings, infos, stats, plan: evaluator.trace() })
 }

@@ -12,6 +12,7 @@ mod lexer;
 mod parser;
 mod plan;
 mod printer;
+mod together;
 mod value;
 
 pub use ast_json::{ast_json, push_ast_json};
@@ -23,4 +24,5 @@ pub use parser::{
     HistogramLiteral, ParseOptions, SeriesItem, parse, parse_metric, parse_metric_selector, parse_series_desc,
 };
 pub use printer::pretty;
+pub use together::{Prepared, Together};
 pub use value::{MatrixSeries, Value, VectorSample};

@@ -24,6 +24,13 @@ pub struct Surroundings {
     pub query: Query,
 }
 
+impl Surroundings {
+    fn nowhere() -> Self {
+        let query: Query = Arc::new(|_| Ok(Vec::new()));
+        Surroundings { time: 0, external_url: ExternalUrl::default(), query }
+    }
+}
+
 /// Evaluates an expression to samples.
 pub type Query = Arc<dyn Fn(&str) -> Result<Vec<QuerySample>, String> + Send + Sync>;
 
@@ -79,6 +86,70 @@ pub fn expand(
     templates
         .execute(name, &functions, MissingKey::Zero, data)
         .map_err(|error| ExpandError(format!("error executing template {name}: {error}")))
+}
+
+/// A text of an alert, parsed once.
+#[derive(Debug, Clone)]
+pub struct AlertText {
+    name: String,
+    content: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    Verbatim(String),
+    Template { parsed: Box<Templates>, asks: bool },
+    Refused(ExpandError),
+}
+
+impl AlertText {
+    /// The template `text` of a rule for the alert `alert`.
+    #[must_use]
+    pub fn new(alert: &str, text: &str) -> Self {
+        let name = format!("__alert_{alert}");
+        if !text.contains("{{") {
+            return AlertText { name, content: Content::Verbatim(text.to_owned()) };
+        }
+        static KNOWN: LazyLock<Functions> = LazyLock::new(|| functions(&Surroundings::nowhere()));
+        let content = match Templates::parse(&name, &format!("{ALERT_VARIABLES}{text}"), &KNOWN) {
+            // Whether it does, a longer word that has these in it does not tell; then it is expanded in vain.
+            Ok(parsed) => Content::Template {
+                parsed: parsed.into(),
+                asks: text.contains("query") || text.contains("now"),
+            },
+            Err(error) => Content::Refused(ExpandError(format!("error parsing template {name}: {error}"))),
+        };
+        AlertText { name, content }
+    }
+
+    /// The text, if it is the same for all alerts.
+    #[must_use]
+    pub fn verbatim(&self) -> Option<&str> {
+        match &self.content {
+            Content::Verbatim(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it makes something else of the same data another time.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        matches!(self.content, Content::Template { asks: true, .. })
+    }
+
+    /// What it makes of `data`, with what [`functions`] gives.
+    ///
+    /// # Errors
+    /// As [`expand`].
+    pub fn expand(&self, data: &Value, functions: &Functions) -> Result<String, ExpandError> {
+        match &self.content {
+            Content::Verbatim(text) => Ok(text.clone()),
+            Content::Refused(error) => Err(error.clone()),
+            Content::Template { parsed, .. } => parsed
+                .execute(&self.name, functions, MissingKey::Zero, data)
+                .map_err(|error| ExpandError(format!("error executing template {}: {error}", self.name))),
+        }
+    }
 }
 
 /// What the console `text` makes of `data`: an HTML document. `libraries` are names and texts of templates that it may use.
@@ -154,11 +225,7 @@ fn first_parameter(parameters: &Value, arguments: &[Value]) -> Result<Value, Str
 /// # Errors
 /// When it is no template.
 pub fn check(name: &str, text: &str) -> Result<(), ExpandError> {
-    let functions = functions(&Surroundings {
-        time: 0,
-        external_url: ExternalUrl::default(),
-        query: Arc::new(|_| Ok(Vec::new())),
-    });
+    let functions = functions(&Surroundings::nowhere());
     Templates::parse(name, text, &functions).map(|_| ()).map_err(|error| ExpandError(error.to_string()))
 }
 
@@ -374,6 +441,12 @@ fn replace_all(pattern: &str, replacement: &str, text: &str) -> Result<String, S
             Err(format!("regexp: Compile({quoted}): {error}"))
         }
     }
+}
+
+/// Where the page shows the answer of `query` as a table, below the server's URL.
+#[must_use]
+pub fn table_link(query: &str) -> String {
+    page_link(query, 1)
 }
 
 /// Where the page shows the answer of `query`; tab 0 is the graph, 1 the table.

@@ -62,7 +62,6 @@ fn what_is_not_there_yet_is_refused_by_name() {
         return;
     }
     for (content, name) in [
-        ("rule_files: [rules.yml]\n", "rule_files"),
         (
             "remote_write: [{url: \"http://a/\", azuread: {certificate: {client_id: 01234567-89ab-cdef-0123-456789abcdef, tenant_id: t, certificate_path: c, certificate_password: p}}}]\n",
             "remote_write.azuread.certificate.certificate_password",
@@ -73,7 +72,7 @@ fn what_is_not_there_yet_is_refused_by_name() {
         assert_eq!(status.code(), Some(1), "{name}: {log}");
         assert!(log.contains(name) && log.contains("not supported yet"), "{name}: {log}");
     }
-    for flag in ["--rules.max-concurrent-evals=4", "--enable-feature=old-ui"] {
+    for flag in ["--query.no-such-limit=4", "--enable-feature=old-ui"] {
         let (status, log) = Site::server("global: {}\n").flag(flag).run_to_end();
         assert!(!status.success(), "{flag}: {log}");
         assert!(

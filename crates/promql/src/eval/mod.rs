@@ -23,6 +23,7 @@ mod order;
 mod over_time;
 mod peaks;
 mod rate;
+mod read_once;
 mod regression;
 mod result;
 mod rows;
@@ -52,6 +53,7 @@ use column::{Column, Scalars, Series};
 pub(crate) use math::{
     function as math_function, max as max_of, min as min_of, scalar as scalar_binary, symbol,
 };
+pub(crate) use read_once::{Common, CommonReads};
 use rows::{Hold, Rows};
 use samples::RawSeries;
 pub(crate) use window::WindowFn;
@@ -89,6 +91,8 @@ pub(crate) struct Evaluator<'q> {
     workers: Workers<'q>,
     notes: Mutex<Annotations>,
     shared: Vec<Mutex<Shared>>,
+    /// Which of the reads other queries of the same time have, too.
+    common: Option<CommonReads<'q>>,
     /// Of each read, what was kept of it: series, and the weight of their samples.
     kept: Vec<(AtomicU64, AtomicU64)>,
     held: AtomicU64,
@@ -139,6 +143,7 @@ impl<'q> Evaluator<'q> {
             workers,
             notes: Mutex::default(),
             shared: plan.reads.iter().map(|_| Mutex::default()).collect(),
+            common: None,
             kept: plan.reads.iter().map(|_| Default::default()).collect(),
             held: AtomicU64::new(0),
             cells: AtomicU64::new(0),
@@ -151,6 +156,12 @@ impl<'q> Evaluator<'q> {
             counts: wanted.counts.map(|grid| Mutex::new(stats::Counts::new(grid))),
             trace: wanted.trace.map(trace::Trace::new),
         }
+    }
+
+    /// Takes part in what several queries of one time read in common.
+    pub(crate) fn sharing(mut self, common: CommonReads<'q>) -> Self {
+        self.common = Some(common);
+        self
     }
 
     /// The texts of warnings and infos.

@@ -25,9 +25,6 @@ use crate::ast::RangeMode;
 use crate::engine::{QueryError, StepStats};
 use crate::plan::{Read, Scan, Source, Stage, Wanted, WindowCall};
 
-/// Answers with fewer series than this are computed on one thread.
-const SERIES_FOR_THREADS: usize = 32;
-
 /// Series of shared reads that make one item of work.
 const SHARED_SERIES_PER_ITEM: usize = 16;
 
@@ -427,10 +424,14 @@ impl Evaluator<'_> {
         };
         // What an aggregation holds may be much for each group, and more groups only even out what threads have to do.
         let groups = self.workers.threads() * if scan.taken_in { 1 } else { 2 };
-        if read.uses > 1 {
-            let shared = self.shared_read(scan.read, read, totals)?;
+        let in_common = self.read_in_common(scan.read, totals)?;
+        if read.uses > 1 || in_common.is_some() {
+            let shared = match in_common {
+                Some(series) => series,
+                None => self.shared_read(scan.read, read, totals)?,
+            };
             let items: Vec<&[RawSeries]> = shared.chunks(SHARED_SERIES_PER_ITEM).collect();
-            let heavy = shared.len() >= SERIES_FOR_THREADS;
+            let heavy = self.workers.pay_for(shared.len());
             let results = self.workers.run_in_groups(items, groups, heavy, |group| {
                 let (mut worker, mut state) = (worker(), init());
                 for raw in group.into_iter().flatten() {
@@ -446,7 +447,7 @@ impl Evaluator<'_> {
         let parts = self.select(read)?;
         // Series of very many steps take long each.
         let check_every = if grid.len() > MANY_STEPS { 1 } else { 64 };
-        let heavy = parts.iter().map(|p| p.size_hint()).sum::<usize>() >= SERIES_FOR_THREADS;
+        let heavy = self.workers.pay_for(parts.iter().map(|p| p.size_hint()).sum());
         let results = self.workers.run_in_groups(parts, groups, heavy, |group| {
             let (mut worker, mut state) = (worker(), init());
             let mut decoded = Samples::default();
@@ -580,17 +581,42 @@ impl Evaluator<'_> {
         if let Some(shared) = &*slot {
             return Ok(Arc::clone(shared));
         }
+        let all = self.raw_series(read, totals, |weight| {
+            self.note_kept(at, weight);
+            std::mem::forget(self.hold(weight)?);
+            Ok(())
+        })?;
+        let shared = Arc::new(all);
+        *slot = Some(Arc::clone(&shared));
+        Ok(shared)
+    }
+
+    /// What queries of one time read in common; none if the scan is to read for itself.
+    fn read_in_common(
+        &self,
+        at: usize,
+        totals: &ReadTotals,
+    ) -> Result<Option<Arc<Vec<RawSeries>>>, QueryError> {
+        let Some(read) = self.common.and_then(|common| common.read(at)) else { return Ok(None) };
+        read.series(self.ctx, |read, hold| self.raw_series(read, totals, hold))
+    }
+
+    /// All series of a read, decoded; `hold` is told what each weighs.
+    fn raw_series(
+        &self,
+        read: &Read,
+        totals: &ReadTotals,
+        hold: impl Fn(u64) -> Result<(), QueryError> + Sync,
+    ) -> Result<Vec<RawSeries>, QueryError> {
         let parts = self.select(read)?;
-        let heavy = parts.iter().map(|p| p.size_hint()).sum::<usize>() >= SERIES_FOR_THREADS;
+        let heavy = self.workers.pay_for(parts.iter().map(|p| p.size_hint()).sum());
         let groups = self.workers.run(parts, heavy, |group| {
             let mut all = Vec::new();
             for mut part in group {
                 let mut samples = Samples::default();
                 while let Some(labels) = decode(&mut *part, read, self.start_times, &mut samples)? {
                     self.ctx.check()?;
-                    let weight = samples.weight();
-                    self.note_kept(at, weight);
-                    std::mem::forget(self.hold(weight)?);
+                    hold(samples.weight())?;
                     all.push(RawSeries { labels, samples: std::mem::take(&mut samples) });
                 }
             }
@@ -604,9 +630,7 @@ impl Evaluator<'_> {
         for raw in &all {
             totals.add(1, raw.samples.len() as u64, raw.samples.bytes);
         }
-        let shared = Arc::new(all);
-        *slot = Some(Arc::clone(&shared));
-        Ok(shared)
+        Ok(all)
     }
 
     /// A scan's series in memory, ordered by labels.
@@ -642,7 +666,7 @@ impl Evaluator<'_> {
         let count = groups.iter().map(|(series, _)| series.len()).sum();
         let (mut all, mut holds): (Vec<(Labels, Series)>, _) = (Vec::with_capacity(count), Vec::new());
         let by_stored = |a: &(Labels, Series), b: &(Labels, Series)| a.0.cmp(&b.0);
-        let sorted = self.workers.run(groups, count >= SERIES_FOR_THREADS, |mut groups| {
+        let sorted = self.workers.run(groups, self.workers.pay_for(count), |mut groups| {
             groups.iter_mut().for_each(|(series, _)| series.sort_by(by_stored));
             groups
         });

@@ -4,10 +4,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+/// Answers with fewer series than this are computed on one thread.
+const SERIES_FOR_THREADS: usize = 32;
+
+/// The same where nobody waits for the answer: a thread that is started costs more than it saves in time.
+const UNHURRIED_SERIES_FOR_THREADS: usize = 4096;
+
 /// The engine's threads, as one query sees them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Workers<'e> {
     threads: usize,
+    series_for_threads: usize,
     busy: &'e AtomicUsize,
 }
 
@@ -25,7 +32,17 @@ impl Drop for Lease<'_> {
 
 impl<'e> Workers<'e> {
     pub(crate) fn new(threads: usize, busy: &'e AtomicUsize) -> Self {
-        Workers { threads: threads.max(1), busy }
+        Workers { threads: threads.max(1), series_for_threads: SERIES_FOR_THREADS, busy }
+    }
+
+    /// The same for queries of which there are many and for whose answers nobody waits.
+    pub(crate) fn unhurried(self) -> Self {
+        Workers { series_for_threads: UNHURRIED_SERIES_FOR_THREADS, ..self }
+    }
+
+    /// Whether so many series are work for several threads.
+    pub(crate) fn pay_for(&self, series: usize) -> bool {
+        series >= self.series_for_threads
     }
 
     /// How many threads there are for all queries.

@@ -14,6 +14,7 @@ use storage::Newest;
 
 pub(crate) use build::Planner;
 pub(crate) use invariant::{is_invariant, strip};
+pub(crate) use selectors::widen;
 
 use crate::ast::{AggregateOp, BinaryOp, RangeMode, Span, VectorMatching};
 use crate::eval::{Grid, WindowFn};
@@ -92,6 +93,30 @@ pub(crate) enum Wanted {
     Only(Vec<String>),
     /// All but these.
     Without(Vec<String>),
+}
+
+impl Wanted {
+    /// Labels that are looked at here or there.
+    pub(crate) fn or(self, other: Wanted) -> Wanted {
+        match (self, other) {
+            (Wanted::All, _) | (_, Wanted::All) => Wanted::All,
+            (Wanted::Only(mut names), Wanted::Only(more)) => {
+                names.extend(more);
+                names.sort_unstable();
+                names.dedup();
+                Wanted::Only(names)
+            }
+            (Wanted::Without(mut names), Wanted::Without(others)) => {
+                names.retain(|name| others.binary_search(name).is_ok());
+                Wanted::Without(names)
+            }
+            (Wanted::Only(only), Wanted::Without(mut names))
+            | (Wanted::Without(mut names), Wanted::Only(only)) => {
+                names.retain(|name| only.binary_search(name).is_err());
+                Wanted::Without(names)
+            }
+        }
+    }
 }
 
 /// An expression of one number a step.

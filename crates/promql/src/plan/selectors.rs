@@ -75,9 +75,7 @@ pub(super) fn merge(reads: Vec<Read>) -> (Vec<Read>, Vec<usize>) {
     let mut merged: Vec<Read> = Vec::with_capacity(reads.len());
     let mut became = Vec::with_capacity(reads.len());
     for read in reads {
-        let near = |old: &Read| {
-            old.matchers == read.matchers && old.min_time <= read.max_time && read.min_time <= old.max_time
-        };
+        let near = |old: &Read| old.matchers == read.matchers && touch(old, &read);
         let Some(at) = merged.iter().position(near) else {
             became.push(merged.len());
             merged.push(read);
@@ -85,17 +83,31 @@ pub(super) fn merge(reads: Vec<Read>) -> (Vec<Read>, Vec<usize>) {
         };
         became.push(at);
         if let Some(old) = merged.get_mut(at) {
-            let same_range = (old.min_time, old.max_time) == (read.min_time, read.max_time);
-            if !same_range || old.newest != read.newest {
-                old.newest = None;
-            }
-            old.min_time = old.min_time.min(read.min_time);
-            old.max_time = old.max_time.max(read.max_time);
-            if old.labels != read.labels {
-                old.labels = Wanted::All;
-            }
-            old.uses += 1;
+            widen(old, &read);
         }
     }
     (merged, became)
+}
+
+/// Whether the time ranges have a time in common.
+fn touch(a: &Read, b: &Read) -> bool {
+    a.min_time <= b.max_time && b.min_time <= a.max_time
+}
+
+/// Makes of a read one that has all that another of the same matchers wants, if their time ranges touch; whether it did.
+pub(crate) fn widen(old: &mut Read, read: &Read) -> bool {
+    if !touch(old, read) {
+        return false;
+    }
+    let same_range = (old.min_time, old.max_time) == (read.min_time, read.max_time);
+    if !same_range || old.newest != read.newest {
+        old.newest = None;
+    }
+    old.min_time = old.min_time.min(read.min_time);
+    old.max_time = old.max_time.max(read.max_time);
+    if old.labels != read.labels {
+        old.labels = std::mem::replace(&mut old.labels, Wanted::All).or(read.labels.clone());
+    }
+    old.uses += read.uses;
+    true
 }
