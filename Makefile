@@ -71,6 +71,8 @@ check: ## Type-checks the Rust code
 bench: build ## Measures binnacle beside every peer found on PATH (prometheus, victoria-metrics)
 	cargo run --release --package bench -- run --binnacle $(BINNACLE) $(BENCH_ARGS)
 	cargo run --release --package bench -- history --binnacle $(BINNACLE)
+	cargo run --release --package bench -- answers --binnacle $(BINNACLE)
+	cargo run --release --package bench -- rules --binnacle $(BINNACLE)
 
 docs: ## Builds the API documentation of the crates
 	cargo doc --workspace --no-deps --document-private-items

@@ -10,6 +10,7 @@ mod peer;
 mod queries;
 mod remote;
 mod report;
+mod rules;
 mod run;
 
 use std::time::Duration;
@@ -36,6 +37,8 @@ enum Command {
     Remote(remote::RemoteArgs),
     /// Has each program found give large answers, and many small ones, and prints what that costs.
     Answers(answers::AnswersArgs),
+    /// Has each program found evaluate many rules, and prints what that costs.
+    Rules(rules::RulesArgs),
 }
 
 fn main() -> Result<()> {
@@ -45,6 +48,7 @@ fn main() -> Result<()> {
         Command::History(args) => history::run(&args),
         Command::Remote(args) => remote::run(&args),
         Command::Answers(args) => answers::run(&args),
+        Command::Rules(args) => rules::run(&args),
     }
 }
 
