@@ -5,6 +5,7 @@
 mod api_value;
 pub mod duration;
 pub mod go_json;
+pub mod go_url;
 pub mod histogram;
 mod labels;
 pub mod letter_case;

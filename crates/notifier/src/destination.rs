@@ -1,6 +1,7 @@
 //! From a discovered target to the URL of an Alertmanager.
 
 use discovery::{ADDRESS, TargetGroup};
+use model::go_url;
 use model::relabel::{self, Config};
 use model::{Labels, LabelsBuilder};
 
@@ -62,25 +63,10 @@ pub fn destinations(
     Ok(out)
 }
 
-/// As Go's `URL.String` puts it together.
 fn url(labels: &Labels) -> String {
-    let (scheme, host) = (labels.value(SCHEME).to_ascii_lowercase(), labels.value(ADDRESS));
-    let path = escaped(labels.value(PATH));
-    let scheme = if scheme.is_empty() { scheme } else { format!("{scheme}:") };
-    let slash = if path.is_empty() || path.starts_with('/') || host.is_empty() { "" } else { "/" };
-    let slashes = if host.is_empty() && scheme.is_empty() { "" } else { "//" };
-    format!("{scheme}{slashes}{host}{slash}{path}")
-}
-
-fn escaped(path: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@!'()*".contains(&b);
-    let mut out = String::with_capacity(path.len());
-    for b in path.bytes() {
-        match plain(b) {
-            true => out.push(char::from(b)),
-            false => out.push_str(&format!("%{b:02X}")),
-        }
-    }
+    let mut out = String::new();
+    let scheme = labels.value(SCHEME).to_ascii_lowercase();
+    go_url::push_location(&mut out, &scheme, labels.value(ADDRESS), labels.value(PATH));
     out
 }
 

@@ -1,54 +1,26 @@
 //! URLs rendered as Go's `net/url` renders them, since users compare them with Prometheus'.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use httpclient::Url;
+use model::go_url;
 use model::number::quote;
 
 /// `scheme://host/path?params`, parameters sorted by name.
 pub(crate) fn render(scheme: &str, host: &str, path: &str, params: &BTreeMap<String, Vec<String>>) -> String {
     let mut out = String::new();
-    if !scheme.is_empty() {
-        out.push_str(scheme);
-        out.push(':');
-    }
-    out.push_str("//");
-    escape(&mut out, host, b"!$&'()*+,;=:[]<>\"");
-    if !path.is_empty() && !path.starts_with('/') {
-        out.push('/');
-    }
-    escape(&mut out, path, b"$&+,/:;=@");
+    go_url::push_location(&mut out, scheme, host, path);
     let mut separator = '?';
     for (name, values) in params {
         for value in values {
             out.push(separator);
             separator = '&';
-            escape_query(&mut out, name);
+            go_url::push_query(&mut out, name);
             out.push('=');
-            escape_query(&mut out, value);
+            go_url::push_query(&mut out, value);
         }
     }
     out
-}
-
-fn escape(out: &mut String, text: &str, also_plain: &[u8]) {
-    for &b in text.as_bytes() {
-        if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) || also_plain.contains(&b) {
-            out.push(b as char);
-        } else {
-            let _ = write!(out, "%{b:02X}");
-        }
-    }
-}
-
-fn escape_query(out: &mut String, text: &str) {
-    for (i, part) in text.split(' ').enumerate() {
-        if i > 0 {
-            out.push('+');
-        }
-        escape(out, part, b"");
-    }
 }
 
 /// The URL to ask, or why there is none.
@@ -64,7 +36,7 @@ pub(crate) fn parse(url: &str) -> Result<Url, String> {
     if let Some(wrong) = wrong_authority(authority) {
         return Err(format!("parse {quoted}: {wrong}"));
     }
-    match split_host_port(authority) {
+    match go_url::split_host_port(authority) {
         Some((_, port)) if !port.is_empty() && port.parse::<u16>().is_err() => {
             Err(format!("Get {quoted}: dial tcp: address {port}: invalid port"))
         }
@@ -107,25 +79,15 @@ pub(crate) fn global(url: &str, external: &ExternalAddress) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    let Some((host, port)) = split_host_port(authority) else { return url.to_owned() };
+    let Some((host, port)) = go_url::split_host_port(authority) else { return url.to_owned() };
     if !["127.0.0.1", "localhost", "::1"].contains(&host) {
         return url.to_owned();
     }
     if port == external.listen_port {
         return format!("{scheme}://{}{path}", external.host);
     }
-    let name = split_host_port(&external.host).map_or(external.host.as_str(), |(name, _)| name);
+    let name = go_url::split_host_port(&external.host).map_or(external.host.as_str(), |(name, _)| name);
     format!("{scheme}://{name}:{port}{path}")
-}
-
-/// `net.SplitHostPort`.
-fn split_host_port(authority: &str) -> Option<(&str, &str)> {
-    let (host, port) = authority.rsplit_once(':')?;
-    match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        Some(inner) => Some((inner, port)),
-        None if host.contains([':', '[', ']']) => None,
-        None => Some((host, port)),
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use model::go_url;
+
 use crate::escape;
 use crate::print;
 use crate::value::{Type, Value};
@@ -93,7 +95,7 @@ impl Builtin {
             Builtin::Slice => slice(first, rest),
             Builtin::Html => Ok(escape::html(&joined(values)).into()),
             Builtin::Js => Ok(escape::js(&joined(values)).into()),
-            Builtin::UrlQuery => Ok(escape::url_query(&joined(values)).into()),
+            Builtin::UrlQuery => Ok(go_url::query_escaped(&joined(values)).into()),
             Builtin::Print => Ok(print::sprint(values).into()),
             Builtin::Println => Ok(print::sprintln(values).into()),
             Builtin::Printf => Ok(print::sprintf(first.as_str().unwrap_or_default(), rest).into()),

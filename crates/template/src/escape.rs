@@ -33,18 +33,3 @@ pub(crate) fn js(text: &str) -> String {
     }
     out
 }
-
-/// `url.QueryEscape`
-pub(crate) fn url_query(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        let _ = match byte {
-            b' ' => out.write_char('+'),
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                out.write_char(char::from(byte))
-            }
-            byte => write!(out, "%{byte:02X}"),
-        };
-    }
-    out
-}

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+use model::go_url::{self, split_host_port};
 use model::{FloatHistogram, Labels, Search};
 
-use crate::escape;
 use crate::exec::MissingKey;
 use crate::function::{Function, Functions};
 use crate::print::general;
@@ -410,7 +410,7 @@ fn common() -> BTreeMap<&'static str, Function> {
                 Ok(Value::Float(millis as f64 / 1000.0))
             }),
         ),
-        ("urlQueryEscape", of_text(escape::url_query)),
+        ("urlQueryEscape", of_text(go_url::query_escaped)),
     ])
 }
 
@@ -451,7 +451,7 @@ pub fn table_link(query: &str) -> String {
 
 /// Where the page shows the answer of `query`; tab 0 is the graph, 1 the table.
 fn page_link(query: &str, tab: u8) -> String {
-    format!("/graph?g0.expr={}&g0.tab={tab}", escape::url_query(query))
+    format!("/graph?g0.expr={}&g0.tab={tab}", go_url::query_escaped(query))
 }
 
 fn sort_by_label(name: &str, result: Option<&Value>) -> Result<Value, String> {
@@ -464,17 +464,6 @@ fn sort_by_label(name: &str, result: Option<&Value>) -> Result<Value, String> {
     }
     keyed.sort_by(|(a, _), (b, _)| a.as_str().cmp(&b.as_str()));
     Ok(Value::List(shape, keyed.into_iter().map(|(_, sample)| sample).collect()))
-}
-
-/// `net.SplitHostPort`; `None` when there is no port.
-fn split_host_port(text: &str) -> Option<(&str, &str)> {
-    let (before, port) = text.rsplit_once(':')?;
-    let host = match before.strip_prefix('[') {
-        Some(inside) => inside.strip_suffix(']')?,
-        None if before.contains(':') => return None,
-        None => before,
-    };
-    (!host.contains(['[', ']']) && !port.contains(['[', ']'])).then_some((host, port))
 }
 
 fn strip_domain(text: &str) -> String {
