@@ -88,14 +88,14 @@ pub(crate) async fn debug(api: Arc<Api>, request: Request) -> Answer {
     };
     let as_text = !matches!(request.params.get("debug"), "" | "0");
     let made = match kind {
-        "" => return Ok(Reply::new(StatusCode::OK, "text/html; charset=utf-8", index())),
-        "cmdline" => return Ok(Reply::text(StatusCode::OK, command_line())),
+        "" => return Ok(unguessed(Reply::new(StatusCode::OK, "text/html; charset=utf-8", index()))),
+        "cmdline" => return Ok(unguessed(Reply::text(StatusCode::OK, command_line()))),
         "symbol" => return Ok(symbol(&request)),
         "profile" => return Ok(cpu(profiler, seconds(&request)).await),
         "heap" => blocking(move || profiler.heap()).await,
         "goroutine" if as_text => {
             return Ok(match profiler.threads_text() {
-                Ok(text) => Reply::text(StatusCode::OK, text),
+                Ok(text) => unguessed(Reply::text(StatusCode::OK, text)),
                 Err(error) => refusal(&error),
             });
         }
@@ -147,11 +147,16 @@ fn refusal(error: &ProfileError) -> Reply {
 }
 
 fn download(profile: Vec<u8>, name: &str) -> Reply {
-    let mut reply = Reply::new(StatusCode::OK, "application/octet-stream", profile);
-    reply.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let mut reply = unguessed(Reply::new(StatusCode::OK, "application/octet-stream", profile));
     if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
         reply.headers.insert(header::CONTENT_DISPOSITION, value);
     }
+    reply
+}
+
+/// Browsers are to believe the content type.
+fn unguessed(mut reply: Reply) -> Reply {
+    reply.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     reply
 }
 
@@ -171,7 +176,7 @@ fn command_line() -> String {
 fn symbol(request: &Request) -> Reply {
     let text =
         if request.method == Method::GET || request.method == Method::POST { "num_symbols: 1\n" } else { "" };
-    Reply::text(StatusCode::OK, text)
+    unguessed(Reply::text(StatusCode::OK, text))
 }
 
 fn index() -> String {

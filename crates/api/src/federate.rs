@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chunk::Columns;
 use exposition::{Format, SamplePage, SampleValue};
 use http::{HeaderValue, StatusCode, header};
@@ -14,8 +13,9 @@ use model::{Labels, METRIC_NAME, Matcher, is_stale};
 use storage::{
     ChunkView, Interrupted, Newest, Projection, QueryContext, Request as SelectRequest, SelectError,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+use crate::pace::{Gone, Pieces, Place};
 use crate::query::CancelOnDrop;
 use crate::reply::{Answer, Body, Coding, Encoder, Reply};
 use crate::request::Request;
@@ -34,7 +34,7 @@ pub(crate) async fn federate(api: Arc<Api>, request: Request) -> Answer {
     }
     let mut reply = match answer(api, &request, coding).await {
         Ok(reply) => reply,
-        Err((status, text)) => Reply::text(status, format!("{text}\n")),
+        Err((status, text)) => Reply::go_error(status, format!("{text}\n")),
     };
     reply.headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     Ok(reply)
@@ -65,8 +65,8 @@ async fn answer(
     let ctx = Arc::new(QueryContext::unlimited().with_memory(api.options.memory.account(ACCOUNT)));
     let mut guard = CancelOnDrop(Some(Arc::clone(&ctx)));
     tokio::task::spawn_blocking(move || {
-        let _slot = slot;
-        Federation::new(&work, &view, &ctx, selectors).run(format, coding, head);
+        let place = Place::new(slot, &work.waiting_pages);
+        Federation::new(&work, &view, &ctx, selectors).run(format, coding, place, head);
     });
     let sender = match begun.await {
         Ok(Ok(body)) => body,
@@ -155,7 +155,13 @@ impl<'a> Federation<'a> {
     }
 
     /// Writes the page. What goes wrong before its first piece is told to `head`.
-    fn run(&self, format: Format, coding: Option<Coding>, head: oneshot::Sender<Result<Body, SelectError>>) {
+    fn run(
+        &self,
+        format: Format,
+        coding: Option<Coding>,
+        place: Place,
+        head: oneshot::Sender<Result<Body, SelectError>>,
+    ) {
         let names = match self.names() {
             Ok(names) => names,
             Err(error) => {
@@ -163,17 +169,17 @@ impl<'a> Federation<'a> {
                 return;
             }
         };
-        let (sender, receiver) = mpsc::channel(4);
+        let (mut pieces, receiver) = Pieces::new(place);
         if head.send(Ok(Body::Pieces(receiver))).is_err() {
             return;
         }
         let encoder = Encoder::new(coding);
-        let written = self.pages(&names, format, encoder, &sender);
+        let written = self.pages(&names, format, encoder, &mut pieces);
         if let Err(Stopped::Failed(error)) = written {
             self.api.metrics.federation_errors.inc();
             tracing::error!(component = "web", err = %error, "federation failed");
             // The connection is broken off: a page that lacks series must not look whole.
-            let _ = sender.blocking_send(Err(std::io::Error::other(error)));
+            pieces.break_off(std::io::Error::other(error));
         }
         self.api.metrics.federation_warnings.add(self.ctx.warnings().texts().len() as f64);
     }
@@ -181,7 +187,8 @@ impl<'a> Federation<'a> {
     /// The names of all metrics that may match, each with the selectors that name it.
     fn names(&self) -> Result<BTreeMap<String, Vec<usize>>, SelectError> {
         let mut names: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for (i, matchers) in self.selectors.iter().enumerate() {
+        // What asks for nothing in particular gets nothing, as in Prometheus.
+        for (i, matchers) in self.selectors.iter().enumerate().filter(|(_, matchers)| !matchers.is_empty()) {
             let mut matchers = matchers.clone();
             matchers.push(Matcher::not_equal(METRIC_NAME, ""));
             let found = self.view.local_store().label_values(
@@ -201,14 +208,14 @@ impl<'a> Federation<'a> {
         names: &BTreeMap<String, Vec<usize>>,
         format: Format,
         mut encoder: Encoder,
-        sender: &mpsc::Sender<std::io::Result<Bytes>>,
+        pieces: &mut Pieces,
     ) -> Result<(), Stopped> {
-        let send = |piece| sender.blocking_send(Ok(Bytes::from(piece))).map_err(|_| Stopped::Gone);
+        let gone = |Gone| Stopped::Gone;
         let mut page = SamplePage::new(format);
         let mut scratch = Scratch::default();
         let mut held = 0;
         for (name, selectors) in names {
-            let found = self.newest(name, selectors, &mut scratch, sender)?;
+            let found = self.newest(name, selectors, &mut scratch, pieces)?;
             let bytes = found.iter().map(|found| storage::labels_size(&found.labels)).sum::<u64>();
             if bytes > held {
                 // The largest metric so far.
@@ -228,14 +235,14 @@ impl<'a> Federation<'a> {
                     encoder.write(&page.take()).map_err(|_| Stopped::Gone)?;
                     let piece = encoder.take();
                     if !piece.is_empty() {
-                        send(piece)?;
+                        pieces.send(piece).map_err(gone)?;
                     }
                 }
             }
         }
         encoder.write(&page.finish()).map_err(|_| Stopped::Gone)?;
         let rest = encoder.finish().map_err(|_| Stopped::Gone)?;
-        if rest.is_empty() { Ok(()) } else { send(rest) }
+        if rest.is_empty() { Ok(()) } else { pieces.send(rest).map_err(gone) }
     }
 
     /// The newest samples of the series of a metric that match, sorted by labels.
@@ -244,7 +251,7 @@ impl<'a> Federation<'a> {
         name: &str,
         selectors: &[usize],
         scratch: &mut Scratch,
-        reader: &mpsc::Sender<std::io::Result<Bytes>>,
+        reader: &Pieces,
     ) -> Result<Vec<Found>, Stopped> {
         let mut all = Vec::new();
         for matchers in selectors.iter().filter_map(|i| self.selectors.get(*i)) {

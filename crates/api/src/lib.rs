@@ -21,6 +21,7 @@ mod metrics;
 mod notifications;
 mod openapi;
 mod otlp_metrics;
+mod pace;
 mod page;
 mod points;
 mod query;
@@ -59,6 +60,9 @@ pub use notifications::{Notice, Notifications};
 pub use query_log::QueryLog;
 pub use server::{serve, serve_own_metrics};
 pub use starting::serve_starting;
+
+/// Bytes that forms may take together, unless less is allowed to all bodies.
+const MAX_FORMS: u64 = 64 << 20;
 
 /// What the server is told by flags.
 #[derive(Clone)]
@@ -208,6 +212,12 @@ pub struct Api {
     metrics: Metrics,
     query_queue: Arc<Semaphore>,
     bodies: bodies::Bodies,
+    /// Apart from those: queries must not keep samples from being taken.
+    forms: bodies::Bodies,
+    /// Answers of queries that wait for their clients, and have given up their places.
+    waiting: Arc<pace::Waiting>,
+    /// And those of federation and remote read, which hold more.
+    waiting_pages: Arc<pace::Waiting>,
     /// Remote write requests that are worked on at once; more wait.
     write_slots: Semaphore,
     read_slots: Arc<Semaphore>,
@@ -235,7 +245,9 @@ impl Api {
         metrics.queries_max.set(options.max_concurrency as f64);
         let at_once = || Arc::new(Semaphore::new(options.max_concurrency.max(1)));
         let (query_queue, federation_slots, look_up_slots) = (at_once(), at_once(), at_once());
-        let bodies = bodies::Bodies::new(options.max_request_memory, &registry);
+        let bodies = bodies::Bodies::new(options.max_request_memory);
+        bodies.register(&registry);
+        let forms = bodies::Bodies::new(MAX_FORMS.min(options.max_request_memory));
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let read_slots = Arc::new(Semaphore::new(options.max_reads.max(1)));
         Arc::new(Api {
@@ -249,6 +261,9 @@ impl Api {
             metrics,
             query_queue,
             bodies,
+            forms,
+            waiting: pace::Waiting::at_most(32),
+            waiting_pages: pace::Waiting::at_most(8),
             write_slots: Semaphore::new(cores * 2),
             read_slots,
             federation_slots,

@@ -53,7 +53,7 @@ pub(crate) async fn reload(api: Arc<Api>, request: Request) -> Answer {
 }
 
 fn failed(why: &str) -> Reply {
-    Reply::text(StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {why}\n"))
+    Reply::go_error(StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {why}\n"))
 }
 
 pub(crate) async fn quit(api: Arc<Api>, request: Request) -> Answer {

@@ -93,7 +93,7 @@ pub(crate) async fn asset(_: Arc<Api>, request: Request) -> Answer {
         Files::get(&format!("{name}{ending}")).map(|file| (coding, file))
     });
     let Some((coding, file)) = found else {
-        return Ok(Reply::text(StatusCode::NOT_FOUND, "404 page not found\n"));
+        return Ok(Reply::go_error(StatusCode::NOT_FOUND, "404 page not found\n"));
     };
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(name)));

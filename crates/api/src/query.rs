@@ -13,6 +13,7 @@ use promql::{
 use storage::{MemoryStage, QueryContext};
 use tokio::sync::oneshot;
 
+use crate::pace::{Gone, Pieces, Place};
 use crate::query_log::{Asker, Entry};
 use crate::reply::{Answer, ApiError, Body, Coding, Encoder, ErrorKind, Reply, SUCCESS, finish, success};
 use crate::request::{Request, evaluation_time, parse_duration};
@@ -202,10 +203,11 @@ async fn run(api: Arc<Api>, timeout: Duration, job: Job) -> Answer {
     }
     api.metrics.queue_time.observe(asked.elapsed());
     let (sender, receiver) = oneshot::channel();
-    // The thread evaluates and then writes the answer out, at the client's pace; it holds the permit until then.
+    // The thread evaluates and then writes the answer out, at the client's pace.
     tokio::task::spawn_blocking(move || {
-        let (_permit, _counted) = (permit, counted);
-        evaluate(&api, &ctx, &job, asked, Head { sender: Some(sender) });
+        let _counted = counted;
+        let place = Place::new(permit, &api.waiting);
+        evaluate(&api, &ctx, &job, asked, Head { sender: Some(sender) }, place);
     });
     let answer = receiver.await;
     // The answer has begun: from here a client that goes away shows as a closed channel of pieces.
@@ -225,6 +227,7 @@ pub(crate) async fn wait_for_memory(api: &Api, asked: Instant, timeout: Duration
                 format!("query not started: the memory limit of {limit} (--memory.limit) is nearly reached");
             return Err(ApiError::new(ErrorKind::Unavailable, why));
         }
+        api.waiting.break_off_longest();
         tokio::time::sleep(MEMORY_INTERVAL).await;
     }
     Ok(())
@@ -244,7 +247,7 @@ impl Head {
     }
 }
 
-fn evaluate(api: &Api, ctx: &QueryContext, job: &Job, asked: Instant, mut head: Head) {
+fn evaluate(api: &Api, ctx: &QueryContext, job: &Job, asked: Instant, mut head: Head, place: Place) {
     let queued = asked.elapsed();
     let began = Instant::now();
     let _running =
@@ -282,6 +285,7 @@ fn evaluate(api: &Api, ctx: &QueryContext, job: &Job, asked: Instant, mut head: 
         unsent: 0,
         job,
         head,
+        place: Some(place),
         pieces: None,
     };
     // An error here is a client that went away.
@@ -322,9 +326,6 @@ fn query_error(error: &QueryError) -> ApiError {
     }
 }
 
-/// The client has gone.
-struct Gone;
-
 /// JSON on its way out: a small answer is sent whole, a large one in pieces.
 struct Output<'a> {
     text: String,
@@ -333,7 +334,9 @@ struct Output<'a> {
     unsent: usize,
     job: &'a Job,
     head: Head,
-    pieces: Option<tokio::sync::mpsc::Sender<Result<bytes::Bytes, std::io::Error>>>,
+    /// Until the first piece is sent.
+    place: Option<Place>,
+    pieces: Option<Pieces>,
 }
 
 impl Output<'_> {
@@ -378,17 +381,14 @@ impl Output<'_> {
         if piece.is_empty() {
             return Ok(());
         }
-        if self.pieces.is_none() {
-            let (sender, receiver) = tokio::sync::mpsc::channel(4);
+        if let Some(place) = self.place.take() {
+            let (pieces, receiver) = Pieces::new(place);
             let mut reply = Reply::json(StatusCode::OK, Vec::new());
             reply.body = Body::Pieces(receiver);
             self.head.send(Ok(coded(reply, self.job.coding)));
-            self.pieces = Some(sender);
+            self.pieces = Some(pieces);
         }
-        match &self.pieces {
-            Some(sender) => sender.blocking_send(Ok(piece.into())).map_err(|_| Gone),
-            None => Err(Gone),
-        }
+        self.pieces.as_mut().ok_or(Gone)?.send(piece)
     }
 
     fn end(mut self) -> Result<(), Gone> {

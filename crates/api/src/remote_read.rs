@@ -7,9 +7,10 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use remote::{ReadAnswer, ReadError};
 use storage::QueryContext;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::Api;
+use crate::pace::{Pieces, Place};
 use crate::reply::{Answer, Body, Reply};
 use crate::request::Request;
 
@@ -20,11 +21,14 @@ pub(crate) async fn read(api: Arc<Api>, request: Request) -> Answer {
     let external: BTreeMap<String, String> = api.runtime.external_labels().into_iter().collect();
     let queries = api.options.read_server.queries().clone();
     queries.inc();
-    let slot = Arc::clone(&api.read_slots).acquire_owned().await;
+    // It is never closed.
+    let Ok(slot) = Arc::clone(&api.read_slots).acquire_owned().await else {
+        return Ok(Reply::go_error(StatusCode::INTERNAL_SERVER_ERROR, "remote read has ended\n"));
+    };
+    let place = Place::new(slot, &api.waiting_pages);
     let (head, begun) = oneshot::channel();
     tokio::task::spawn_blocking(move || {
-        work(&api, &external, &request, head);
-        drop(slot);
+        work(&api, &external, &request, place, head);
         queries.dec();
     });
     let reply = match begun.await {
@@ -64,17 +68,23 @@ fn refusal(error: &ReadError) -> Reply {
 type Begun = Result<(ReadAnswer, Body), ReadError>;
 
 /// Reads, and sends pieces as they are made. What goes wrong before the first piece is told to `head`.
-fn work(api: &Api, external: &BTreeMap<String, String>, request: &Request, head: oneshot::Sender<Begun>) {
+fn work(
+    api: &Api,
+    external: &BTreeMap<String, String>,
+    request: &Request,
+    place: Place,
+    head: oneshot::Sender<Begun>,
+) {
     let ctx = QueryContext::unlimited().with_memory(api.options.memory.account(ACCOUNT));
-    let (sender, receiver) = mpsc::channel(4);
+    let (mut pieces, receiver) = Pieces::new(place);
     let mut waiting = Some((head, receiver));
     let gone = || ReadError { status: 499, text: String::new(), begun: None };
-    let send = |piece: Vec<u8>, kind: ReadAnswer, waiting: &mut Option<_>| {
+    let mut send = |piece: Vec<u8>, kind: ReadAnswer, waiting: &mut Option<_>| {
         if let Some((head, receiver)) = waiting.take() {
             let head: oneshot::Sender<Begun> = head;
             head.send(Ok((kind, Body::Pieces(receiver)))).map_err(|_| gone())?;
         }
-        sender.blocking_send(Ok(Bytes::from(piece))).map_err(|_| gone())
+        pieces.send(piece).map_err(|_| gone())
     };
     let told = std::cell::Cell::new(ReadAnswer::Samples);
     let server = api.options.read_server.reading(request.view(api).shared_store());
@@ -97,7 +107,7 @@ fn work(api: &Api, external: &BTreeMap<String, String>, request: &Request, head:
         (Err(error), None) => {
             tracing::error!(component = "web", err = error.text, "remote read failed");
             // The connection is broken off: what lacks series must not look whole.
-            let _ = sender.blocking_send(Err(std::io::Error::other(error.text)));
+            pieces.break_off(std::io::Error::other(error.text));
         }
     }
 }

@@ -41,6 +41,9 @@ impl Request {
     }
 }
 
+/// Pairs of a form or a query string, as Go has it: none is read of one that has more.
+const MAX_PAIRS: usize = 10_000;
+
 /// Parameters in order: those of a form body first, then those of the query string, as Go's `Request.Form` has them.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Params {
@@ -52,10 +55,13 @@ pub(crate) struct Params {
 impl Params {
     pub(crate) fn parse(form: &[u8], query: &str) -> Params {
         let mut params = Params::default();
-        for pair in [form, query.as_bytes()].iter().flat_map(|text| text.split(|b| *b == b'&')) {
-            if pair.is_empty() {
-                continue;
-            }
+        let few = |text: &&[u8]| text.iter().filter(|b| **b == b'&').count() < MAX_PAIRS;
+        let texts = [form, query.as_bytes()];
+        if !texts.iter().all(few) {
+            params.flaw = Some("number of URL query parameters exceeded limit".to_owned());
+        }
+        let pairs = texts.into_iter().filter(few).flat_map(|text| text.split(|b| *b == b'&'));
+        for pair in pairs.filter(|pair| !pair.is_empty()) {
             match parse_pair(pair) {
                 Ok(pair) => params.pairs.push(pair),
                 Err(flaw) => {
@@ -190,14 +196,15 @@ pub(crate) fn parse_time(text: &str) -> Result<i64, String> {
         .ok_or_else(|| format!("cannot parse {} to a valid timestamp", model::number::quote(text)))
 }
 
-/// What is no number of seconds is the earliest time, as Go's conversion has it.
+/// What is no number of seconds is the earliest time, and what 64 bits do not hold wraps round, as Go's conversion has it.
 fn millis_of_seconds(seconds: f64) -> i64 {
-    if !seconds.is_finite() || seconds.abs() > i64::MAX as f64 {
+    if !seconds.is_finite() {
         return i64::MIN;
     }
     let whole = seconds.trunc();
     let fraction = ((seconds - whole) * 1000.0).round() / 1000.0;
-    (whole as i64).saturating_mul(1000).saturating_add((fraction * 1e9) as i64 / 1_000_000)
+    let seconds = if whole.abs() < -(i64::MIN as f64) { whole as i64 } else { i64::MIN };
+    seconds.wrapping_mul(1000).wrapping_add((fraction * 1e9) as i64 / 1_000_000)
 }
 
 /// The time at which a query for this one is evaluated. Prometheus' engine takes it by way of nanoseconds of 64 bits:
@@ -236,7 +243,12 @@ mod tests {
             ("-62135596800", Ok(-62_135_596_800_000)),
             ("9999999999", Ok(9_999_999_999_000)),
             ("9999-12-31T23:59:59Z", Ok(253_402_300_799_000)),
-            ("1e300", Ok(i64::MIN)),
+            ("NaN", Ok(i64::MIN)),
+            ("-Inf", Ok(i64::MIN)),
+            ("1e300", Ok(0)),
+            ("-1e19", Ok(0)),
+            ("9e18", Ok(-2_011_107_970_261_188_608)),
+            ("1e18", Ok(3_875_820_019_684_212_736)),
             ("-292273086-05-16T16:47:06Z", Ok(-9_223_309_901_257_974_000)),
             ("2023-11-14T23:00:00Z", Ok(1_700_002_800_000)),
             ("2023-11-14T23:00:00.123+02:00", Ok(1_699_995_600_123)),
@@ -284,6 +296,19 @@ mod tests {
         assert_eq!(params.all("match[]").collect::<Vec<_>>(), ["x", "y"]);
         assert!(params.limit("limit").is_ok_and(|n| n == 0));
         assert!(params.check().is_ok());
+    }
+
+    #[test]
+    fn nothing_is_read_of_a_form_or_query_string_of_more_than_10000_pairs() {
+        let of = |pairs: usize| vec!["a"; pairs].join("&");
+        assert_eq!(Params::parse(of(10_000).as_bytes(), "b").pairs.len(), 10_001);
+        let params = Params::parse(of(10_001).as_bytes(), "b=1");
+        assert_eq!((params.get("b"), params.pairs.len()), ("1", 1));
+        let told = params.check().map_err(|e| e.message);
+        assert_eq!(
+            told,
+            Err("error parsing form values: number of URL query parameters exceeded limit".into())
+        );
     }
 
     #[test]

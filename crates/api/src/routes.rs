@@ -334,7 +334,7 @@ async fn run(api: Arc<Api>, route: &Route, request: Request) -> Reply {
 }
 
 fn not_found() -> Reply {
-    Reply::text(StatusCode::NOT_FOUND, "404 page not found\n")
+    Reply::go_error(StatusCode::NOT_FOUND, "404 page not found\n")
 }
 
 /// What those are told who may see too little for a route.
@@ -351,7 +351,7 @@ fn forbidden(request: &Request) -> Reply {
 
 fn method_not_allowed(methods: &[Method], asked: &Method) -> Reply {
     let text = if asked == Method::HEAD { "" } else { "Method Not Allowed\n" };
-    let mut reply = Reply::text(StatusCode::METHOD_NOT_ALLOWED, text);
+    let mut reply = Reply::go_error(StatusCode::METHOD_NOT_ALLOWED, text);
     allow(&mut reply, methods);
     reply
 }

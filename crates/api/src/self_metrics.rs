@@ -12,7 +12,7 @@ use crate::{Api, json};
 /// A page of metrics in the format that the scraper asks for.
 pub(crate) async fn page(api: Arc<Api>, request: Request) -> Answer {
     let Some(page) = api.pages.iter().find(|page| page.path == request.path) else {
-        return Ok(Reply::text(StatusCode::NOT_FOUND, "404 page not found\n"));
+        return Ok(Reply::go_error(StatusCode::NOT_FOUND, "404 page not found\n"));
     };
     let gather = Arc::clone(&page.gather);
     let format = exposition::negotiate_with_protobuf(request.header(header::ACCEPT));
@@ -52,7 +52,7 @@ pub(crate) async fn self_metrics(api: Arc<Api>, request: Request) -> Answer {
     let wanted = match pattern {
         "" => None,
         _ => Some(
-            model::Regex::new(pattern)
+            model::Regex::new(&format!("^(?:{pattern})$"))
                 .map_err(|e| ApiError::bad_data(format!("invalid metric_name_pattern: {e}")))?,
         ),
     };

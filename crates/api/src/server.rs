@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Limited};
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
 use httpserver::{Caller, PrivateSocket, ResponseBody, Server};
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::bodies::BodyError;
 use crate::reply::{Body, Reply};
-use crate::{Api, routes};
+use crate::{Api, bodies, routes};
 
 /// Form bodies beyond this are refused: Go's limit for parsed forms.
 const MAX_FORM_BYTES: usize = 10 << 20;
@@ -33,7 +33,7 @@ pub async fn serve_own_metrics(api: Arc<Api>, socket: PrivateSocket, stop: Cance
                 return handle(api, request).await;
             }
             let mut refused = Response::new(ResponseBody::default());
-            *refused.status_mut() = http::StatusCode::NOT_FOUND;
+            *refused.status_mut() = StatusCode::NOT_FOUND;
             refused
         }
     };
@@ -48,24 +48,20 @@ async fn handle(api: Arc<Api>, request: Request<Incoming>) -> Response<ResponseB
     let raw = routes::body_limit(&api, parts.uri.path()).filter(|_| parts.method == Method::POST);
     let reading = async {
         let _reading = caller.map(Caller::reading);
-        if let Some(limit) = raw {
-            return api.bodies.read(body, limit).await.map(|body| (Bytes::new(), body));
+        match raw {
+            Some(limit) => Ok((bodies::Body::default(), api.bodies.read(body, limit).await?)),
+            None if is_form => Ok((api.forms.read(body, MAX_FORM_BYTES).await?, bodies::Body::default())),
+            None => Ok(Default::default()),
         }
-        let form = match is_form {
-            true => Limited::new(body, MAX_FORM_BYTES).collect().await.map(|b| b.to_bytes()),
-            false => Ok(Bytes::new()),
-        };
-        form.map(|form| (form, Default::default()))
-            .map_err(|_| "the request's body is too large or ended early\n".to_owned())
     };
     let read_timeout = api.options.read_timeout;
     let (handler, reply) = match tokio::time::timeout(read_timeout, reading).await {
-        Ok(Ok((form, body))) => routes::dispatch(Arc::clone(&api), parts, &form, body).await,
-        Ok(Err(text)) => ("", Reply::text(http::StatusCode::PAYLOAD_TOO_LARGE, text)),
-        Err(_) => (
-            "",
-            Reply::text(http::StatusCode::REQUEST_TIMEOUT, "the request's body did not arrive in time\n"),
-        ),
+        // What was a form is parameters now, which are as long: its memory is set aside until they are done with.
+        Ok(Ok((form, body))) => routes::dispatch(Arc::clone(&api), parts, &form.bytes, body).await,
+        Ok(Err(error)) => ("", unread(&error)),
+        Err(_) => {
+            ("", Reply::text(StatusCode::REQUEST_TIMEOUT, "the request's body did not arrive in time\n"))
+        }
     };
     api.metrics.requests.with(&[handler, reply.status.as_str()]).inc();
     api.metrics.duration.with(&[handler]).observe(began.elapsed().as_secs_f64());
@@ -81,9 +77,23 @@ async fn handle(api: Arc<Api>, request: Request<Incoming>) -> Response<ResponseB
     response
 }
 
+/// What clients are told whose body was not read to its end.
+fn unread(error: &BodyError) -> Reply {
+    let status = match error {
+        BodyError::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyError::Broken => StatusCode::BAD_REQUEST,
+        BodyError::MadeRoom => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let mut reply = Reply::text(status, format!("{error}\n"));
+    if *error == BodyError::MadeRoom {
+        reply.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    reply
+}
+
 /// Whether the body is a form and, as in Go, of a method whose forms are read.
 fn is_form(parts: &http::request::Parts) -> bool {
-    let kind = parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.and_then(|value| value.split(';').next()).unwrap_or_default();
     matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
         && kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")

@@ -11,7 +11,7 @@ use crate::reply::{Answer, Reply};
 use crate::request::Request;
 
 pub(crate) async fn user(api: Arc<Api>, request: Request) -> Answer {
-    let not_found = || Reply::text(StatusCode::NOT_FOUND, "404 page not found\n");
+    let not_found = || Reply::go_error(StatusCode::NOT_FOUND, "404 page not found\n");
     let Some(root) = api.options.user_assets.clone() else { return Ok(not_found()) };
     let found = tokio::task::spawn_blocking(move || {
         let path = resolve(&root, &request.path_param)?;

@@ -48,6 +48,8 @@ fn encode(at: &mut At, bytes: &[u8], out: &mut Vec<u8>) {
             At::Unseen => return out.extend_from_slice(&bytes[i..]),
             At::RequestLine => match byte {
                 b'"' => out.extend_from_slice(b"%22"),
+                // There are no fragments in requests: what looks like one is a part of the target, as Go has it.
+                b'#' => out.extend_from_slice(b"%23"),
                 b'<' => out.extend_from_slice(b"%3C"),
                 b'>' => out.extend_from_slice(b"%3E"),
                 _ => out.push(byte),
@@ -99,10 +101,10 @@ mod tests {
 
     #[test]
     fn targets_are_encoded_and_nothing_else() {
-        let requests = "GET /q?query=up{a=\"<b>\"} HTTP/1.1\r\nHost: \"h\"\r\nAccept: <x>\r\n\r\n\
+        let requests = "GET /q?query=up{a=\"<b>\"}#c HTTP/1.1\r\nHost: \"h\"\r\nAccept: <x>\r\n\r\n\
             POST /d?match[]=\"a\" HTTP/1.1\r\nContent-Length: 14\r\n\r\n\"GET \" \r\n\"<>\"\r\n\
             GET /\"unseen\" HTTP/1.1\r\n\r\n";
-        let want = requests.replacen("up{a=\"<b>\"}", "up{a=%22%3Cb%3E%22}", 1).replacen(
+        let want = requests.replacen("up{a=\"<b>\"}#c", "up{a=%22%3Cb%3E%22}%23c", 1).replacen(
             "match[]=\"a\"",
             "match[]=%22a%22",
             1,

@@ -1,6 +1,7 @@
 //! The API on a port of its own, over a head in a temporary directory.
 
 mod hang_up;
+mod odd;
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};

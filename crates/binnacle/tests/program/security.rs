@@ -130,6 +130,61 @@ fn flood(port: u16, method: &str, target: &str, headers: &[(&str, &str)], length
 }
 
 #[test]
+fn forms_take_no_more_memory_than_they_are_long_and_all_together_no_more_than_there_is_for_them() {
+    let site = Site::server("global: {}\n");
+    let program = site.start();
+    let length = 10 << 20;
+    // Of a pair of two bytes a hundred are made, were all of them kept.
+    let pairs = "a&".repeat(length / 2);
+    let answer = http::request(site.port, "POST", "/api/v1/query", &[FORM], pairs.as_bytes()).unwrap();
+    assert_eq!(answer.status, 400);
+    is_unharmed(&program, "a form of five million pairs");
+    // Forms that lack their last byte.
+    let head = format!(
+        "POST /api/v1/query HTTP/1.1\r\nHost: h\r\n{}: {}\r\nContent-Length: {length}\r\n\r\n",
+        FORM.0, FORM.1
+    );
+    let port = site.port;
+    let held: Vec<_> = (0..60)
+        .map(|_| {
+            let (head, body) = (head.clone(), vec![b'x'; length - 1]);
+            std::thread::spawn(move || {
+                let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                stream.set_write_timeout(Some(Duration::from_secs(3))).unwrap();
+                let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+                stream
+            })
+        })
+        .collect();
+    let held: Vec<TcpStream> = held.into_iter().map(|one| one.join().unwrap()).collect();
+    is_unharmed(&program, "forms that lack their last byte");
+    // They had their time: a form that comes now is taken.
+    let answer = http::request(site.port, "POST", "/api/v1/query", &[FORM], b"query=1").unwrap();
+    assert_eq!(answer.status, 200);
+    drop(held);
+}
+
+#[test]
+fn bodies_that_are_announced_and_do_not_come_keep_nobody_out() {
+    let site = Site::server("global: {}\n");
+    let program = site.start();
+    let held: Vec<TcpStream> = (0..20)
+        .map(|i| {
+            let mut stream = TcpStream::connect(("127.0.0.1", site.port)).unwrap();
+            let length = if i % 2 == 0 { "Content-Length: 33554432" } else { "Transfer-Encoding: chunked" };
+            write!(stream, "POST /api/v1/read HTTP/1.1\r\nHost: h\r\n{length}\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    let answer = http::request(site.port, "POST", "/api/v1/read", &[], b"\0").unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(began.elapsed() < Duration::from_secs(5));
+    is_unharmed(&program, "bodies that do not come");
+    drop(held);
+}
+
+#[test]
 fn clients_that_send_byte_by_byte_lose_their_places() {
     let site = Site::server("global: {}\n").flag("--web.read-timeout=1s").flag("--web.max-connections=20");
     let program = site.start();
