@@ -158,8 +158,8 @@ fn stats_of(head: &Head) -> Stats {
 
 /// In seconds, or the time of the day. In the past, or unreadable: as if it were not there.
 fn retry_after(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.parse::<u64>() {
-        return (seconds > 0).then(|| Duration::from_secs(seconds));
+    if let Ok(seconds) = text.parse::<i64>() {
+        return u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
     }
     let at = http_date(text)? / 1000;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
@@ -200,6 +200,7 @@ mod tests {
         assert_eq!(http_date("tomorrow"), None);
         assert_eq!(retry_after("3"), Some(Duration::from_secs(3)));
         assert_eq!(retry_after("-3"), None);
+        assert_eq!(retry_after("18446744073709551615"), None);
         assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), None);
     }
 }

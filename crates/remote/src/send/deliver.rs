@@ -93,7 +93,8 @@ impl<'a> Backoff<'a> {
             );
         }
         // More shards would make trouble worse.
-        let calm = now_seconds().saturating_add(i64::try_from(pause.as_secs() * 2).unwrap_or(i64::MAX));
+        let twice = i64::try_from(pause.as_secs().saturating_mul(2)).unwrap_or(i64::MAX);
+        let calm = now_seconds().saturating_add(twice);
         queue.keep_shards_until(calm);
         tracing::warn!(
             component = "remote",

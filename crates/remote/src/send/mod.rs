@@ -154,11 +154,17 @@ impl RemoteWrite {
         running.external = external.clone();
         let kept = |hash: &String| same_labels && hashes.contains(hash);
         let gone: Vec<String> = running.queues.keys().filter(|hash| !kept(hash)).cloned().collect();
+        let mut ended = Vec::new();
         for hash in gone {
             if let Some(destination) = running.queues.remove(&hash) {
+                ended.push((
+                    destination.queue.options.key.clone(),
+                    destination.queue.options.shown_url.clone(),
+                ));
                 self.stop_all([destination], Instant::now() + self.options.flush_deadline);
             }
         }
+        self.go_on_renamed(&ended, &destinations);
         let mut outcome = Ok(());
         for options in destinations {
             if let Some(destination) = running.queues.get(&options.hash) {
@@ -176,6 +182,23 @@ impl RemoteWrite {
             self.forget_others(&running);
         }
         outcome
+    }
+
+    /// A destination that is called otherwise now is known by its URL, and goes on where it ended under its name before.
+    fn go_on_renamed(&self, ended: &[(String, String)], destinations: &[WriteOptions]) {
+        let is_used = |key: &String| destinations.iter().any(|options| options.key == *key);
+        let mut left: Vec<_> = ended.iter().filter(|(key, _)| !is_used(key)).collect();
+        for options in destinations {
+            let to = self.place_path(&options.key);
+            let Some(at) = left.iter().position(|(_, url)| *url == options.shown_url) else { continue };
+            if to.exists() {
+                continue;
+            }
+            let (before, _) = left.swap_remove(at);
+            if let Err(err) = std::fs::rename(self.place_path(before), to) {
+                tracing::warn!(component = "remote", remote_name = options.name, %err, "It begins anew under this name");
+            }
+        }
     }
 
     /// Whether destinations could be put in force, as far as that can be told.

@@ -497,12 +497,27 @@ fn another_configuration_goes_on_where_the_one_before_ended() {
     source.store.append("m", 50, t + 2000);
     wait_for("all", || target.content() == source.store.content());
     assert_eq!(target.db.head().appended()[0], 150.0);
+    // Another name in the middle of an outage.
+    there.set_trouble(503);
+    source.store.append("m", 50, t + 2500);
+    let refused = there.refused();
+    wait_for("an attempt", || there.refused() > refused);
+    let named = WriteOptions {
+        name: "named".into(),
+        key: "named 0".into(),
+        hash: "named".into(),
+        ..destination(there.port, MessageType::V2)
+    };
+    source.send_to(named);
+    there.set_trouble(0);
+    wait_for("what came in the outage", || target.content() == source.store.content());
+    assert_eq!(target.db.head().appended()[0], 200.0);
     // Taken out, it is forgotten.
     source.remote.apply(Vec::new(), &Labels::empty()).unwrap();
     source.store.append("m", 50, t + 3000);
     source.send_to(destination(there.port, MessageType::V2));
     source.store.append("m", 50, t + 4000);
-    wait_for("the newest", || target.db.head().appended()[0] == 200.0);
+    wait_for("the newest", || target.db.head().appended()[0] == 250.0);
     assert_eq!(there.errors(), Vec::<String>::new());
     source.end();
 }
