@@ -53,6 +53,8 @@ export interface Alert {
   annotations: Labels;
   state: 'inactive' | 'pending' | 'firing' | 'unknown';
   activeAt: string | null;
+  /** Since when the condition holds no longer, while `keep_firing_for` lasts. */
+  keepFiringSince?: string;
   value: string;
 }
 
@@ -72,15 +74,25 @@ export interface Rule {
   keepFiringFor?: number;
   annotations?: Labels;
   alerts?: Alert[];
+  /** Series that the last evaluation gave; not in Prometheus. */
+  samples?: number;
 }
 
 export interface RuleGroup {
   name: string;
   file: string;
+  /** Seconds. */
   interval: number;
+  /** Most series that a rule may give; 0 for any number. */
+  limit?: number;
   rules: Rule[];
+  /** Seconds. */
   evaluationTime: number;
   lastEvaluation: string;
+}
+
+export interface AlertmanagersAnswer {
+  activeAlertmanagers: { url: string }[] | null;
 }
 
 export interface MetricMetadata {

@@ -11,6 +11,22 @@ export interface PlotLine {
   stroke: Stroke;
 }
 
+/** A number across the graph, e.g. one that an alert compares with. */
+export interface PlotLimit {
+  value: number;
+  /** The side of it that is shaded. */
+  side?: 'above' | 'below';
+}
+
+export interface PlotMarks {
+  limits: PlotLimit[];
+  /** Moments in seconds. */
+  moments: number[];
+  color: string;
+  /** Of the shaded side. */
+  ground: string;
+}
+
 export interface PlotSpec {
   grid: Grid;
   /** Already stacked when `stacked` is set. */
@@ -19,6 +35,7 @@ export interface PlotSpec {
   unit: Unit;
   bounds: [number, number];
   colors: { text: string; grid: string };
+  marks?: PlotMarks;
   /** Milliseconds. */
   onZoom: (start: number, end: number) => void;
   onBack: () => void;
@@ -127,6 +144,43 @@ function areaAt(u: uPlot, index: number): number | undefined {
   return undefined;
 }
 
+function shadeSides(u: uPlot, marks: PlotMarks | undefined): void {
+  for (const { value, side } of marks?.limits ?? []) {
+    if (!side || !Number.isFinite(value)) continue;
+    const { left, top, width, height } = u.bbox;
+    const edge = Math.min(Math.max(u.valToPos(value, 'y', true), top), top + height);
+    u.ctx.fillStyle = marks!.ground;
+    if (side === 'above') u.ctx.fillRect(left, top, width, edge - top);
+    else u.ctx.fillRect(left, edge, width, top + height - edge);
+  }
+}
+
+function drawMarks(u: uPlot, marks: PlotMarks | undefined): void {
+  if (!marks) return;
+  const { ctx } = u;
+  const { left, top, width, height } = u.bbox;
+  const line = (fromX: number, fromY: number, toX: number, toY: number) => {
+    ctx.beginPath();
+    ctx.moveTo(fromX, fromY);
+    ctx.lineTo(toX, toY);
+    ctx.stroke();
+  };
+  ctx.save();
+  ctx.strokeStyle = marks.color;
+  ctx.lineWidth = 1.5 * devicePixelRatio;
+  ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
+  for (const { value } of marks.limits) {
+    const y = u.valToPos(value, 'y', true);
+    if (y >= top && y <= top + height) line(left, y, left + width, y);
+  }
+  ctx.setLineDash([2 * devicePixelRatio, 2 * devicePixelRatio]);
+  for (const moment of marks.moments) {
+    const x = u.valToPos(moment, 'x', true);
+    if (x >= left && x <= left + width) line(x, top, x, top + height);
+  }
+  ctx.restore();
+}
+
 /** A graph on a canvas, with an optional shade of many series behind its lines. */
 export class Plot {
   private readonly plot: uPlot;
@@ -181,7 +235,8 @@ export class Plot {
         : undefined,
       hooks: {
         ready: [() => spec.onReady()],
-        drawClear: [(u) => this.drawShade(u)],
+        drawClear: [(u) => shadeSides(u, spec.marks), (u) => this.drawShade(u)],
+        draw: [(u) => drawMarks(u, spec.marks)],
         setSelect: [
           (u) => {
             if (u.select.width < 4) return;

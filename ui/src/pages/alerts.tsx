@@ -1,115 +1,149 @@
-import type { Alert, Rule, RuleGroup } from '../api/answers';
+import { useMemo } from 'preact/hooks';
+import { AlertRow } from '../alerts/alert-row';
+import {
+  type AlertState,
+  countsOf,
+  type KeyedAlert,
+  type RuleAlerts,
+  rulesWithAlerts,
+  type Section,
+  sectionsOf,
+} from '../alerts/facts';
+import { NoRules } from '../alerts/no-rules';
+import { RuleHead } from '../alerts/rule-head';
+import { alertmanagersOf } from '../alerts/silence';
+import type { AlertmanagersAnswer, RuleGroup } from '../api/answers';
 import { pageUrl } from '../base';
-import { spokenDuration } from '../format/duration';
-import { seriesSelector } from '../format/labels';
-import { formatCount, formatValue } from '../format/number';
-import { bothTimes } from '../format/time';
-import { LabelSet } from '../parts/labels';
-import { Failure, FilterBox, matchesWords, Page, Segmented } from '../parts/page';
+import { formatCount } from '../format/number';
+import { useBlocks } from '../parts/blocks';
+import { Failure, FilterBox, NotRefreshed, Page, Segmented } from '../parts/page';
 import { useApi } from '../parts/use-api';
+import { shortName, useMarks } from '../parts/use-marks';
+import { useNow } from '../parts/use-now';
 import { useParam } from '../parts/use-param';
-import { numberOf } from '../result/parse';
 import '../style/targets.css';
+import '../style/rules.css';
 
-type State = 'all' | 'firing' | 'pending' | 'inactive';
+type Wanted = AlertState | 'all';
 
 const REFRESH_MS = 10_000;
-const ORDER: State[] = ['firing', 'pending', 'inactive'];
+const ALERTMANAGERS_MS = 60_000;
+/** Alerts of one rule that are shown before asking for the rest. */
+const SHOWN = 20;
 
-function queryLink(expr: string): string {
-  return `${pageUrl('query')}?${new URLSearchParams({ 'g0.expr': expr, 'g0.tab': 'graph' })}`;
+type Block =
+  | { kind: 'section'; key: string; section: Section }
+  | { kind: 'rule'; key: string; mark: string; shown: RuleAlerts }
+  | { kind: 'alert'; key: string; mark: string; alert: KeyedAlert; shown: RuleAlerts }
+  | { kind: 'rest'; key: string; mark: string; shown: RuleAlerts };
+
+/** Heights in pixels to begin with. */
+const HEIGHTS: Record<Block['kind'], number> = { section: 40, rule: 60, alert: 64, rest: 36 };
+
+/** Alerts are shown under their rule, what is inactive shows its head only; marks turn that round. */
+function isOpen({ state }: RuleAlerts, mark: string, has: (mark: string) => boolean): boolean {
+  return has(`o${mark}`) || (state !== 'inactive' && !has(`c${mark}`));
 }
 
-function AlertRow({ alert }: { alert: Alert }) {
-  const since = alert.activeAt ? Date.parse(alert.activeAt) : Number.NaN;
-  return (
-    <tr>
-      <td>
-        <span class={`state ${alert.state}`}>{alert.state}</span>
-      </td>
-      <td>
-        <LabelSet labels={alert.labels} omit={(name) => name === 'alertname'} />
-        {Object.entries(alert.annotations).map(([name, text]) => (
-          <div key={name} class="annotation">
-            <span class="muted">{name}:</span> {text}
-          </div>
-        ))}
-      </td>
-      <td class="numeric" title={bothTimes(since)}>
-        {spokenDuration(Date.now() - since)}
-      </td>
-      <td class="numeric" title={alert.value}>
-        {formatValue(numberOf(alert.value))}
-      </td>
-    </tr>
-  );
+function blocksOf(sections: Section[], has: (mark: string) => boolean): Block[] {
+  const out: Block[] = [];
+  for (const section of sections) {
+    out.push({ kind: 'section', key: section.state, section });
+    for (const shown of section.rules) {
+      const mark = shortName(shown.key);
+      out.push({ kind: 'rule', key: shown.key, mark, shown });
+      if (!isOpen(shown, mark, has)) continue;
+      const some = has(`a${mark}`) ? shown.alerts : shown.alerts.slice(0, SHOWN);
+      for (const alert of some) {
+        const key = `${shown.key} ${alert.key}`;
+        out.push({ kind: 'alert', key, mark: shortName(key), alert, shown });
+      }
+      if (some.length < shown.alerts.length) out.push({ kind: 'rest', key: `${shown.key} rest`, mark, shown });
+    }
+  }
+  return out;
 }
 
-function AlertingRule({ rule }: { rule: Rule }) {
-  const alerts = rule.alerts ?? [];
+const TITLES: Record<AlertState, string> = { firing: 'Firing', pending: 'Pending', inactive: 'Inactive' };
+
+function counted(count: number, one: string, many = `${one}s`): string {
+  return `${formatCount(count)} ${count === 1 ? one : many}`;
+}
+
+function SectionHead({ section: { state, rules } }: { section: Section }) {
+  const alerts = rules.reduce((sum, { alerts }) => sum + alerts.length, 0);
   return (
-    <li class={`target ${rule.state}`}>
-      <div class="target-head">
-        <span class={`state ${rule.state}`}>{rule.state}</span>
-        <strong>{rule.name}</strong>
-        <span class="muted">
-          {alerts.length > 0 ? `${formatCount(alerts.length)} ${alerts.length === 1 ? 'alert' : 'alerts'}` : ''}
-        </span>
-        {rule.duration ? <span class="muted">for {spokenDuration(rule.duration * 1000)}</span> : null}
-      </div>
-      <a class="rule-expr" href={queryLink(rule.query)}>
-        <code>{rule.query}</code>
-      </a>
-      {rule.lastError && <pre class="target-error">{rule.lastError}</pre>}
-      {alerts.length > 0 && (
-        <div class="table-scroll flow">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">State</th>
-                <th scope="col" class="grow">
-                  Labels
-                </th>
-                <th scope="col" class="numeric">
-                  Active for
-                </th>
-                <th scope="col" class="numeric">
-                  Value
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {alerts.map((alert) => (
-                <AlertRow key={seriesSelector(alert.labels)} alert={alert} />
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-    </li>
+    <h2 class="alert-section">
+      {TITLES[state]}{' '}
+      <span class="muted">
+        {state === 'inactive'
+          ? counted(rules.length, 'rule')
+          : `${counted(alerts, 'alert')} of ${counted(rules.length, 'rule')}`}
+      </span>
+    </h2>
   );
 }
 
 export default function AlertsPage() {
-  const { data, error, loading } = useApi<{ groups: RuleGroup[] | null }>('rules', { type: 'alert' }, REFRESH_MS);
+  const { data, error, loading, at } = useApi<{ groups: RuleGroup[] | null }>('rules', { type: 'alert' }, REFRESH_MS);
+  const sentTo = useApi<AlertmanagersAnswer>('alertmanagers', {}, ALERTMANAGERS_MS).data;
   const [filter, setFilter] = useParam('filter');
   const [state, setState] = useParam('state', 'all');
-  const rules = (data?.groups ?? []).flatMap((group) =>
-    group.rules.filter((rule) => rule.type === 'alerting').map((rule) => ({ rule, group })),
-  );
-  const count = (wanted: State) => rules.filter(({ rule }) => wanted === 'all' || rule.state === wanted).length;
-  const shown = rules
-    .filter(({ rule }) => state === 'all' || rule.state === state)
-    .filter(
-      ({ rule }) =>
-        !filter ||
-        matchesWords(
-          [rule.name, rule.query, ...(rule.alerts ?? []).map((alert) => seriesSelector(alert.labels))].join(' '),
-          filter,
-        ),
-    )
-    .sort((a, b) => ORDER.indexOf(a.rule.state as State) - ORDER.indexOf(b.rule.state as State));
-  const option = (wanted: State): [State, string] => [wanted, `${wanted} ${formatCount(count(wanted))}`];
+  const marks = useMarks('show');
+  const now = useNow();
+
+  const rules = useMemo(() => rulesWithAlerts(data?.groups ?? []), [data]);
+  const counts = useMemo(() => countsOf(rules), [rules]);
+  const sections = useMemo(() => sectionsOf(rules, state as Wanted, filter), [rules, state, filter]);
+  const blocks = useMemo(() => blocksOf(sections, marks.has), [sections, marks.has]);
+  const keys = useMemo(() => blocks.map(({ key }) => key), [blocks]);
+  const alertmanagers = useMemo(() => alertmanagersOf(sentTo?.activeAlertmanagers ?? []), [sentTo]);
+  const { list, measure, first, end, above, below } = useBlocks(keys, (index) => HEIGHTS[blocks[index]!.kind]);
+
+  const toggle = (mark: string) => (marks.has(mark) ? marks.change([], [mark]) : marks.change([mark], []));
+  const fold = (shown: RuleAlerts, mark: string) => {
+    const inactive = shown.state === 'inactive';
+    if (isOpen(shown, mark, marks.has)) marks.change(inactive ? [] : [`c${mark}`], [`o${mark}`]);
+    else marks.change(inactive ? [`o${mark}`] : [], [`c${mark}`]);
+  };
+  const drawn = (block: Block) => {
+    switch (block.kind) {
+      case 'section':
+        return <SectionHead section={block.section} />;
+      case 'rule':
+        return (
+          <RuleHead
+            shown={block.shown}
+            open={isOpen(block.shown, block.mark, marks.has)}
+            onFold={() => fold(block.shown, block.mark)}
+            graph={marks.has(`g${block.mark}`)}
+            onGraph={() => toggle(`g${block.mark}`)}
+            at={at}
+          />
+        );
+      case 'alert':
+        return (
+          <AlertRow
+            alert={block.alert.alert}
+            rule={block.shown.rule}
+            now={now}
+            at={at}
+            alertmanagers={alertmanagers}
+            graph={marks.has(`g${block.mark}`)}
+            onGraph={() => toggle(`g${block.mark}`)}
+          />
+        );
+      case 'rest':
+        return (
+          <div class="alert-rest">
+            <button type="button" onClick={() => marks.change([`a${block.mark}`], [])}>
+              Show all {formatCount(block.shown.alerts.length)} alerts
+            </button>
+          </div>
+        );
+    }
+  };
+
   return (
     <Page
       title="Alerts"
@@ -117,24 +151,46 @@ export default function AlertsPage() {
       tools={
         <>
           <FilterBox value={filter} onInput={setFilter} label="Filter alerts" />
-          <Segmented<State>
+          <Segmented<Wanted>
             label="State"
-            value={state as State}
-            options={[option('all'), option('firing'), option('pending'), option('inactive')]}
+            value={state as Wanted}
+            options={[
+              ['all', 'all'],
+              ['firing', `firing ${formatCount(counts.firing)}`],
+              ['pending', `pending ${formatCount(counts.pending)}`],
+              ['inactive', `inactive ${counted(counts.inactive, 'rule')}`],
+            ]}
             onChange={setState}
           />
+          {data && error && <NotRefreshed error={error} since={now - at} />}
         </>
       }
     >
-      {error && <Failure error={error} what="Alerts" />}
-      {data && rules.length === 0 && <p class="note">No alerting rule is configured.</p>}
-      {rules.length > 0 && shown.length === 0 && (
+      {error && !data && <Failure error={error} what="Alerts" />}
+      {data && rules.length === 0 && <NoRules what="alerting rule" />}
+      {counts.failing > 0 && (
+        <p class="note bad">
+          <strong>{counted(counts.failing, 'alerting rule')} could not be evaluated</strong>: their alerts do not come
+          and go as they should. <a href={`${pageUrl('rules')}?health=err&type=alert`}>See why</a>
+        </p>
+      )}
+      {counts.firing > 0 && sentTo?.activeAlertmanagers?.length === 0 && (
+        <p class="note warn">
+          <strong>Nobody is told of these alerts</strong>: there is no Alertmanager in the{' '}
+          <a href={`${pageUrl('config')}?filter=alertmanagers`}>configuration</a>, or none was found.
+        </p>
+      )}
+      {rules.length > 0 && blocks.length === 0 && (
         <p class="note">No alert matches. Clear the filter or choose another state.</p>
       )}
-      <ul class="target-list">
-        {shown.map(({ rule, group }) => (
-          <AlertingRule key={`${group.file} ${group.name} ${rule.name} ${rule.query}`} rule={rule} />
+      <ul class="alert-list" ref={list}>
+        {above > 0 && <li aria-hidden="true" style={{ height: `${above}px` }} />}
+        {blocks.slice(first, end).map((block) => (
+          <li key={block.key} data-key={block.key} ref={measure}>
+            {drawn(block)}
+          </li>
         ))}
+        {below > 0 && <li aria-hidden="true" style={{ height: `${below}px` }} />}
       </ul>
     </Page>
   );

@@ -21,7 +21,7 @@ export function Menu(props: {
     };
     document.addEventListener('mousedown', outside);
     document.addEventListener('keydown', onEscape);
-    root.current?.querySelector<HTMLElement>('.menu-body input, .menu-body button')?.focus();
+    root.current?.querySelector<HTMLElement>('.menu-body input, .menu-body button, .menu-body a')?.focus();
     return () => {
       document.removeEventListener('mousedown', outside);
       document.removeEventListener('keydown', onEscape);

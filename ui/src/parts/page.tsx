@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import type { ApiError } from '../api/error';
 import { isAgent, pageUrl } from '../base';
+import { spokenDuration } from '../format/duration';
 
 /** What stands at the top of a page: its title, its filters, and a thin line while something loads. */
 export function Page(props: {
@@ -52,6 +53,15 @@ export function Failure({ error, what }: { error: ApiError; what: string }) {
     <div class="note bad" role="alert">
       <strong>{what} could not be loaded.</strong> {error.message}
     </div>
+  );
+}
+
+/** Said beside an answer that a refresh failed to replace. */
+export function NotRefreshed({ error, since }: { error: ApiError; since: number }) {
+  return (
+    <span class="not-refreshed" role="alert" title={error.message}>
+      As of {spokenDuration(since)} ago: {error.message}
+    </span>
   );
 }
 

@@ -7,6 +7,7 @@ import { Decoration, type DecorationSet, EditorView, keymap, placeholder } from 
 import { tags } from '@lezer/highlight';
 import { PromQLExtension } from '@prometheus-io/codemirror-promql';
 import { basePath } from '../base';
+import '../style/promql.css';
 
 export interface EditorOptions {
   doc: string;

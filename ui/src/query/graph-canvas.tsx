@@ -5,13 +5,14 @@ import { localTime, utcTime, zoneName } from '../format/time';
 import type { Unit } from '../format/units';
 import { axisBounds, stackRows } from '../graph/bounds';
 import { strokeOf } from '../graph/palette';
-import { type CursorPlace, Plot } from '../graph/plot';
+import { type CursorPlace, Plot, type PlotMarks } from '../graph/plot';
 import { SeriesName } from '../parts/labels';
 import type { ResultClient } from '../result/client';
 import type { RangeAnswer } from '../result/protocol';
 import { dark } from '../shell/theme';
-import type { DrawnLine } from './graph-view';
+import type { DrawnLine } from './lines';
 import type { TimeRange } from './state';
+import '../style/graph.css';
 
 interface Props {
   answer: RangeAnswer;
@@ -25,6 +26,8 @@ interface Props {
   cursor: Signal<CursorPlace | undefined>;
   /** Index of a series to bring forward. */
   highlight?: number;
+  /** Drawn over the lines; limits lie within `extent`. */
+  marks?: Pick<PlotMarks, 'limits' | 'moments'>;
   onTime: (time: TimeRange) => void;
   onBack: () => void;
 }
@@ -72,6 +75,11 @@ export function GraphCanvas(props: Props) {
       unit,
       bounds,
       colors: { text: style.getPropertyValue('--muted'), grid: style.getPropertyValue('--grid') },
+      marks: props.marks && {
+        ...props.marks,
+        color: style.getPropertyValue('--bad'),
+        ground: style.getPropertyValue('--bad-ground'),
+      },
       onZoom: (start, end) =>
         latest.current.onTime({ range: Math.max(1000, Math.round(end - start)), end: Math.round(end) }),
       onBack: () => latest.current.onBack(),
@@ -102,7 +110,7 @@ export function GraphCanvas(props: Props) {
     });
     observer.observe(element);
     return () => observer.disconnect();
-  }, [rows, unit, isDark, props.shaded, low, high]);
+  }, [rows, unit, isDark, props.shaded, low, high, props.marks]);
 
   useEffect(() => () => plot.current?.destroy(), []);
   useEffect(() => {

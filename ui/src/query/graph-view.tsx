@@ -10,10 +10,8 @@ import type { ResultClient } from '../result/client';
 import type { RangeAnswer } from '../result/protocol';
 import { GraphCanvas } from './graph-canvas';
 import { commonLabels, Legend, type LegendRow, legendColumns } from './legend';
+import { type DrawnLine, MOST_LINES } from './lines';
 import type { TimeRange } from './state';
-
-/** More lines than this nobody can follow; the rest is drawn as a shade. */
-export const MOST_LINES = 100;
 
 interface Props {
   answer: RangeAnswer;
@@ -26,12 +24,6 @@ interface Props {
   onBack: () => void;
   /** Runs the query again inside `topk` or `bottomk`. */
   onNarrow: (call: 'topk' | 'bottomk') => void;
-}
-
-export interface DrawnLine {
-  /** Index of the series in the answer. */
-  index: number;
-  row: Float64Array;
 }
 
 /** The graph of a range query and its legend. */

@@ -11,7 +11,7 @@ import { type Column, DataTable, ONE_LINE, type Order, TWO_LINES } from '../part
 import { useNarrow } from '../parts/use-narrow';
 import type { RangeAnswer } from '../result/protocol';
 import { dark } from '../shell/theme';
-import type { DrawnLine } from './graph-view';
+import type { DrawnLine } from './lines';
 
 export interface LegendRow {
   /** Index of the series in the answer. */

@@ -1,0 +1,210 @@
+export type TokenKind =
+  | 'space'
+  | 'comment'
+  | 'string'
+  | 'number'
+  | 'keyword'
+  | 'function'
+  | 'label'
+  | 'name'
+  | 'operator'
+  | 'bracket';
+
+export interface Token {
+  kind: TokenKind;
+  text: string;
+  /** Where it starts in the expression. */
+  from: number;
+}
+
+const SHAPES: [TokenKind, RegExp][] = [
+  ['space', /\s+/y],
+  ['comment', /#[^\n]*/y],
+  ['string', /"(?:\\[\s\S]|[^"\\])*"|'(?:\\[\s\S]|[^'\\])*'|`[^`]*`/y],
+  ['number', /0x[\da-f]+|(?:\d+(?:ms|[smhdwy]))+|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?/iy],
+  ['name', /[a-z_:][\w:]*/iy],
+  ['operator', /=~|!~|==|!=|<=|>=|<\/|>\/|[-+*/%^<>=@]/y],
+  ['bracket', /[(){}[\]]/y],
+];
+const KEYWORDS = new Set(
+  'and or unless by without on ignoring group_left group_right offset bool atan2 anchored smoothed fill fill_left fill_right'.split(
+    ' ',
+  ),
+);
+/** What these are followed by in round brackets are labels. */
+const OF_LABELS = new Set(['by', 'without', 'on', 'ignoring', 'group_left', 'group_right']);
+const NUMBERS = new Set(['inf', 'nan']);
+
+/** The parts of an expression that the server has parsed: of one with mistakes it is a guess. */
+export function tokensOf(expr: string): Token[] {
+  const out: Token[] = [];
+  const open: string[] = [];
+  /** The last token that is neither space nor comment. */
+  let before = '';
+  for (let at = 0; at < expr.length; ) {
+    let kind: TokenKind = 'operator';
+    let text = expr[at]!;
+    for (const [shape, pattern] of SHAPES) {
+      // Between square brackets a colon stands between range and step, elsewhere it is a letter.
+      if (shape === 'name' && text === ':' && open.at(-1) === '[') continue;
+      pattern.lastIndex = at;
+      const found = pattern.exec(expr)?.[0];
+      if (found === undefined) continue;
+      kind = shape;
+      text = found;
+      break;
+    }
+    if (kind === 'name') kind = kindOfName(text, before, open.at(-1), expr.slice(at + text.length));
+    else if (kind === 'bracket') {
+      if (')}]'.includes(text)) open.pop();
+      else open.push(text === '(' && OF_LABELS.has(before) ? 'labels' : text);
+    }
+    out.push({ kind, text, from: at });
+    if (kind !== 'space' && kind !== 'comment') before = text.toLowerCase();
+    at += text.length;
+  }
+  return out;
+}
+
+function kindOfName(text: string, before: string, within: string | undefined, rest: string): TokenKind {
+  const lower = text.toLowerCase();
+  // The name of a metric may stand between the braces, too, but then in quotes.
+  if (within === '{' || within === 'labels') return 'label';
+  if (KEYWORDS.has(lower)) return 'keyword';
+  if (NUMBERS.has(lower)) return 'number';
+  if (/^\s*\(/.test(rest)) return 'function';
+  return /^\s*(by|without)\b/i.test(rest) && before !== 'offset' ? 'function' : 'name';
+}
+
+export type Relation = '<' | '<=' | '>' | '>=' | '==' | '!=';
+
+/** A number that an expression is compared with. */
+export interface Limit {
+  relation: Relation;
+  value: number;
+}
+
+/** An expression of the form `drawn > 5`, or `drawn > 5 and …`. */
+export interface Comparison {
+  /** What is compared. */
+  drawn: string;
+  /** Mostly one; `drawn > 1 < 5` has two. */
+  limits: Limit[];
+  /** What must hold besides, with its `and` or `unless`; empty if there is nothing. */
+  condition: string;
+}
+
+const MIRRORED: Record<Relation, Relation> = { '<': '>', '<=': '>=', '>': '<', '>=': '<=', '==': '==', '!=': '!=' };
+
+function isRelation(text: string): text is Relation {
+  return text in MIRRORED;
+}
+
+function significant(expr: string): Token[] {
+  return tokensOf(expr).filter(({ kind }) => kind !== 'space' && kind !== 'comment');
+}
+
+/** How deep in brackets each token is; an opening bracket and the one that closes it count as outside. */
+function depthsOf(tokens: Token[]): number[] {
+  let depth = 0;
+  return tokens.map(({ kind, text }) => {
+    if (kind !== 'bracket') return depth;
+    return ')}]'.includes(text) ? --depth : depth++;
+  });
+}
+
+function withoutOuterBrackets(tokens: Token[]): Token[] {
+  if (tokens[0]?.text !== '(' || tokens[0].kind !== 'bracket') return tokens;
+  const closes = depthsOf(tokens).findIndex((depth, i) => i > 0 && depth === 0);
+  return closes === tokens.length - 1 ? withoutOuterBrackets(tokens.slice(1, -1)) : tokens;
+}
+
+/** What an expression compares with numbers; undefined if it is not as simple as that. */
+export function comparisonOf(expr: string): Comparison | undefined {
+  const found = compared(expr, significant(expr));
+  return found && { ...found, condition: found.condition.replace(/\s+/g, ' ') };
+}
+
+function compared(expr: string, all: Token[]): Comparison | undefined {
+  const tokens = withoutOuterBrackets(all);
+  const depths = depthsOf(tokens);
+  const outside = (test: (token: Token) => boolean) =>
+    tokens.flatMap((token, i) => (depths[i] === 0 && test(token) ? [i] : []));
+  const textOf = (part: Token[]) => expr.slice(part[0]!.from, part.at(-1)!.from + part.at(-1)!.text.length);
+
+  const sets = outside(({ kind, text }) => kind === 'keyword' && /^(and|or|unless)$/i.test(text));
+  if (sets.some((i) => tokens[i]!.text.toLowerCase() === 'or')) return undefined;
+  if (sets.length > 0) {
+    const first = compared(expr, tokens.slice(0, sets[0]));
+    return first && { ...first, condition: `${first.condition} ${textOf(tokens.slice(sets[0]))}`.trim() };
+  }
+
+  const at = outside(({ kind, text }) => kind === 'operator' && isRelation(text)).at(-1);
+  if (at === undefined) return undefined;
+  const relation = tokens[at]!.text as Relation;
+  const left = tokens.slice(0, at);
+  const right = tokens.slice(at + 1);
+  const [below, above] = [numberOf(left), numberOf(right)];
+  if (above !== undefined && below === undefined && left.length > 0) {
+    const limit = { relation, value: above };
+    const inner = compared(expr, left);
+    return inner
+      ? { ...inner, limits: [...inner.limits, limit] }
+      : { drawn: textOf(left), limits: [limit], condition: '' };
+  }
+  if (below !== undefined && above === undefined && right.length > 0 && right[0]!.kind !== 'keyword')
+    return { drawn: textOf(right), limits: [{ relation: MIRRORED[relation], value: below }], condition: '' };
+  return undefined;
+}
+
+const SECONDS: Record<string, number> = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86400, w: 604800, y: 31536000 };
+
+function literal(text: string): number {
+  const lower = text.toLowerCase();
+  if (lower === 'inf') return Number.POSITIVE_INFINITY;
+  if (lower === 'nan' || /^(0x|[\d.]+(e|$))/.test(lower)) return Number(lower);
+  let seconds = 0;
+  for (const [, count, unit] of lower.matchAll(/(\d+)(ms|[smhdwy])/g)) seconds += Number(count) * SECONDS[unit!]!;
+  return seconds;
+}
+
+/** The value of an expression of numbers alone, e.g. `24 * 60 * 60`; undefined for any other. */
+function numberOf(tokens: Token[]): number | undefined {
+  let at = 0;
+  const operator = (...wanted: string[]) =>
+    tokens[at]?.kind === 'operator' && wanted.includes(tokens[at]!.text) ? tokens[at++]!.text : undefined;
+  const operand = (): number => {
+    const token = tokens[at++];
+    if (token?.kind === 'number') return literal(token.text);
+    if (token?.text !== '(') throw new SyntaxError();
+    const inner = sum();
+    if (tokens[at++]?.text !== ')') throw new SyntaxError();
+    return inner;
+  };
+  // A sign binds less than a power: -2 ^ 2 is -4.
+  const signed = (): number => {
+    const sign = operator('-', '+');
+    if (sign) return sign === '-' ? -signed() : signed();
+    const base = operand();
+    return operator('^') ? base ** signed() : base;
+  };
+  const product = (): number => {
+    let value = signed();
+    for (let by = operator('*', '/', '%'); by; by = operator('*', '/', '%')) {
+      const factor = signed();
+      value = by === '*' ? value * factor : by === '/' ? value / factor : value % factor;
+    }
+    return value;
+  };
+  const sum = (): number => {
+    let value = product();
+    for (let by = operator('+', '-'); by; by = operator('+', '-')) value += by === '+' ? product() : -product();
+    return value;
+  };
+  try {
+    const value = sum();
+    return at === tokens.length && !Number.isNaN(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,31 @@
+import { useCallback, useMemo } from 'preact/hooks';
+import { useParam } from './use-param';
+
+export interface Marks {
+  has: (mark: string) => boolean;
+  /** Sets some marks and takes others away. */
+  change: (add: string[], remove: string[]) => void;
+}
+
+/** Marks in the page's address, e.g. which of its parts are open. */
+export function useMarks(name: string): Marks {
+  const [text, setText] = useParam(name);
+  const marks = useMemo(() => new Set(text.split('.').filter(Boolean)), [text]);
+  const change = useCallback(
+    (add: string[], remove: string[]) => {
+      const next = new Set(marks);
+      for (const mark of remove) next.delete(mark);
+      for (const mark of add) next.add(mark);
+      setText([...next].join('.'));
+    },
+    [marks, setText],
+  );
+  return useMemo(() => ({ has: (mark) => marks.has(mark), change }), [marks, change]);
+}
+
+/** A few letters that stand for a text in an address (FNV-1a). */
+export function shortName(text: string): string {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return (hash >>> 0).toString(36);
+}
