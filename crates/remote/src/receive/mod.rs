@@ -215,10 +215,10 @@ impl Receiver {
         if let Some(error) = failed {
             return WriteAnswer::error(INTERNAL, &error.to_string()).counted(version, nothing);
         }
-        if version == MessageType::V1
-            && let Some(first) = incoming.complaints.iter().min_by_key(|complaint| complaint.place())
-        {
-            return WriteAnswer::error(BAD_REQUEST, &first.text);
+        if version == MessageType::V1 && !incoming.complaints.is_empty() {
+            self.check(body, &symbols, incoming);
+            let first = incoming.complaints.iter().min_by_key(|complaint| complaint.place());
+            return WriteAnswer::error(BAD_REQUEST, first.map_or("", |first| first.text.as_str()));
         }
         if let Err(error) = self.append(version, body, &symbols, incoming) {
             return WriteAnswer::error(INTERNAL, &error.to_string()).counted(version, nothing);
@@ -277,6 +277,18 @@ impl Receiver {
             self.cache.insert(&found);
         }
         Message { symbols, limited, failed }
+    }
+
+    /// Of a request of which nothing is stored: what the store would say, since the first complaint is the one that is told.
+    fn check(&self, body: &[u8], symbols: &Symbols<'_>, incoming: &mut Incoming) {
+        (incoming.batch.only_checked, incoming.batch.tells_within) = (true, true);
+        if self.store.append(&incoming.batch, &mut incoming.outcome).is_err() {
+            return;
+        }
+        let outcome = &mut incoming.outcome;
+        outcome.rejected.retain(|(_, reason)| *reason != Rejection::UnknownSeries);
+        outcome.rejected_histograms.retain(|(_, reason)| *reason != Rejection::UnknownSeries);
+        self.complete(MessageType::V1, body, symbols, incoming);
     }
 
     /// Stores the batch. Series that the store dropped since they were known are looked up again.

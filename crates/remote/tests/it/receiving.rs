@@ -68,6 +68,33 @@ fn send_v2(receiver: &Receiver, body: &[u8], now: i64) -> (u16, String, Written)
     (answer.status, answer.text.unwrap_or_default(), answer.written.unwrap())
 }
 
+/// Of a request of 1.0 nothing is stored, and the first thing that is wrong is told, whoever finds it.
+#[test]
+fn version_1_tells_the_first_thing_that_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path());
+    let receiver = receiver(&store, ReceiverOptions::default());
+    let now = 1_000_000_000;
+    let request = |times: &[i64]| {
+        let plain = |t: &i64| snap::raw::Decoder::new().decompress_vec(&version_1(*t, 1.0)).unwrap();
+        let body: Vec<u8> = times.iter().flat_map(plain).collect();
+        let body = snap::raw::Encoder::new().compress_vec(&body).unwrap();
+        let answer = receiver.receive("snappy", "application/x-protobuf", &body, now);
+        (answer.status, answer.text.unwrap_or_default())
+    };
+    assert_eq!(request(&[now]).0, 204);
+    let (late, ahead) = (now - 1000, now + 3_600_000);
+    let before = store.content();
+    for (times, text) in [
+        ([late, ahead, now + 5], "out of order sample\n"),
+        ([now + 5, now + 3, ahead], "out of bounds: timestamp is too far in the future\n"),
+        ([now + 5, ahead, late], "out of bounds: timestamp is too far in the future\n"),
+    ] {
+        assert_eq!(request(&times), (400, text.to_owned()));
+        assert!(store.content() == before);
+    }
+}
+
 /// What a sender that was away sends at once: a counter that began anew in between.
 #[test]
 fn zeros_at_start_times_stand_between_the_samples_of_a_request() {
