@@ -31,6 +31,7 @@ mod remote_write;
 mod reply;
 mod request;
 mod routes;
+mod rule_groups;
 mod search;
 mod self_metrics;
 mod series;
@@ -134,6 +135,10 @@ pub trait Runtime: Send + Sync {
     /// The URLs of Alertmanagers that are told of alerts, and of those that rules have left out.
     fn alertmanagers(&self) -> (Vec<String>, Vec<String>) {
         Default::default()
+    }
+    /// The rules that are evaluated; none where there are no rules.
+    fn rules(&self) -> Option<Arc<rules::Manager>> {
+        None
     }
     /// Every flag and its value.
     fn flags(&self) -> Vec<(String, String)>;

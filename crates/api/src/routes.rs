@@ -15,8 +15,8 @@ use crate::request::{Params, Request};
 use crate::view::Seen;
 use crate::{
     Api, admin, agent, bodies, consoles, debug, features, federate, lifecycle, notifications, openapi,
-    otlp_metrics, page, query, remote_read, remote_write, search, self_metrics, series, status, targets,
-    user_files,
+    otlp_metrics, page, query, remote_read, remote_write, rule_groups, search, self_metrics, series, status,
+    targets, user_files,
 };
 
 type Handler = fn(Arc<Api>, Request) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -81,8 +81,8 @@ const API: &[Route] = &[
     route!(GET, "/api/v1/targets/relabel_steps", targets::relabel_steps),
     route!(GET, "/api/v1/metadata", targets::metadata, View),
     route!(GET, "/api/v1/alertmanagers", status::alertmanagers),
-    route!(GET, "/api/v1/alerts", status::alerts),
-    route!(GET, "/api/v1/rules", status::rules),
+    route!(GET, "/api/v1/alerts", rule_groups::alerts, View),
+    route!(GET, "/api/v1/rules", rule_groups::rules, View),
     route!(GET, "/api/v1/notifications", notifications::list),
     route!(GET, "/api/v1/notifications/live", notifications::live),
     route!(GET, "/api/v1/features", features::features),

@@ -1,6 +1,5 @@
-//! `/api/v1/status/*` and the endpoints about rules and alerts, of which there are none yet.
+//! `/api/v1/status/*`, and where alerts are sent.
 
-use std::num::IntErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,7 +9,7 @@ use model::timestamp::format_rfc3339;
 
 use crate::reply::{Answer, ApiError, Reply, success};
 use crate::request::Request;
-use crate::{Api, json, series};
+use crate::{Api, json};
 
 /// Entries of each cardinality table unless the client says otherwise, and at most.
 const TOP: usize = 10;
@@ -140,59 +139,6 @@ pub(crate) async fn blocks(api: Arc<Api>, _: Request) -> Answer {
     let metas: Vec<String> =
         api.db()?.blocks().current().iter().map(|block| block.meta().to_json()).collect();
     Ok(success(&format!(r#"{{"blocks":[{}]}}"#, metas.join(",")), &[], &[]))
-}
-
-/// No rules are evaluated (a configuration that names rule files is refused): the empty list is the true answer to
-/// whatever is asked rightly.
-pub(crate) async fn rules(_: Arc<Api>, request: Request) -> Answer {
-    let params = &request.params;
-    params.check()?;
-    params.all("match[]").try_for_each(|text| series::selector(text).map(drop))?;
-    // The rest is taken from the query string.
-    match params.get("type").to_lowercase().as_str() {
-        "" | "alert" | "record" => {}
-        other => {
-            let why = format!("not supported value {}", model::number::quote(other));
-            return Err(ApiError::invalid("type", &why));
-        }
-    }
-    let exclude = params.get("exclude_alerts").to_lowercase();
-    if !matches!(exclude.as_str(), "" | "1" | "t" | "true" | "0" | "f" | "false") {
-        let quoted = model::number::quote(&exclude);
-        let why =
-            format!("error converting exclude_alerts: strconv.ParseBool: parsing {quoted}: invalid syntax");
-        return Err(ApiError::invalid("exclude_alerts", &why));
-    }
-    let (limit, token) = (params.get("group_limit"), params.get("group_next_token"));
-    if !token.is_empty() && limit.is_empty() {
-        let why = "group_limit needs to be present in order to paginate over the groups";
-        return Err(ApiError::invalid("group_next_token", why));
-    }
-    match limit.parse::<i32>() {
-        _ if limit.is_empty() => {}
-        Ok(1..) => {}
-        Ok(_) => return Err(ApiError::invalid("group_limit", "group_limit needs to be greater than 0")),
-        Err(error) => {
-            let why = match error.kind() {
-                IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
-                _ => "invalid syntax",
-            };
-            let quoted = model::number::quote(limit);
-            let why =
-                format!("group_limit needs to be a valid number: strconv.ParseInt: parsing {quoted}: {why}");
-            return Err(ApiError::invalid("group_limit", &why));
-        }
-    }
-    if !token.is_empty() {
-        let why = format!("invalid group_next_token '{token}'. were rule groups changed?");
-        return Err(ApiError::invalid("group_next_token", &why));
-    }
-    Ok(success(r#"{"groups":[]}"#, &[], &[]))
-}
-
-/// As [`rules`].
-pub(crate) async fn alerts(_: Arc<Api>, _: Request) -> Answer {
-    Ok(success(r#"{"alerts":[]}"#, &[], &[]))
 }
 
 /// Where alerts are sent.

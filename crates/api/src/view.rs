@@ -97,7 +97,6 @@ impl View {
     }
 
     /// Whether something of these labels may be seen: of rules and alerts, which are no series.
-    #[allow(dead_code, reason = "rules and alerts are to come")]
     pub(crate) fn shows(&self, labels: &Labels) -> bool {
         self.matchers.iter().all(|own| own.iter().all(|matcher| matcher.matches_labels(labels)))
     }

@@ -254,6 +254,10 @@ impl api::Runtime for Runtime {
         self.alerting.alertmanagers()
     }
 
+    fn rules(&self) -> Option<Arc<rules::Manager>> {
+        self.rules.clone()
+    }
+
     fn flags(&self) -> Vec<(String, String)> {
         self.options.flags.clone()
     }

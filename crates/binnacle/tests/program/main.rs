@@ -32,6 +32,7 @@ mod remote_peers;
 mod remote_sent;
 mod remote_write;
 mod round_trip;
+mod rules;
 mod scraping;
 mod scraping_peer;
 mod security;

@@ -182,6 +182,56 @@ fn site_of_teams() -> Site {
 }
 
 #[test]
+fn a_tenant_sees_his_rules_and_his_alerts() {
+    let site = site_with_web("global: {evaluation_interval: 200ms}\nrule_files: [rules.yml]\n", TENANTS);
+    site.write(
+        "rules.yml",
+        r#"
+groups:
+- name: of-bees
+  rules: [{record: bees, expr: vector(1), labels: {team: b}}]
+- name: shared
+  rules:
+  - {alert: OfA, expr: vector(1), labels: {team: a}}
+  - {alert: OfBees, expr: vector(1), labels: {team: b}, annotations: {x: bees}}
+  - {alert: OfAll, expr: 'label_replace(vector(1), "team", "a", "", "") or label_replace(vector(1), "team", "bees", "", "")'}
+  - {alert: Fails, expr: 'label_replace(vector(1), "who", "bees", "", "") + on () group_left (x) label_replace(vector(1), "team", "bees", "", "") + on () (up or vector(1) or label_replace(vector(1), "team", "bees", "", ""))', labels: {team: a}}
+"#,
+    );
+    let program = site.launch();
+    let ask = |who, target: &str| program.request("GET", target, &[who], b"");
+    program.wait_for("alerts", |p| {
+        let answer = http::request(p.site.port, "GET", "/api/v1/rules", &[ROOT], b"").ok()?;
+        let text = answer.text();
+        (text.matches("firing").count() >= 7 && text.contains("lastError")).then_some(())
+    });
+    let names = |target: &str| -> Vec<String> {
+        let json = ask(ANN, target).json();
+        let groups = json["data"]["groups"].as_array().unwrap().iter();
+        let rules = groups.flat_map(|group| group["rules"].as_array().unwrap());
+        rules.map(|rule| rule["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("/api/v1/rules"), ["OfA", "Fails"]);
+    assert_eq!(names("/api/v1/rules?type=record"), Vec::<String>::new());
+    for target in ["/api/v1/rules", "/api/v1/rules?group_limit=1", "/api/v1/alerts"] {
+        let answer = ask(ANN, target);
+        assert_eq!(answer.status, 200, "{target}");
+        let foreign = ["\"bees\"", "of-bees", "OfBees", "many-to-many"];
+        assert!(foreign.iter().all(|secret| !answer.text().contains(secret)), "{target}: {}", answer.text());
+        assert!(ask(ROOT, target).text().contains("bees"), "{target}");
+        assert_eq!(ask(EVE, target).status, 403, "{target}");
+    }
+    let alerts = ask(ANN, "/api/v1/alerts").json();
+    let of_ann: Vec<&str> = alerts["data"]["alerts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|alert| alert["labels"]["alertname"].as_str().unwrap())
+        .collect();
+    assert_eq!(of_ann, ["OfA", "OfAll"]);
+}
+
+#[test]
 fn a_tenant_sees_what_is_his_and_nothing_leads_further() {
     let site = site_of_teams();
     let program = site.launch();
@@ -310,8 +360,7 @@ fn what_tells_of_more_than_a_tenants_series_is_not_told_to_him() {
         ("GET", "/api/v1/status/tsdb"),
         ("GET", "/api/v1/status/tsdb/blocks"),
         ("GET", "/api/v1/status/self_metrics"),
-        ("GET", "/api/v1/rules"),
-        ("GET", "/api/v1/alerts"),
+        ("GET", "/api/v1/alertmanagers"),
         ("POST", "/api/v1/admin/tsdb/delete_series?match[]=up"),
         ("POST", "/api/v1/admin/tsdb/snapshot"),
         ("POST", "/-/reload"),
