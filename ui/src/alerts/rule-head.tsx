@@ -1,5 +1,5 @@
 import { pageUrl } from '../base';
-import { spokenDuration } from '../format/duration';
+import { formatDuration } from '../format/duration';
 import { formatCount } from '../format/number';
 import { LabelSet } from '../parts/labels';
 import { Promql } from '../parts/promql';
@@ -19,11 +19,11 @@ function Numbers({ firing, pending }: { firing: number; pending: number }) {
   return parts.length ? <span>{parts.join(', ')}</span> : null;
 }
 
-/** `for 5 min, then keeps firing 10 min` */
+/** `for 5m, keeps firing 10m` */
 export function Waits({ duration, keepFiringFor }: { duration?: number; keepFiringFor?: number }) {
   const parts = [
-    duration ? `for ${spokenDuration(duration * 1000)}` : '',
-    keepFiringFor ? `keeps firing ${spokenDuration(keepFiringFor * 1000)}` : '',
+    duration ? `for ${formatDuration(duration * 1000)}` : '',
+    keepFiringFor ? `keeps firing ${formatDuration(keepFiringFor * 1000)}` : '',
   ].filter(Boolean);
   return parts.length ? <span class="muted">{parts.join(', ')}</span> : null;
 }

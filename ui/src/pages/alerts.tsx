@@ -15,7 +15,7 @@ import { alertmanagersOf } from '../alerts/silence';
 import type { AlertmanagersAnswer, RuleGroup } from '../api/answers';
 import { pageUrl } from '../base';
 import { formatCount } from '../format/number';
-import { useBlocks } from '../parts/blocks';
+import { BlockList } from '../parts/blocks';
 import { Failure, FilterBox, NotRefreshed, Page, Segmented } from '../parts/page';
 import { useApi } from '../parts/use-api';
 import { shortName, useMarks } from '../parts/use-marks';
@@ -95,12 +95,9 @@ export default function AlertsPage() {
   const rules = useMemo(() => rulesWithAlerts(data?.groups ?? []), [data]);
   const counts = useMemo(() => countsOf(rules), [rules]);
   const sections = useMemo(() => sectionsOf(rules, state as Wanted, filter), [rules, state, filter]);
-  const blocks = useMemo(() => blocksOf(sections, marks.has), [sections, marks.has]);
-  const keys = useMemo(() => blocks.map(({ key }) => key), [blocks]);
+  const blocks = useMemo(() => blocksOf(sections, marks.has), [sections, marks]);
   const alertmanagers = useMemo(() => alertmanagersOf(sentTo?.activeAlertmanagers ?? []), [sentTo]);
-  const { list, measure, first, end, above, below } = useBlocks(keys, (index) => HEIGHTS[blocks[index]!.kind]);
 
-  const toggle = (mark: string) => (marks.has(mark) ? marks.change([], [mark]) : marks.change([mark], []));
   const fold = (shown: RuleAlerts, mark: string) => {
     const inactive = shown.state === 'inactive';
     if (isOpen(shown, mark, marks.has)) marks.change(inactive ? [] : [`c${mark}`], [`o${mark}`]);
@@ -117,7 +114,7 @@ export default function AlertsPage() {
             open={isOpen(block.shown, block.mark, marks.has)}
             onFold={() => fold(block.shown, block.mark)}
             graph={marks.has(`g${block.mark}`)}
-            onGraph={() => toggle(`g${block.mark}`)}
+            onGraph={() => marks.toggle(`g${block.mark}`)}
             at={at}
           />
         );
@@ -130,7 +127,7 @@ export default function AlertsPage() {
             at={at}
             alertmanagers={alertmanagers}
             graph={marks.has(`g${block.mark}`)}
-            onGraph={() => toggle(`g${block.mark}`)}
+            onGraph={() => marks.toggle(`g${block.mark}`)}
           />
         );
       case 'rest':
@@ -183,15 +180,7 @@ export default function AlertsPage() {
       {rules.length > 0 && blocks.length === 0 && (
         <p class="note">No alert matches. Clear the filter or choose another state.</p>
       )}
-      <ul class="alert-list" ref={list}>
-        {above > 0 && <li aria-hidden="true" style={{ height: `${above}px` }} />}
-        {blocks.slice(first, end).map((block) => (
-          <li key={block.key} data-key={block.key} ref={measure}>
-            {drawn(block)}
-          </li>
-        ))}
-        {below > 0 && <li aria-hidden="true" style={{ height: `${below}px` }} />}
-      </ul>
+      <BlockList label="Alerts" blocks={blocks} estimate={({ kind }) => HEIGHTS[kind]} draw={drawn} />
     </Page>
   );
 }

@@ -1,93 +1,163 @@
-import type { Rule, RuleGroup } from '../api/answers';
-import { pageUrl } from '../base';
-import { spokenDuration } from '../format/duration';
-import { formatValue } from '../format/number';
-import { bothTimes } from '../format/time';
-import { LabelSet } from '../parts/labels';
-import { Failure, FilterBox, matchesWords, Page } from '../parts/page';
+import { useMemo } from 'preact/hooks';
+import { NoRules } from '../alerts/no-rules';
+import type { RuleGroup } from '../api/answers';
+import { formatCount } from '../format/number';
+import { BlockList } from '../parts/blocks';
+import { Failure, FilterBox, NotRefreshed, Page, Segmented } from '../parts/page';
 import { useApi } from '../parts/use-api';
+import { shortName, useMarks } from '../parts/use-marks';
+import { useNow } from '../parts/use-now';
 import { useParam } from '../parts/use-param';
+import {
+  type FileOfRules,
+  filesOf,
+  type GroupOfRules,
+  type Health,
+  type KeyedRule,
+  keyedGroups,
+  type RuleType,
+  ruleCounts,
+} from '../rules/facts';
+import { GroupHead, RuleColumns } from '../rules/group-head';
+import { RuleRow } from '../rules/rule-row';
 import '../style/targets.css';
+import '../style/rules.css';
 
-function RuleRow({ rule }: { rule: Rule }) {
-  const link = `${pageUrl('query')}?${new URLSearchParams({ 'g0.expr': rule.query, 'g0.tab': 'graph' })}`;
-  const last = Date.parse(rule.lastEvaluation);
-  return (
-    <tr>
-      <td>
-        <span class={`state ${rule.health === 'ok' ? 'up' : rule.health === 'err' ? 'down' : 'unknown'}`}>
-          {rule.health}
-        </span>
-      </td>
-      <td>
-        <strong>{rule.name}</strong> <span class="muted">{rule.type === 'alerting' ? 'alert' : 'record'}</span>{' '}
-        {rule.labels && Object.keys(rule.labels).length > 0 && <LabelSet labels={rule.labels} />}
-        <a class="rule-expr" href={link}>
-          <code>{rule.query}</code>
-        </a>
-        {rule.lastError && <pre class="target-error">{rule.lastError}</pre>}
-      </td>
-      <td class="numeric" title={bothTimes(last)}>
-        {last > 0 ? `${spokenDuration(Date.now() - last)} ago` : 'not yet'}
-      </td>
-      <td class="numeric">{formatValue(rule.evaluationTime, 'seconds')}</td>
-    </tr>
-  );
+const REFRESH_MS = 10_000;
+/** The mark in the address that closes every group but those that are marked as open. */
+const ALL_CLOSED = 'none';
+
+type Block =
+  | { kind: 'file'; key: string; file: FileOfRules }
+  | { kind: 'group'; key: string; mark: string; open: boolean; group: GroupOfRules }
+  | { kind: 'rule'; key: string; mark: string; rule: KeyedRule };
+
+/** Heights in pixels to begin with. */
+const HEIGHTS: Record<Block['kind'], number> = { file: 40, group: 56, rule: 56 };
+
+function blocksOf(files: FileOfRules[], has: (mark: string) => boolean): Block[] {
+  const out: Block[] = [];
+  for (const file of files) {
+    out.push({ kind: 'file', key: file.file, file });
+    for (const group of file.groups) {
+      const mark = shortName(group.key);
+      const open = has(ALL_CLOSED) ? has(`o${mark}`) : !has(`c${mark}`);
+      out.push({ kind: 'group', key: group.key, mark, open, group });
+      if (!open) continue;
+      for (const rule of group.rules) out.push({ kind: 'rule', key: rule.key, mark: `r${shortName(rule.key)}`, rule });
+    }
+  }
+  return out;
 }
 
-function Group({ group, rules }: { group: RuleGroup; rules: Rule[] }) {
+function FileHead({ file: { file, failing } }: { file: FileOfRules }) {
+  const slash = file.lastIndexOf('/') + 1;
   return (
-    <section class="pool">
-      <h2 class="pool-title">
-        {group.name}{' '}
-        <span class="pool-count">
-          {group.file}, every {spokenDuration(group.interval * 1000)}, took{' '}
-          {formatValue(group.evaluationTime, 'seconds')}
-        </span>
-      </h2>
-      <div class="table-scroll flow">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Health</th>
-              <th scope="col" class="grow">
-                Rule
-              </th>
-              <th scope="col" class="numeric">
-                Evaluated
-              </th>
-              <th scope="col" class="numeric">
-                Took
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {rules.map((rule) => (
-              <RuleRow key={`${rule.name} ${rule.query}`} rule={rule} />
-            ))}
-          </tbody>
-        </table>
-      </div>
-    </section>
+    <h2 class="rule-file">
+      <span class="muted">{file.slice(0, slash)}</span>
+      {file.slice(slash)} {failing > 0 && <span class="bad-text">{formatCount(failing)} failing</span>}
+    </h2>
   );
 }
 
 export default function RulesPage() {
-  const { data, error, loading } = useApi<{ groups: RuleGroup[] | null }>('rules');
+  const { data, error, loading, at } = useApi<{ groups: RuleGroup[] | null }>(
+    'rules',
+    { exclude_alerts: 'true', stats: 'true' },
+    REFRESH_MS,
+  );
   const [filter, setFilter] = useParam('filter');
-  const groups = (data?.groups ?? [])
-    .map((group) => ({
-      group,
-      rules: group.rules.filter((rule) => !filter || matchesWords(`${group.name} ${rule.name} ${rule.query}`, filter)),
-    }))
-    .filter(({ rules }) => rules.length > 0);
+  const [health, setHealth] = useParam('health', 'all');
+  const [type, setType] = useParam('type', 'all');
+  const marks = useMarks('show');
+  const now = useNow();
+
+  const groups = useMemo(() => keyedGroups(data?.groups ?? []), [data]);
+  const counts = useMemo(() => ruleCounts(groups), [groups]);
+  const files = useMemo(
+    () => filesOf(groups, { health: health as Health | 'all', type: type as RuleType | 'all', filter }),
+    [groups, health, type, filter],
+  );
+  const blocks = useMemo(() => blocksOf(files, marks.has), [files, marks]);
+  const samples = useMemo(
+    () => groups.some(({ rules }) => rules.some(({ rule }) => rule.samples !== undefined)),
+    [groups],
+  );
+  const healthOption = (wanted: Health, word: string): [Health, string] => [
+    wanted,
+    `${word} ${formatCount(counts.health[wanted])}`,
+  ];
+  const foldGroup = ({ mark, open }: { mark: string; open: boolean }) =>
+    open ? marks.change([`c${mark}`], [`o${mark}`]) : marks.change([`o${mark}`], [`c${mark}`]);
+
   return (
-    <Page title="Rules" loading={loading} tools={<FilterBox value={filter} onInput={setFilter} label="Filter rules" />}>
-      {error && <Failure error={error} what="Rules" />}
-      {data && (data.groups ?? []).length === 0 && <p class="note">No rule is configured.</p>}
-      {groups.map(({ group, rules }) => (
-        <Group key={`${group.file} ${group.name}`} group={group} rules={rules} />
-      ))}
+    <Page
+      title="Rules"
+      loading={loading}
+      tools={
+        <>
+          <FilterBox value={filter} onInput={setFilter} label="Filter rules" />
+          <Segmented<Health | 'all'>
+            label="Health"
+            value={health as Health | 'all'}
+            options={[
+              ['all', 'all'],
+              healthOption('err', 'failing'),
+              healthOption('unknown', 'unknown'),
+              healthOption('ok', 'ok'),
+            ]}
+            onChange={setHealth}
+          />
+          <Segmented<RuleType | 'all'>
+            label="Type"
+            value={type as RuleType | 'all'}
+            options={[
+              ['all', 'all'],
+              ['alert', `alerting ${formatCount(counts.type.alert)}`],
+              ['record', `recording ${formatCount(counts.type.record)}`],
+            ]}
+            onChange={setType}
+          />
+          {groups.length > 1 && (
+            <button type="button" onClick={() => marks.clear(marks.has(ALL_CLOSED) ? [] : [ALL_CLOSED])}>
+              {marks.has(ALL_CLOSED) ? 'Open all' : 'Close all'}
+            </button>
+          )}
+          {data && error && <NotRefreshed error={error} since={now - at} />}
+        </>
+      }
+    >
+      {error && !data && <Failure error={error} what="Rules" />}
+      {data && groups.length === 0 && <NoRules what="rule" />}
+      {groups.length > 0 && files.length === 0 && (
+        <p class="note">No rule matches. Clear the filter, or choose another health or type.</p>
+      )}
+      {blocks.length > 0 && <RuleColumns samples={samples} />}
+      <BlockList
+        label="Rules"
+        blocks={blocks}
+        estimate={({ kind }) => HEIGHTS[kind]}
+        draw={(block) => {
+          switch (block.kind) {
+            case 'file':
+              return <FileHead file={block.file} />;
+            case 'group':
+              return (
+                <GroupHead shown={block.group} open={block.open} onFold={() => foldGroup(block)} now={now} at={at} />
+              );
+            case 'rule':
+              return (
+                <RuleRow
+                  shown={block.rule}
+                  open={marks.has(block.mark)}
+                  onFold={() => marks.toggle(block.mark)}
+                  now={now}
+                  samples={samples}
+                />
+              );
+          }
+        }}
+      />
     </Page>
   );
 }

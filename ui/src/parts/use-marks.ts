@@ -1,26 +1,33 @@
-import { useCallback, useMemo } from 'preact/hooks';
+import { useMemo } from 'preact/hooks';
 import { useParam } from './use-param';
 
 export interface Marks {
   has: (mark: string) => boolean;
   /** Sets some marks and takes others away. */
   change: (add: string[], remove: string[]) => void;
+  toggle: (mark: string) => void;
+  /** Only these are left. */
+  clear: (marks: string[]) => void;
 }
 
 /** Marks in the page's address, e.g. which of its parts are open. */
 export function useMarks(name: string): Marks {
   const [text, setText] = useParam(name);
   const marks = useMemo(() => new Set(text.split('.').filter(Boolean)), [text]);
-  const change = useCallback(
-    (add: string[], remove: string[]) => {
+  return useMemo(() => {
+    const change = (add: string[], remove: string[]) => {
       const next = new Set(marks);
       for (const mark of remove) next.delete(mark);
       for (const mark of add) next.add(mark);
       setText([...next].join('.'));
-    },
-    [marks, setText],
-  );
-  return useMemo(() => ({ has: (mark) => marks.has(mark), change }), [marks, change]);
+    };
+    return {
+      has: (mark) => marks.has(mark),
+      change,
+      toggle: (mark) => (marks.has(mark) ? change([], [mark]) : change([mark], [])),
+      clear: (left) => setText(left.join('.')),
+    };
+  }, [marks, setText]);
 }
 
 /** A few letters that stand for a text in an address (FNV-1a). */

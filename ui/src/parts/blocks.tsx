@@ -1,3 +1,4 @@
+import type { ComponentChildren } from 'preact';
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 
 /** How far beyond the window blocks are kept, in pixels: enough for the next stop of Tab. */
@@ -5,7 +6,7 @@ const BEYOND = 600;
 /** What the page's head covers. */
 const COVERED = 40;
 
-export interface Blocks {
+interface Blocks {
   list: (element: HTMLElement | null) => void;
   /** To be given to each rendered block, with its key in `data-key`. */
   measure: (element: HTMLElement | null) => void;
@@ -40,7 +41,7 @@ export function blockAt(starts: Float64Array, offset: number): number {
  * Which of many blocks of whatever height are to be rendered, in a list that scrolls with the page. What one reads stays
  * where it is when blocks above it come, go or change their height; at the page's top the newest is what one reads.
  */
-export function useBlocks(keys: string[], estimate: (index: number) => number): Blocks {
+function useBlocks(keys: string[], estimate: (index: number) => number): Blocks {
   const root = useRef<HTMLElement | null>(null);
   const heights = useRef(new Map<string, number>());
   const rendered = useRef(new Set<HTMLElement>());
@@ -130,4 +131,28 @@ export function useBlocks(keys: string[], estimate: (index: number) => number): 
     if (element) redraw((n) => n + 1);
   }, []);
   return { list, measure, first, end, above: starts[first]!, below: Math.max(0, starts[keys.length]! - starts[end]!) };
+}
+
+/** A list of many blocks of whatever height, of which those in view are drawn. */
+export function BlockList<Block extends { key: string }>(props: {
+  label: string;
+  blocks: Block[];
+  /** Height in pixels until a block was drawn. */
+  estimate: (block: Block) => number;
+  draw: (block: Block) => ComponentChildren;
+}) {
+  const { blocks } = props;
+  const keys = useMemo(() => blocks.map(({ key }) => key), [blocks]);
+  const { list, measure, first, end, above, below } = useBlocks(keys, (index) => props.estimate(blocks[index]!));
+  return (
+    <ul class="block-list" aria-label={props.label} ref={list}>
+      {above > 0 && <li key=" above" aria-hidden="true" style={{ height: `${above}px` }} />}
+      {blocks.slice(first, end).map((block) => (
+        <li key={block.key} data-key={block.key} ref={measure}>
+          {props.draw(block)}
+        </li>
+      ))}
+      {below > 0 && <li key=" below" aria-hidden="true" style={{ height: `${below}px` }} />}
+    </ul>
+  );
 }
