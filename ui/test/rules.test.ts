@@ -50,7 +50,7 @@ describe('rules by file and group', () => {
     [{ health: 'unknown' }, ['b.yml calm: new']],
     [{ type: 'alert' }, ['b.yml broken: Alert']],
     [{ type: 'alert', health: 'err' }, []],
-    [{ filter: 'a.yml Y' }, ['a.yml one: y']],
+    [{ filter: 'a.yml SUM(y)' }, ['a.yml one: y']],
     [{ filter: 'team="blue"' }, ['a.yml one: y']],
     [{ filter: 'MANY-to-many' }, ['b.yml broken: bad']],
     [{ filter: 'up == 0' }, ['b.yml broken: Alert']],
