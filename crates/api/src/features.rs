@@ -70,6 +70,39 @@ const API: [&str; 8] = [
     "time_range_series",
 ];
 
+/// Functions of templates, in consoles and elsewhere.
+const TEMPLATE_FUNCTIONS: [&str; 29] = [
+    "args",
+    "externalURL",
+    "first",
+    "graphLink",
+    "humanize1024",
+    "humanize",
+    "humanizeDuration",
+    "humanizePercentage",
+    "humanizeTimestamp",
+    "label",
+    "match",
+    "now",
+    "parseDuration",
+    "pathPrefix",
+    "query",
+    "reReplaceAll",
+    "safeHtml",
+    "sortByLabel",
+    "stripDomain",
+    "stripPort",
+    "strvalue",
+    "tableLink",
+    "title",
+    "toDuration",
+    "toLower",
+    "toTime",
+    "toUpper",
+    "urlQueryEscape",
+    "value",
+];
+
 type ByArea<'a> = BTreeMap<&'a str, BTreeMap<String, bool>>;
 
 pub(crate) async fn features(api: Arc<Api>, _: Request) -> Answer {
@@ -79,6 +112,8 @@ pub(crate) async fn features(api: Arc<Api>, _: Request) -> Answer {
     }
     of_the_api(&api, all.entry("api").or_default());
     of_the_language(&api, &mut all);
+    let functions = TEMPLATE_FUNCTIONS.map(|name| (name.to_owned(), true));
+    all.entry("templating_functions").or_default().extend(functions);
     let mut out = String::from("{");
     for (area, features) in &all {
         json::key(&mut out, area);

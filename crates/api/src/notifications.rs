@@ -121,7 +121,10 @@ impl Notifications {
 
     /// Says that the process ends, and ends the streams: whoever waits for connections to end need not wait for them.
     pub fn shut_down(&self) {
-        self.add(Notice::ShuttingDown);
+        let is_known = self.state.lock().notices.iter().any(|(known, _)| *known == Notice::ShuttingDown);
+        if !is_known {
+            self.add(Notice::ShuttingDown);
+        }
         let mut state = self.state.lock();
         state.closed = true;
         state.subscribers.clear();
@@ -216,6 +219,7 @@ mod tests {
         drop(events);
         let mut next = notifications.subscribe();
         assert!(next.is_some(), "the place is free again");
+        notifications.add(Notice::ShuttingDown);
         notifications.shut_down();
         let heard = next.as_mut().map(texts).unwrap_or_default();
         assert!(heard.len() == 1 && heard[0].contains("shutting down"), "{heard:?}");

@@ -35,7 +35,10 @@ pub(crate) async fn follow(runtime: Arc<Runtime>, interval: Duration, stop: Canc
 
 fn reload_if_changed(runtime: &Runtime, file: &Path) {
     match fingerprint(file) {
-        Ok(fingerprint) if Some(fingerprint) == runtime.fingerprint() => return,
+        // After a refusal, a file that is again what is in force says so once more: nobody need be warned of it any longer.
+        Ok(fingerprint) if Some(fingerprint) == runtime.fingerprint() && runtime.last_reload_succeeded() => {
+            return;
+        }
         Ok(_) => {}
         Err(err) => tracing::error!(err, "Failed to generate checksum during configuration reload"),
     }

@@ -153,6 +153,11 @@ impl Runtime {
         &self.source
     }
 
+    /// Whether the configuration was taken when it was read last.
+    pub(crate) fn last_reload_succeeded(&self) -> bool {
+        self.last_reload_ok.load(Ordering::Relaxed)
+    }
+
     /// What [`fingerprint`] said of the files of the configuration in force.
     pub(crate) fn fingerprint(&self) -> Option<u64> {
         *self.fingerprint.lock()

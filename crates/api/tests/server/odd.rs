@@ -73,3 +73,12 @@ fn a_body_that_is_malformed_is_a_bad_request_and_one_that_is_too_long_is_too_lar
         assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"), "{path} {rest}");
     }
 }
+
+#[test]
+fn functions_of_templates_are_among_the_features() {
+    let server = Server::start();
+    let answer = server.request(&json!({ "method": "GET", "path": "/api/v1/features" }));
+    let features: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    let functions = features["data"]["templating_functions"].as_object().unwrap();
+    assert_eq!((functions.len(), &functions["humanizePercentage"]), (29, &json!(true)));
+}

@@ -305,3 +305,17 @@ fn changed_files_are_read_again_by_themselves() {
     site.write("more.yml", &included("third"));
     program.wait_for_value("x{job=\"third\"}", 1.0);
 }
+
+#[test]
+fn a_refusal_is_over_when_the_file_is_again_what_is_in_force() {
+    let stub = Stub::serving("x 1\n");
+    let good = config("first", &stub);
+    let site = Site::server(&good).flag("--config.auto-reload").flag("--config.auto-reload-interval=1s");
+    let program = site.start();
+    for (content, outcome) in [("scrape_configs: [{job: x}]", 0.0), (good.as_str(), 1.0)] {
+        site.write("prometheus.yml", content);
+        program.wait_for("the outcome", |p| {
+            (own_metric(p, "prometheus_config_last_reload_successful") == Some(outcome)).then_some(())
+        });
+    }
+}
