@@ -67,7 +67,7 @@ impl rules::Notify for Alerting {
             .into_iter()
             .map(|alert| notifier::Alert {
                 labels: alert.labels,
-                annotations: Labels::from_pairs(alert.annotations.iter().map(|(name, text)| (name, text))),
+                annotations: alert.annotations,
                 starts_at: alert.starts_at.millis(),
                 ends_at: alert.ends_at.millis(),
                 generator_url: alert.generator_url.to_string(),

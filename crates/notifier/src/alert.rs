@@ -11,8 +11,8 @@ use model::{Labels, LabelsBuilder};
 pub struct Alert {
     /// What tells it from others; `alertname` is among them.
     pub labels: Labels,
-    /// What is said about it.
-    pub annotations: Labels,
+    /// What is said about it; texts may be empty.
+    pub annotations: Arc<[(String, String)]>,
     /// Since when it is active, in milliseconds since the Unix epoch.
     pub starts_at: i64,
     /// Until when it is to be taken as active if nobody says otherwise, or when it ended, likewise.
@@ -53,7 +53,8 @@ pub(crate) fn to_json(alerts: &[Arc<Alert>]) -> String {
         out.push(if out.is_empty() { '[' } else { ',' });
         out.push('{');
         if !alert.annotations.is_empty() {
-            push_set(&mut out, "annotations", &alert.annotations);
+            let texts = alert.annotations.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+            push_set(&mut out, "annotations", texts);
             out.push(',');
         }
         push_time(&mut out, "endsAt", alert.ends_at);
@@ -63,7 +64,7 @@ pub(crate) fn to_json(alerts: &[Arc<Alert>]) -> String {
             push_string(&mut out, &alert.generator_url, Encoder::Standard);
             out.push(',');
         }
-        push_set(&mut out, "labels", &alert.labels);
+        push_set(&mut out, "labels", alert.labels.iter());
         out.push('}');
     }
     out.push_str(if out.is_empty() { "[]" } else { "]" });
@@ -74,9 +75,9 @@ fn push_time(out: &mut String, key: &str, millis: i64) {
     out.push_str(&format!("\"{key}\":\"{}\",", model::timestamp::format_rfc3339_millis(millis)));
 }
 
-fn push_set(out: &mut String, key: &str, labels: &Labels) {
+fn push_set<'a>(out: &mut String, key: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
     out.push_str(&format!("\"{key}\":{{"));
-    for (i, (name, value)) in labels.iter().enumerate() {
+    for (i, (name, value)) in pairs.enumerate() {
         if i > 0 {
             out.push(',');
         }

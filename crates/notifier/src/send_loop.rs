@@ -207,8 +207,7 @@ async fn post(url: &str, way: &Way, connection: &mut Connection, body: String) -
     let request = Request { method: Method::POST, url: &url, headers: &headers, content: Bytes::from(body) };
     let deadline = Instant::now() + way.timeout;
     let begun = connection.begin(&request, deadline).await;
-    let (head, mut answer) =
-        begun.map_err(|error| Failed { text: format!("Post \"{url}\": {error}"), again: true })?;
+    let (head, mut answer) = begun.map_err(|error| Failed { text: error.to_string(), again: true })?;
     let mut read = 0;
     let whole = tokio::time::timeout_at(deadline, async {
         while let Ok(Some(piece)) = answer.chunk().await {

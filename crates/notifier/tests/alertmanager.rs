@@ -170,7 +170,7 @@ fn set() -> SetOptions {
 fn alert(name: &str, ends_at: i64) -> Arc<Alert> {
     Arc::new(Alert {
         labels: Labels::from_pairs([("alertname", name)]),
-        annotations: Labels::default(),
+        annotations: Arc::default(),
         starts_at: 0,
         ends_at,
         generator_url: String::new(),
@@ -205,7 +205,7 @@ async fn an_alert_is_written_as_prometheus_writes_it() {
     until(|| !running.manager.alertmanagers().0.is_empty()).await;
     let told = Alert {
         labels: Labels::from_pairs([("alertname", "Down"), ("own", "<yes>")]),
-        annotations: Labels::from_pairs([("v", "1")]),
+        annotations: [("empty".to_owned(), String::new()), ("v".to_owned(), "1".to_owned())].into(),
         starts_at: 1_795_423_365_835,
         ends_at: 1_795_423_501_000,
         generator_url: "http://h:9090/graph?g0.expr=up+%3E+0&g0.tab=1".into(),
@@ -218,7 +218,7 @@ async fn an_alert_is_written_as_prometheus_writes_it() {
     assert!(head.iter().any(|line| line.eq_ignore_ascii_case("content-type: application/json")), "{head:?}");
     assert_eq!(
         body,
-        "[{\"annotations\":{\"v\":\"1\"},\"endsAt\":\"2026-11-23T08:45:01.000Z\",\"startsAt\":\"2026-11-23T08:42:45.835Z\",\
+        "[{\"annotations\":{\"empty\":\"\",\"v\":\"1\"},\"endsAt\":\"2026-11-23T08:45:01.000Z\",\"startsAt\":\"2026-11-23T08:42:45.835Z\",\
          \"generatorURL\":\"http://h:9090/graph?g0.expr=up+%3E+0\\u0026g0.tab=1\",\
          \"labels\":{\"alertname\":\"Down\",\"am\":\"one\",\"cluster\":\"c1\",\"own\":\"\\u003cyes\\u003e\"}}]"
     );
