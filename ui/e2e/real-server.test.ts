@@ -77,6 +77,8 @@ test.runIf(base)('a real query is explained', async () => {
 });
 
 test.runIf(base).each([
+  ['alerts', '.alert-rule, .no-rules'],
+  ['rules', '.rule-name, .no-rules'],
   ['targets', '.target'],
   ['service-discovery', '.discovery tbody tr'],
   ['config', '.yaml .line'],

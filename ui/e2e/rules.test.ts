@@ -150,7 +150,7 @@ test('the graph of an alert opens in place, with its limit, and stays in the add
 test('a rule is folded and opened by keyboard', async () => {
   made();
   const page = await open('alerts');
-  const button = page.getByRole('button', { name: 'LoadHigh' });
+  const button = page.locator('.fold-button', { hasText: 'LoadHigh' });
   await button.focus();
   await page.keyboard.press('Enter');
   await page.waitForFunction(() => document.querySelectorAll('.alert').length === 1);
@@ -158,7 +158,7 @@ test('a rule is folded and opened by keyboard', async () => {
   await page.reload();
   await page.locator('.alert').first().waitFor();
   expect(await page.locator('.alert').count()).toBe(1);
-  await page.getByRole('button', { name: 'Quiet' }).click();
+  await page.locator('.fold-button', { hasText: 'Quiet' }).click();
   await page.getByText('{{ $labels.job }} is down').waitFor();
   await page.context().close();
 });

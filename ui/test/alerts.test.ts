@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { externalLabelsOf } from '../src/alerts/external-labels';
 import {
   countsOf,
   isOf,
@@ -143,6 +144,38 @@ describe('silences', () => {
     const link = silenceLink({ name: 'a', url: 'http://a/am' }, labels);
     expect(link.startsWith('http://a/am/#/silences/new?filter=%7Balertname%3D%22Some%20Alert%22%2C')).toBe(true);
     expect(decodeURIComponent(link.split('filter=')[1]!)).toBe(matchersOf(labels));
+  });
+});
+
+describe('labels that are added to alerts when they are sent', () => {
+  const config = (labels: string, rest = '') =>
+    `global:\n  scrape_interval: 15s\n  external_labels:\n${labels}  evaluation_interval: 1m\n${rest}scrape_configs:\n- job_name: a\n`;
+
+  test('are read from the configuration', () => {
+    const labels = externalLabelsOf(
+      config('    cluster: eu-1\n    "dotted.name": "a\\"b: c"\n    port: "1"\n    q: \'it\'\'s\'\n'),
+    );
+    expect(labels).toEqual({ cluster: 'eu-1', 'dotted.name': 'a"b: c', port: '1', q: "it's" });
+  });
+
+  test.each<[string, string]>([
+    ['there are none', 'global:\n  scrape_interval: 15s\nscrape_configs: []\n'],
+    ['there is no configuration', ''],
+    ['one is written over several lines', config('    cluster: |-\n      a\n      b\n')],
+    ['they are those of something else', 'remote_write:\n- external_labels:\n    a: b\n'],
+    [
+      'alerts are relabelled',
+      config('    a: b\n', 'alerting:\n  alert_relabel_configs:\n  - regex: a\n    action: labeldrop\n'),
+    ],
+    [
+      'alerts are relabelled for one Alertmanager',
+      config(
+        '    a: b\n',
+        'alerting:\n  alertmanagers:\n  - alert_relabel_configs:\n    - regex: a\n      action: labeldrop\n',
+      ),
+    ],
+  ])('are not guessed: %s', (_, yaml) => {
+    expect(externalLabelsOf(yaml)).toEqual({});
   });
 });
 

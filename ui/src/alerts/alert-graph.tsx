@@ -100,6 +100,7 @@ function Drawing(props: {
       stacked={false}
       unit={props.unit}
       extent={extent}
+      hint="the query page has the values as a table"
       cursor={cursor}
       marks={marks}
       onTime={props.onTime}

@@ -1,5 +1,5 @@
 import { useMemo } from 'preact/hooks';
-import type { Alert, Rule } from '../api/answers';
+import type { Alert, Labels, Rule } from '../api/answers';
 import { spokenDuration } from '../format/duration';
 import { formatValue } from '../format/number';
 import { comparisonOf } from '../format/promql';
@@ -59,6 +59,8 @@ export function AlertRow(props: {
   /** When the rules were loaded. */
   at: number;
   alertmanagers: Alertmanager[];
+  /** Added to the alert's own when it is sent. */
+  external: Labels;
   graph: boolean;
   onGraph: () => void;
 }) {
@@ -81,10 +83,10 @@ export function AlertRow(props: {
         </div>
       </dl>
       <div class="alert-actions">
-        <button type="button" aria-expanded={props.graph} onClick={props.onGraph}>
+        <button type="button" aria-expanded={props.graph} aria-label="Graph of this alert" onClick={props.onGraph}>
           Graph
         </button>
-        <SilenceMenu alertmanagers={props.alertmanagers} labels={alert.labels} />
+        <SilenceMenu alertmanagers={props.alertmanagers} labels={{ ...props.external, ...alert.labels }} />
       </div>
       {props.graph && (
         <GraphBox

@@ -60,7 +60,12 @@ export function RuleHead(props: {
           <a class="muted" href={inGroup} title={`${group.file}: the rule among those of its group`}>
             {group.name}
           </a>
-          <button type="button" aria-expanded={props.graph} onClick={props.onGraph}>
+          <button
+            type="button"
+            aria-expanded={props.graph}
+            aria-label={`Graph of ${rule.name}`}
+            onClick={props.onGraph}
+          >
             Graph
           </button>
           <a class="button" href={queryLink(rule.query)} title="The expression on the query page">

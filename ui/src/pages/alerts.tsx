@@ -1,5 +1,6 @@
 import { useMemo } from 'preact/hooks';
 import { AlertRow } from '../alerts/alert-row';
+import { externalLabelsOf } from '../alerts/external-labels';
 import {
   type AlertState,
   countsOf,
@@ -87,6 +88,7 @@ function SectionHead({ section: { state, rules } }: { section: Section }) {
 export default function AlertsPage() {
   const { data, error, loading, at } = useApi<{ groups: RuleGroup[] | null }>('rules', { type: 'alert' }, REFRESH_MS);
   const sentTo = useApi<AlertmanagersAnswer>('alertmanagers', {}, ALERTMANAGERS_MS).data;
+  const config = useApi<{ yaml: string }>(sentTo ? 'status/config' : undefined).data;
   const [filter, setFilter] = useParam('filter');
   const [state, setState] = useParam('state', 'all');
   const marks = useMarks('show');
@@ -103,6 +105,7 @@ export default function AlertsPage() {
     if (isOpen(shown, mark, marks.has)) marks.change(inactive ? [] : [`c${mark}`], [`o${mark}`]);
     else marks.change(inactive ? [`o${mark}`] : [], [`c${mark}`]);
   };
+  const external = useMemo(() => externalLabelsOf(config?.yaml ?? ''), [config]);
   const drawn = (block: Block) => {
     switch (block.kind) {
       case 'section':
@@ -126,6 +129,7 @@ export default function AlertsPage() {
             now={now}
             at={at}
             alertmanagers={alertmanagers}
+            external={external}
             graph={marks.has(`g${block.mark}`)}
             onGraph={() => marks.toggle(`g${block.mark}`)}
           />

@@ -26,6 +26,8 @@ interface Props {
   cursor: Signal<CursorPlace | undefined>;
   /** Index of a series to bring forward. */
   highlight?: number;
+  /** Where else the values can be read. */
+  hint: string;
   /** Drawn over the lines; limits lie within `extent`. */
   marks?: Pick<PlotMarks, 'limits' | 'moments'>;
   onTime: (time: TimeRange) => void;
@@ -125,7 +127,7 @@ export function GraphCanvas(props: Props) {
         class="graph-host"
         ref={host}
         role="img"
-        aria-label={`Graph of ${answer.labels.length} series from ${localTime(start * 1000)} to ${localTime((start + step * (count - 1)) * 1000)}; the table below holds the values`}
+        aria-label={`Graph of ${answer.labels.length} series from ${localTime(start * 1000)} to ${localTime((start + step * (count - 1)) * 1000)}; ${props.hint}`}
       />
       <Tooltip cursor={cursor} answer={answer} lines={lines} unit={unit} />
     </div>

@@ -93,6 +93,7 @@ export function GraphView(props: Props) {
         stacked={props.stacked}
         unit={props.unit}
         extent={bounds}
+        hint="the table below holds the values"
         cursor={cursor}
         highlight={highlight}
         onTime={props.onTime}
