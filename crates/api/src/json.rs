@@ -1,15 +1,15 @@
 //! A writer of JSON text: no tree is built, large results are written piece by piece.
 
+use model::go_json::{Encoder, push_string};
 use model::{FloatHistogram, Labels};
 
 /// Appends a string with quotes.
 pub(crate) fn string(out: &mut String, text: &str) {
-    out.push('"');
-    escaped(out, text);
-    out.push('"');
+    push_string(out, text, Encoder::Jsoniter);
 }
 
-/// Appends what stands between the quotes of a string.
+/// Appends what stands between the quotes of a name or value of a label. Prometheus writes these with an encoder of its own,
+/// which does not care about HTML.
 fn escaped(out: &mut String, text: &str) {
     let special = |b: u8| b < 0x20 || b == b'"' || b == b'\\';
     // Without a branch for each byte; most texts have nothing to escape.
@@ -177,8 +177,11 @@ mod tests {
     #[test]
     fn strings_are_escaped() {
         let mut out = String::new();
-        string(&mut out, "a\"b\\c\n\u{1}é\u{7f}");
-        assert_eq!(out, "\"a\\\"b\\\\c\\n\\u0001é\u{7f}\"");
+        string(&mut out, "a\"b\\c\n\u{1}é\u{7f}<&>");
+        assert_eq!(out, "\"a\\\"b\\\\c\\n\\u0001é\u{7f}\\u003c\\u0026\\u003e\"");
+        out.clear();
+        labels(&mut out, &Labels::from_pairs([("a", "<\"&\n>")]));
+        assert_eq!(out, "{\"a\":\"<\\\"&\\n>\"}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use exposition::registry::{Counter, Gauge, Registry};
+use model::go_json::{Encoder, push_string};
 use model::timestamp::format_rfc3339_nanos;
 use parking_lot::Mutex;
 
@@ -104,12 +105,12 @@ fn line(entry: &Entry<'_>, now: SystemTime) -> String {
     json::key(&mut out, "params");
     out.push('{');
     json::field(&mut out, "end", &with_millis(entry.end));
-    json::field(&mut out, "query", entry.query);
+    plain_field(&mut out, "query", entry.query);
     json::field(&mut out, "start", &with_millis(entry.start));
     json::raw_field(&mut out, "step", entry.step / 1000);
     out.push('}');
     if let Some(error) = &entry.error {
-        json::field(&mut out, "error", error);
+        plain_field(&mut out, "error", error);
     }
     json::raw_field(&mut out, "stats", entry.stats);
     json::field(&mut out, "spanID", "0000000000000000");
@@ -128,6 +129,12 @@ fn line(entry: &Entry<'_>, now: SystemTime) -> String {
 fn with_millis(t: i64) -> String {
     let whole = model::timestamp::format_rfc3339(t - t.rem_euclid(1000));
     format!("{}.{:03}Z", whole.trim_end_matches('Z'), t.rem_euclid(1000))
+}
+
+/// As loggers write it, which do not care about HTML.
+fn plain_field(out: &mut String, name: &str, text: &str) {
+    json::key(out, name);
+    push_string(out, text, Encoder::Plain);
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::num::IntErrorKind;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use model::go_json::{Encoder, push_string};
 use model::number::push_api_value;
 use model::timestamp::format_rfc3339_nanos;
 use model::{Labels, Matcher};
@@ -178,8 +177,8 @@ fn shows_any(view: &View, group: &Group) -> bool {
 fn push_group(out: &mut String, group: &Group, wanted: &Wanted<'_>, view: &View) -> bool {
     json::comma(out);
     out.push('{');
-    string_field(out, "name", group.name());
-    string_field(out, "file", group.file());
+    json::field(out, "name", group.name());
+    json::field(out, "file", group.file());
     json::key(out, "rules");
     out.push('[');
     let rules = group.rules().iter().filter(|rule| wanted.has(rule) && shows(view, rule));
@@ -209,9 +208,9 @@ fn push_rule(out: &mut String, rule: &Rule, alerts: bool, view: &View) {
             state if !view.is_narrow() => state,
             _ => active.iter().map(|alert| alert.state).max().unwrap_or(AlertState::Inactive),
         };
-        string_field(out, "state", state.as_str());
-        string_field(out, "name", rule.name());
-        string_field(out, "query", rule.query());
+        json::field(out, "state", state.as_str());
+        json::field(out, "name", rule.name());
+        json::field(out, "query", rule.query());
         seconds_field(out, "duration", rule.hold_duration());
         seconds_field(out, "keepFiringFor", rule.keep_firing_for());
         texts_field(out, "labels", rule.labels());
@@ -225,18 +224,18 @@ fn push_rule(out: &mut String, rule: &Rule, alerts: bool, view: &View) {
             out.push_str("null");
         }
     } else {
-        string_field(out, "name", rule.name());
-        string_field(out, "query", rule.query());
+        json::field(out, "name", rule.name());
+        json::field(out, "query", rule.query());
         texts_field(out, "labels", rule.labels());
     }
     let status = rule.status();
-    string_field(out, "health", status.health.as_str());
+    json::field(out, "health", status.health.as_str());
     if let Some(error) = &status.last_error {
-        string_field(out, "lastError", if view.is_narrow() { HIDDEN_ERROR } else { error });
+        json::field(out, "lastError", if view.is_narrow() { HIDDEN_ERROR } else { error });
     }
     seconds_field(out, "evaluationTime", status.evaluation_time);
     time_field(out, "lastEvaluation", status.last_evaluation);
-    string_field(out, "type", if rule.is_alerting() { "alerting" } else { "recording" });
+    json::field(out, "type", if rule.is_alerting() { "alerting" } else { "recording" });
     out.push('}');
 }
 
@@ -245,18 +244,13 @@ fn push_alert(out: &mut String, alert: &Alert) {
     out.push('{');
     texts_field(out, "labels", &alert.labels);
     texts_field(out, "annotations", alert.annotations.iter().map(|(name, text)| (name, text)));
-    string_field(out, "state", alert.state.as_str());
+    json::field(out, "state", alert.state.as_str());
     time_field(out, "activeAt", Some(alert.active_at));
     if let Some(since) = alert.keep_firing_since {
         time_field(out, "keepFiringSince", Some(since));
     }
-    string_field(out, "value", &model::number::format_e(alert.value));
+    json::field(out, "value", &model::number::format_e(alert.value));
     out.push('}');
-}
-
-fn string_field(out: &mut String, name: &str, text: &str) {
-    json::key(out, name);
-    push_string(out, text, Encoder::Jsoniter);
 }
 
 fn texts_field<N: AsRef<str>, T: AsRef<str>>(
@@ -268,9 +262,9 @@ fn texts_field<N: AsRef<str>, T: AsRef<str>>(
     out.push('{');
     for (name, text) in texts {
         json::comma(out);
-        push_string(out, name.as_ref(), Encoder::Jsoniter);
+        json::string(out, name.as_ref());
         out.push(':');
-        push_string(out, text.as_ref(), Encoder::Jsoniter);
+        json::string(out, text.as_ref());
     }
     out.push('}');
 }
@@ -282,5 +276,5 @@ fn seconds_field(out: &mut String, name: &str, duration: std::time::Duration) {
 
 fn time_field(out: &mut String, name: &str, time: Option<Time>) {
     let text = time.map_or_else(|| NEVER.to_owned(), |time| format_rfc3339_nanos(i128::from(time.0)));
-    string_field(out, name, &text);
+    json::field(out, name, &text);
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::StatusCode;
-use model::go_json::{Encoder, push_string};
 use model::timestamp::format_rfc3339;
 
 use crate::reply::{Answer, ApiError, Reply, success};
@@ -149,7 +148,7 @@ pub(crate) async fn alertmanagers(api: Arc<Api>, _: Request) -> Answer {
         out.push_str(key);
         for (i, url) in urls.iter().enumerate() {
             out.push_str(if i > 0 { ",{\"url\":" } else { "{\"url\":" });
-            push_string(&mut out, url, Encoder::Jsoniter);
+            json::string(&mut out, url);
             out.push('}');
         }
     }

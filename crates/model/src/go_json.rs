@@ -16,6 +16,13 @@ pub enum Encoder {
 /// Appends `text` in quotes.
 pub fn push_string(out: &mut String, text: &str, encoder: Encoder) {
     out.push('"');
+    // Without a branch for each byte; most texts have nothing to escape. Two separators of lines begin with 0xe2.
+    let special = |b: u8| b < 0x20 || matches!(b, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
+    if !text.bytes().fold(false, |any, b| any | special(b)) {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     for c in text.chars() {
         // Writing to a String cannot fail.
         let _ = match c {
