@@ -137,6 +137,12 @@ export const GROUPS: MadeUpGroup[] = [
         labels: { severity: 'warning' },
         alerts: [{ state: 'pending', labels: { disk: 'sda' }, active: 1800 }],
       },
+      {
+        name: 'Unusual',
+        query: 'value > on (mode) group_left () upper * 2',
+        labels: { severity: 'info' },
+        alerts: [{ state: 'pending', labels: { mode: 'idle', job: 'node' }, active: 60 }],
+      },
       { name: 'Broken', query: 'a * b', error: 'found duplicate series for the match group {}' },
     ],
   },

@@ -90,18 +90,37 @@ describe('a comparison with a number gives what is drawn and the limit', () => {
   });
 });
 
+describe('a comparison with another expression gives both', () => {
+  test.each<[string, string, string, string, string?]>([
+    ['a > b', 'a', '>', 'b'],
+    ['a:value < on () group_left () b * 3600 and c < 0.5', 'a:value', '<', 'b * 3600', 'and c < 0.5'],
+    ['(a != ignoring (x, y) group_right b)', 'a', '!=', 'b'],
+    ['sum by (x) (a) >= on (x) (b + c)', 'sum by (x) (a)', '>=', '(b + c)'],
+    ['a > scalar(b)', 'a', '>', 'scalar(b)'],
+  ])('%s', (expr, drawn, relation, against, condition = '') => {
+    expect(comparisonOf(expr)).toEqual({ drawn, limits: [], against: { relation, expr: against }, condition });
+  });
+
+  test('and with a number besides', () => {
+    expect(comparisonOf('a > b > 5')).toEqual({
+      drawn: 'a',
+      limits: [{ relation: '>', value: 5 }],
+      against: { relation: '>', expr: 'b' },
+      condition: '',
+    });
+  });
+});
+
 test.each([
   'a',
   'absent(up{job="x"})',
-  'a > b',
   'a > bool 5',
   '5 < bool a',
-  'a > on () group_left () b',
+  'a > on (x) bool b',
+  'a > b > c',
   'a > 5 or b > 3',
   '(a > 5) or vector(0)',
   'vector(1)',
-  'a > scalar(b)',
-  'a > NaN',
   '1 > 2',
   'a >',
   '',

@@ -26,6 +26,8 @@ export interface AlertGraphProps {
   now: number;
 }
 
+/** Limits that change and are drawn as lines. */
+const MOST_CURVES = 20;
 const HOUR: TimeRange = { range: 3600_000 };
 const WORDS: Record<Limit['relation'], string> = {
   '>': 'above',
@@ -41,11 +43,13 @@ function sideOf({ relation, value }: Limit): PlotLimit {
   return { value, side };
 }
 
-function extentOf(answer: RangeAnswer, shown: number[], limits: Limit[]): [number, number] {
+function extentOf(parts: { answer: RangeAnswer; shown: number[] }[], limits: Limit[]): [number, number] {
   let [min, max] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (const index of shown) {
-    if (answer.series.min[index]! < min) min = answer.series.min[index]!;
-    if (answer.series.max[index]! > max) max = answer.series.max[index]!;
+  for (const { answer, shown } of parts) {
+    for (const index of shown) {
+      if (answer.series.min[index]! < min) min = answer.series.min[index]!;
+      if (answer.series.max[index]! > max) max = answer.series.max[index]!;
+    }
   }
   for (const { value } of limits) {
     if (!Number.isFinite(value)) continue;
@@ -55,27 +59,23 @@ function extentOf(answer: RangeAnswer, shown: number[], limits: Limit[]): [numbe
   return [min, max];
 }
 
-function Drawing(props: {
+interface Drawn {
   answer: RangeAnswer;
   client: ResultClient;
-  limits: Limit[];
-  unit: Unit;
-  labels?: Labels;
-  since?: number;
-  onTime: (time: TimeRange) => void;
-  onBack: () => void;
-}) {
-  const { answer, client, limits, labels } = props;
-  const cursor = useSignal<CursorPlace | undefined>(undefined);
+}
+
+/** The series of an alert, or all if none is to be told as its own; and the lines of the first of them. */
+function useLines({ answer, client }: Partial<Drawn>, labels: Labels | undefined, most: number) {
   const [lines, setLines] = useState<DrawnLine[]>([]);
   const shown = useMemo(() => {
-    const all = answer.labels.map((_, index) => index);
-    const own = labels ? all.filter((index) => isOf(labels, answer.labels[index]!)) : [];
+    const all = answer?.labels.map((_, index) => index) ?? [];
+    const own = labels ? all.filter((index) => isOf(labels, answer!.labels[index]!)) : [];
     return own.length ? own : all;
   }, [answer, labels]);
   useEffect(() => {
+    if (!client || shown.length === 0) return setLines([]);
     let current = true;
-    const drawn = shown.slice(0, MOST_LINES);
+    const drawn = shown.slice(0, most);
     client.rows(drawn).then(
       (rows) => {
         if (current) setLines(drawn.map((index, i) => ({ index, row: rows[i]! })));
@@ -85,12 +85,40 @@ function Drawing(props: {
     return () => {
       current = false;
     };
-  }, [shown, client]);
+  }, [shown, client, most]);
+  return { shown, lines };
+}
+
+function Drawing(
+  props: Drawn & {
+    limits: Limit[];
+    /** What it is compared with, if that is not a number. */
+    against?: Drawn;
+    unit: Unit;
+    labels?: Labels;
+    since?: number;
+    onTime: (time: TimeRange) => void;
+    onBack: () => void;
+  },
+) {
+  const { answer, client, limits, labels, since, against } = props;
+  const cursor = useSignal<CursorPlace | undefined>(undefined);
+  const { shown, lines } = useLines(props, labels, MOST_LINES);
+  const bounds = useLines(against ?? {}, labels, MOST_CURVES);
+  // Of two answers one may be that of the time before.
+  const together = against?.answer.grid.start === answer.grid.start && against.answer.grid.step === answer.grid.step;
   const marks = useMemo(
-    () => ({ limits: limits.map(sideOf), moments: props.since === undefined ? [] : [props.since / 1000] }),
-    [limits, props.since],
+    () => ({
+      limits: limits.map(sideOf),
+      curves: together ? bounds.lines.map(({ row }) => row) : [],
+      moments: since === undefined ? [] : [since / 1000],
+    }),
+    [limits, since, bounds.lines, together],
   );
-  const extent = useMemo(() => extentOf(answer, shown, limits), [answer, shown, limits]);
+  const extent = useMemo(() => {
+    const curves = together ? [{ answer: against!.answer, shown: bounds.shown.slice(0, MOST_CURVES) }] : [];
+    return extentOf([{ answer, shown }, ...curves], limits);
+  }, [answer, shown, limits, bounds.shown, together]);
   return (
     <GraphCanvas
       answer={answer}
@@ -118,6 +146,9 @@ export default function AlertGraph({ expr, labels, since, now }: AlertGraphProps
   const earlier = useRef<TimeRange[]>([]);
   const question = useMemo(() => questionOf(drawn, 'graph', time, { density: 'medium' }, now), [drawn, time, now]);
   const query = useQuery(question);
+  const other = comparison?.against?.expr ?? '';
+  const otherQuestion = useMemo(() => questionOf(other, 'graph', time, { density: 'medium' }, now), [other, time, now]);
+  const bound = useQuery(otherQuestion);
   const unit = useUnit(drawn);
   const { answer, error } = query;
   const series = answer?.shape === 'range' ? answer.labels.length : 0;
@@ -135,10 +166,16 @@ export default function AlertGraph({ expr, labels, since, now }: AlertGraphProps
               </strong>
             </span>
           ))}
+          {comparison?.against && (
+            <span>
+              {limits.length > 0 && ' and'} fires <strong>{WORDS[comparison.against.relation]}</strong>{' '}
+              <Promql expr={other} />
+            </span>
+          )}
           {comparison?.condition && (
             <span class="muted">
               {' '}
-              if also <Promql expr={comparison.condition} />
+              <Promql expr={comparison.condition} />
             </span>
           )}
         </span>
@@ -153,6 +190,7 @@ export default function AlertGraph({ expr, labels, since, now }: AlertGraphProps
           answer={answer}
           client={query.client()}
           limits={limits}
+          against={bound.answer?.shape === 'range' ? { answer: bound.answer, client: bound.client() } : undefined}
           unit={unit}
           labels={labels}
           since={since}

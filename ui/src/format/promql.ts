@@ -84,12 +84,14 @@ export interface Limit {
   value: number;
 }
 
-/** An expression of the form `drawn > 5`, or `drawn > 5 and …`. */
+/** An expression of the form `drawn > 5` or `drawn > against`, or one of them `and …`. */
 export interface Comparison {
   /** What is compared. */
   drawn: string;
   /** Mostly one; `drawn > 1 < 5` has two. */
   limits: Limit[];
+  /** An expression that it is compared with, e.g. an upper bound that changes. */
+  against?: { relation: Relation; expr: string };
   /** What must hold besides, with its `and` or `unless`; empty if there is nothing. */
   condition: string;
 }
@@ -119,7 +121,7 @@ function withoutOuterBrackets(tokens: Token[]): Token[] {
   return closes === tokens.length - 1 ? withoutOuterBrackets(tokens.slice(1, -1)) : tokens;
 }
 
-/** What an expression compares with numbers; undefined if it is not as simple as that. */
+/** What an expression compares with what; undefined if it is not as simple as that. */
 export function comparisonOf(expr: string): Comparison | undefined {
   const found = compared(expr, significant(expr));
   return found && { ...found, condition: found.condition.replace(/\s+/g, ' ') };
@@ -143,18 +145,29 @@ function compared(expr: string, all: Token[]): Comparison | undefined {
   if (at === undefined) return undefined;
   const relation = tokens[at]!.text as Relation;
   const left = tokens.slice(0, at);
-  const right = tokens.slice(at + 1);
+  const right = withoutMatching(tokens.slice(at + 1));
+  if (left.length === 0 || right.length === 0 || right[0]!.kind === 'keyword') return undefined;
   const [below, above] = [numberOf(left), numberOf(right)];
-  if (above !== undefined && below === undefined && left.length > 0) {
-    const limit = { relation, value: above };
-    const inner = compared(expr, left);
-    return inner
-      ? { ...inner, limits: [...inner.limits, limit] }
-      : { drawn: textOf(left), limits: [limit], condition: '' };
-  }
-  if (below !== undefined && above === undefined && right.length > 0 && right[0]!.kind !== 'keyword')
+  if (below !== undefined && above !== undefined) return undefined;
+  if (below !== undefined)
     return { drawn: textOf(right), limits: [{ relation: MIRRORED[relation], value: below }], condition: '' };
-  return undefined;
+  const inner: Comparison = compared(expr, left) ?? { drawn: textOf(left), limits: [], condition: '' };
+  if (above !== undefined) return { ...inner, limits: [...inner.limits, { relation, value: above }] };
+  return inner.against ? undefined : { ...inner, against: { relation, expr: textOf(right) } };
+}
+
+/** The right side of an operator without what says how its series are matched. */
+function withoutMatching(tokens: Token[]): Token[] {
+  const is = (at: number, wanted: RegExp) => tokens[at]?.kind === 'keyword' && wanted.test(tokens[at]!.text);
+  const afterBrackets = (at: number) => {
+    if (tokens[at]?.text !== '(') return at;
+    const depths = depthsOf(tokens.slice(at));
+    return at + depths.findIndex((depth, i) => i > 0 && depth === 0) + 1;
+  };
+  let at = 0;
+  if (is(at, /^(on|ignoring)$/i)) at = afterBrackets(at + 1);
+  if (is(at, /^group_(left|right)$/i)) at = afterBrackets(at + 1);
+  return tokens.slice(at);
 }
 
 const SECONDS: Record<string, number> = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86400, w: 604800, y: 31536000 };

@@ -20,6 +20,8 @@ export interface PlotLimit {
 
 export interface PlotMarks {
   limits: PlotLimit[];
+  /** Limits that change, on the grid of the lines. */
+  curves: Float64Array[];
   /** Moments in seconds. */
   moments: number[];
   color: string;
@@ -166,12 +168,29 @@ function drawMarks(u: uPlot, marks: PlotMarks | undefined): void {
     ctx.stroke();
   };
   ctx.save();
+  ctx.beginPath();
+  ctx.rect(left, top, width, height + ctx.lineWidth);
+  ctx.clip();
   ctx.strokeStyle = marks.color;
   ctx.lineWidth = 1.5 * devicePixelRatio;
   ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
   for (const { value } of marks.limits) {
     const y = u.valToPos(value, 'y', true);
     if (y >= top && y <= top + height) line(left, y, left + width, y);
+  }
+  for (const curve of marks.curves) {
+    ctx.beginPath();
+    let drawing = false;
+    for (let i = 0; i < curve.length; i++) {
+      const known = Number.isFinite(curve[i]);
+      if (known) {
+        const [x, y] = [u.valToPos(u.data[0][i]!, 'x', true), u.valToPos(curve[i]!, 'y', true)];
+        if (drawing) ctx.lineTo(x, y);
+        else ctx.moveTo(x, y);
+      }
+      drawing = known;
+    }
+    ctx.stroke();
   }
   ctx.setLineDash([2 * devicePixelRatio, 2 * devicePixelRatio]);
   for (const moment of marks.moments) {

@@ -29,7 +29,7 @@ interface Props {
   /** Where else the values can be read. */
   hint: string;
   /** Drawn over the lines; limits lie within `extent`. */
-  marks?: Pick<PlotMarks, 'limits' | 'moments'>;
+  marks?: Omit<PlotMarks, 'color' | 'ground'>;
   onTime: (time: TimeRange) => void;
   onBack: () => void;
 }
