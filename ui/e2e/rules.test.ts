@@ -242,7 +242,9 @@ test('without rules the pages say what to do', async () => {
   const page = await open('alerts');
   await page.getByText('No alerting rule is configured.').waitFor();
   await page.getByText('rule_files:').waitFor();
-  expect(await page.getByRole('link', { name: 'how it is checked' }).getAttribute('href')).toMatch(/docs\/tool\.md$/);
+  expect(await page.getByRole('link', { name: 'how rules are written' }).getAttribute('href')).toMatch(
+    /docs\/rules\.md$/,
+  );
   await page.goto(`${server.url}rules`);
   await page.getByText('No rule is configured.').waitFor();
   await page.context().close();
@@ -266,6 +268,15 @@ test('a refresh that fails leaves what was there, and says of when it is', async
     await page.clock.fastForward(11_000);
     await page.getByText(/^As of/).waitFor({ state: 'detached' });
   }
+  await page.context().close();
+});
+
+test('where nothing could be loaded nobody is told that nothing fires', async () => {
+  broken = true;
+  const page = await open('alerts');
+  await page.getByText('Alerts could not be loaded.').waitFor();
+  expect(await page.locator('.segmented button').allTextContents()).toEqual(['all', 'firing', 'pending', 'inactive']);
+  broken = false;
   await page.context().close();
 });
 

@@ -18,6 +18,14 @@ groups:
 `;
 const DOCS = 'https://github.com/binnacle/binnacle/blob/main/docs';
 
+function Doc({ name, children }: { name: string; children: string }) {
+  return (
+    <a href={`${DOCS}/${name}.md`} target="_blank" rel="noopener noreferrer">
+      {children}
+    </a>
+  );
+}
+
 /** What to do where there is no rule at all. */
 export function NoRules({ what }: { what: 'alerting rule' | 'rule' }) {
   return (
@@ -32,15 +40,9 @@ export function NoRules({ what }: { what: 'alerting rule' | 'rule' }) {
         <code>SIGHUP</code>.
       </p>
       <p>
-        More in the documentation:{' '}
-        <a href={`${DOCS}/configuration.md`} target="_blank" rel="noopener noreferrer">
-          the configuration
-        </a>
-        ,{' '}
-        <a href={`${DOCS}/tool.md`} target="_blank" rel="noopener noreferrer">
-          how it is checked
-        </a>
-        .
+        More in the documentation: <Doc name="rules">how rules are written and evaluated</Doc>,{' '}
+        <Doc name="anomalies">ready ones for what is unusual</Doc>,{' '}
+        <Doc name="tool">how they are checked and tested</Doc>.
       </p>
     </div>
   );

@@ -56,6 +56,7 @@ export function RuleHead(props: {
         {severity && <span class={`severity ${severity}`}>{severity}</span>}
         <Waits duration={rule.duration} keepFiringFor={rule.keepFiringFor} />
         {rule.health === 'err' && <span class="state down">failing</span>}
+        {rule.health === 'unknown' && <span class="state">not evaluated yet</span>}
         <span class="rule-tools">
           <a class="muted" href={inGroup} title={`${group.file}: the rule among those of its group`}>
             {group.name}

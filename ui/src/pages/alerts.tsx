@@ -106,6 +106,8 @@ export default function AlertsPage() {
     else marks.change(inactive ? [`o${mark}`] : [], [`c${mark}`]);
   };
   const external = useMemo(() => externalLabelsOf(config?.yaml ?? ''), [config]);
+  // Before anything is known, nobody is told that nothing fires.
+  const withNumber = (word: string, number: string) => (data ? `${word} ${number}` : word);
   const drawn = (block: Block) => {
     switch (block.kind) {
       case 'section':
@@ -157,9 +159,9 @@ export default function AlertsPage() {
             value={state as Wanted}
             options={[
               ['all', 'all'],
-              ['firing', `firing ${formatCount(counts.firing)}`],
-              ['pending', `pending ${formatCount(counts.pending)}`],
-              ['inactive', `inactive ${counted(counts.inactive, 'rule')}`],
+              ['firing', withNumber('firing', formatCount(counts.firing))],
+              ['pending', withNumber('pending', formatCount(counts.pending))],
+              ['inactive', withNumber('inactive', counted(counts.inactive, 'rule'))],
             ]}
             onChange={setState}
           />

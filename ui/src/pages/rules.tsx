@@ -83,9 +83,10 @@ export default function RulesPage() {
     () => groups.some(({ rules }) => rules.some(({ rule }) => rule.samples !== undefined)),
     [groups],
   );
+  const withNumber = (word: string, count: number) => (data ? `${word} ${formatCount(count)}` : word);
   const healthOption = (wanted: Health, word: string): [Health, string] => [
     wanted,
-    `${word} ${formatCount(counts.health[wanted])}`,
+    withNumber(word, counts.health[wanted]),
   ];
   const foldGroup = ({ mark, open }: { mark: string; open: boolean }) =>
     open ? marks.change([`c${mark}`], [`o${mark}`]) : marks.change([`o${mark}`], [`c${mark}`]);
@@ -113,8 +114,8 @@ export default function RulesPage() {
             value={type as RuleType | 'all'}
             options={[
               ['all', 'all'],
-              ['alert', `alerting ${formatCount(counts.type.alert)}`],
-              ['record', `recording ${formatCount(counts.type.record)}`],
+              ['alert', withNumber('alerting', counts.type.alert)],
+              ['record', withNumber('recording', counts.type.record)],
             ]}
             onChange={setType}
           />
