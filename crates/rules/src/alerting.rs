@@ -138,7 +138,10 @@ impl Alerting {
     /// Takes over the alerts of the rule in whose place this one comes.
     pub(crate) fn succeed(&self, other: &Alerting) {
         let others = other.active.lock();
-        self.active.lock().extend(others.iter().map(|(labels, active)| (labels.clone(), active.clone())));
+        // Evaluations are counted anew, from 1.
+        let taken =
+            others.iter().map(|(labels, active)| (labels.clone(), Active { round: 0, ..active.clone() }));
+        self.active.lock().extend(taken);
     }
 
     /// Brings the alerts up to date with what the expression gave, and tells what is to be written.

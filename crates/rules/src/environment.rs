@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use model::Labels;
 use parking_lot::{Mutex, RwLock};
 use promql::{Overrides, QueryResult, Value, VectorSample};
-use storage::QueryContext;
+use storage::{MemoryAccount, QueryContext};
 
 use crate::error::RuleError;
 use crate::options::ManagerOptions;
@@ -35,6 +35,7 @@ pub(crate) struct Environment {
     stopping: AtomicBool,
     /// How many rules are evaluated on threads of their own.
     beside: AtomicUsize,
+    account: MemoryAccount,
     /// The queries that run.
     running: Mutex<Vec<Arc<QueryContext>>>,
 }
@@ -65,6 +66,7 @@ impl Drop for Running<'_> {
 impl Environment {
     pub(crate) fn new(options: ManagerOptions) -> Self {
         Environment {
+            account: options.memory.account(ACCOUNT),
             options,
             settings: RwLock::default(),
             changes: AtomicU64::new(0),
@@ -116,7 +118,7 @@ impl Environment {
     pub(crate) fn context(&self) -> Running<'_> {
         let deadline = Instant::now() + self.options.query_timeout;
         let context = QueryContext::new(Some(deadline), self.options.engine.options().max_samples)
-            .with_memory(self.options.memory.account(ACCOUNT));
+            .with_memory(self.account.clone());
         let context = Arc::new(context);
         let mut running = self.running.lock();
         if self.is_stopping() {
@@ -128,8 +130,7 @@ impl Environment {
 
     /// For what the expressions of a group read in common.
     pub(crate) fn common_context(&self) -> QueryContext {
-        QueryContext::new(None, self.options.engine.options().max_samples)
-            .with_memory(self.options.memory.account(ACCOUNT))
+        QueryContext::new(None, self.options.engine.options().max_samples).with_memory(self.account.clone())
     }
 
     /// The samples that `query` gives.

@@ -37,6 +37,27 @@ impl Samples {
         self.floats.len() as u64 + self.histograms.iter().map(|s| stats::weight(&s.histogram)).sum::<u64>()
     }
 
+    /// A copy that takes no more memory than it must: of floats those in the time range, both ends inclusive.
+    pub(super) fn between(&self, min_time: i64, max_time: i64) -> Samples {
+        let Columns { times, values, start_times } = &self.floats;
+        let whole =
+            || Columns { times: times.clone(), values: values.clone(), start_times: start_times.clone() };
+        let range = times.partition_point(|&t| t < min_time)..times.partition_point(|&t| t <= max_time);
+        let floats = match (times.get(range.clone()), values.get(range)) {
+            // Whether the counting began anew between two samples, the one before the range may tell.
+            (Some(times), Some(values)) if start_times.is_empty() => {
+                Columns { times: times.to_vec(), values: values.to_vec(), start_times: Vec::new() }
+            }
+            _ => whole(),
+        };
+        Samples {
+            floats,
+            histograms: self.histograms.clone(),
+            histogram_starts: self.histogram_starts.clone(),
+            bytes: self.bytes,
+        }
+    }
+
     /// A series ends in the same way whatever it held: staleness markers are kept among the floats.
     fn gather_stale(&mut self) {
         let stale = |sample: &HistogramSample| is_stale(sample.histogram.sum);

@@ -614,10 +614,12 @@ impl Evaluator<'_> {
             let mut all = Vec::new();
             for mut part in group {
                 let mut samples = Samples::default();
+                all.reserve(part.size_hint());
                 while let Some(labels) = decode(&mut *part, read, self.start_times, &mut samples)? {
                     self.ctx.check()?;
+                    let samples = samples.between(read.min_time, read.max_time);
                     hold(samples.weight())?;
-                    all.push(RawSeries { labels, samples: std::mem::take(&mut samples) });
+                    all.push(RawSeries { labels, samples });
                 }
             }
             Ok::<_, QueryError>(all)

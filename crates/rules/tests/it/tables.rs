@@ -183,6 +183,20 @@ fn rules_that_are_gone_end_their_series_and_others_keep_their_state() {
 }
 
 #[test]
+fn an_alert_that_a_reload_hands_on_resolves_at_the_next_evaluation() {
+    let world = World::new(vec![group("g", vec![alert("A", "sig > 0", 0, 0)])]);
+    world.sample("sig", 10.0, 1.0);
+    world.evaluate(10.0);
+    let rules = vec![alert("A", "sig > 0", 0, 0), record("r", "1", &[])];
+    world.reload(vec![group("g", rules)]);
+    assert_eq!(world.alerts("x"), ["A firing"]);
+    world.sample("sig", 11.0, 0.0);
+    world.evaluate(11.0);
+    assert!(world.alerts("x").is_empty());
+    assert_eq!(world.group("g").rules()[0].all_alerts()[0].resolved_at, Some(at(11.0)));
+}
+
+#[test]
 fn an_alert_that_fires_waits_again_where_it_is_to_wait_longer() {
     let world = World::new(vec![group("g", vec![alert("A", "sig > 0", 2, 0)])]);
     world.sample("sig", 10.0, 1.0);
