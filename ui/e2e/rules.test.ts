@@ -271,6 +271,27 @@ test('a refresh that fails leaves what was there, and says of when it is', async
   await page.context().close();
 });
 
+test('an answer that is slow to come is waited for', async () => {
+  const asked: (() => void)[] = [];
+  const api = apiWithRules(() => GROUPS);
+  const slow = await servePage((path, params, response) => {
+    if (path === 'rules') asked.push(() => api(path, params, response));
+    else api(path, params, response);
+  });
+  const page = await browser.newPage();
+  await page.clock.install();
+  await page.goto(`${slow.url}alerts`);
+  await vi.waitUntil(() => asked.length > 0);
+  await page.clock.fastForward(25_000);
+  asked[0]!();
+  await page.locator('.alert').first().waitFor();
+  expect(asked.length).toBe(1);
+  await page.clock.fastForward(11_000);
+  await vi.waitUntil(() => asked.length === 2);
+  await page.context().close();
+  await slow.close();
+});
+
 test('where nothing could be loaded nobody is told that nothing fires', async () => {
   broken = true;
   const page = await open('alerts');

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { comparisonOf, tokensOf } from '../src/format/promql';
+import { comparisonOf } from '../src/format/comparison';
+import { tokensOf } from '../src/format/promql';
 
 const kinds = (expr: string) =>
   tokensOf(expr)

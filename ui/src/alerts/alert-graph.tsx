@@ -1,8 +1,8 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Labels } from '../api/answers';
+import { comparisonOf, type Limit } from '../format/comparison';
 import { formatCount, formatValue } from '../format/number';
-import { comparisonOf, type Limit } from '../format/promql';
 import type { Unit } from '../format/units';
 import type { CursorPlace, PlotLimit } from '../graph/plot';
 import { Progress } from '../parts/page';

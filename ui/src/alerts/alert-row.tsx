@@ -1,8 +1,8 @@
 import { useMemo } from 'preact/hooks';
 import type { Alert, Labels, Rule } from '../api/answers';
+import { comparisonOf } from '../format/comparison';
 import { spokenDuration } from '../format/duration';
 import { formatValue } from '../format/number';
-import { comparisonOf } from '../format/promql';
 import { bothTimes, localTime } from '../format/time';
 import { unitOfExpression } from '../format/units';
 import { LabelSet } from '../parts/labels';
