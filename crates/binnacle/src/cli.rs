@@ -69,7 +69,7 @@ pub(crate) fn main() -> ExitCode {
 
 /// A tool has the arguments, messages and exit codes of promtool, not those of a server.
 fn run_tool(args: Vec<String>) -> ExitCode {
-    match Cli::try_parse_from(args) {
+    match Cli::try_parse_from(tool::expand_arguments(args)) {
         Ok(Cli { role: Role::Tool(args) }) => tool::run(&args),
         Ok(_) => ExitCode::FAILURE,
         Err(error) => tool::refuse_arguments(&error),

@@ -148,6 +148,18 @@ fn every_kind_of_mistake_is_told_in_promtools_words() {
     compare(&json_lines(&path).iter().map(case).collect::<Vec<_>>());
 }
 
+#[test]
+fn what_needs_no_server_is_answered_in_promtools_words() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/offline.jsonl");
+    let case = |case: &Value| Case {
+        args: texts(&case["args"]),
+        files: files(&case["files"]),
+        stdin: text(case, "stdin"),
+        want: wanted(case),
+    };
+    compare(&json_lines(&path).iter().map(case).collect::<Vec<_>>());
+}
+
 /// The recordings of Prometheus, where they are there.
 fn recording(name: &str) -> Option<Vec<Value>> {
     let fallback = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
@@ -176,6 +188,25 @@ fn recorded_web_configurations_are_judged_as_promtool_does() {
         }
     }
     assert!(cases.len() > 5, "the recordings were not read");
+    compare(&cases);
+}
+
+#[test]
+fn recorded_metrics_and_expressions_are_answered_as_promtool_does() {
+    let Some(rows) = recording("promtool/commands.jsonl") else { return };
+    let is_offline = |row: &&Value| {
+        let args = texts(&row["args"]);
+        let group: Vec<&str> = args.iter().map(String::as_str).filter(|arg| !arg.starts_with('-')).collect();
+        matches!(group[..], ["check", "metrics", ..] | ["promql", ..] | ["nosuch"] | ["query", "instant"])
+    };
+    let case = |row: &Value| Case {
+        args: texts(&row["args"]),
+        files: files(&row["files"]),
+        stdin: text(row, "stdin"),
+        want: wanted(row),
+    };
+    let cases: Vec<Case> = rows.iter().filter(is_offline).map(case).collect();
+    assert!(cases.len() > 20, "the recordings were not read");
     compare(&cases);
 }
 

@@ -138,7 +138,7 @@ fn promtools_other_recorded_commands_are_answered_alike() {
     let mut checked = 0;
     for case in json_lines(&golden.join("promtool/commands.jsonl")) {
         let (args, want) = recorded(&case);
-        // Rules come later, and so does the directory that they made.
+        // Those of rules ask a server.
         let [group, args @ ..] = &args[..] else { continue };
         if *group != "tsdb" || args.contains(&"rules") || args.contains(&"rb") {
             continue;
@@ -486,12 +486,4 @@ fn a_reader_that_goes_away_is_no_error_worth_a_message() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.len()), (Some(141), 0));
-}
-
-#[test]
-fn what_is_not_there_yet_is_refused_by_name() {
-    let dir = tempfile::tempdir().unwrap();
-    let ran = tool(dir.path(), &["create-blocks-from", "rules", "--start=0", "rules.yml"]);
-    assert_eq!(ran.exit, 1);
-    assert!(ran.stderr.contains("create-blocks-from rules"), "{ran:?}");
 }

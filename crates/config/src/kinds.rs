@@ -285,7 +285,10 @@ fn redacted(url: &str) -> String {
 }
 
 /// What Go's `url.Parse` refuses, in its words.
-pub(crate) fn check_url(text: &str) -> Result<(), String> {
+///
+/// # Errors
+/// What is wrong with it: `missing ']' in host`.
+pub fn check_url(text: &str) -> Result<(), String> {
     if text.bytes().any(|b| b < b' ' || b == 0x7f) {
         return Err("net/url: invalid control character in URL".into());
     }

@@ -15,6 +15,7 @@ mod decode;
 mod error;
 mod glob;
 mod go_json;
+mod http_client_file;
 mod kinds;
 mod load;
 mod masking;
@@ -23,6 +24,7 @@ mod rule_file;
 mod sections;
 mod selector;
 mod target_file;
+mod unit_test_file;
 mod unsupported;
 mod web_config;
 mod web_tenancy;
@@ -31,11 +33,18 @@ mod yaml;
 pub use convert::Job;
 pub use convert_alerting::AlertingOptions;
 pub use error::{ConfigError, Problem};
-pub use kinds::{Anything, Bytes, FilePath, LabelNames, LabelSet, Millis, NameScheme, Secret, Url};
+pub use http_client_file::read_http_client;
+pub use kinds::{
+    Anything, Bytes, FilePath, LabelNames, LabelSet, Millis, NameScheme, Secret, Url, check_url,
+};
 pub use load::{Config, FeatureDefaults, LoadOptions, load};
 pub use references::Depth;
 pub use rule_file::{LoadedRules, Rule, RuleFile, RuleFileOptions, RuleGroup, load_rules};
 pub use sections::*;
+pub use unit_test_file::{
+    AlertTest, ExpectedAlert, ExpectedSample, ExprTest, InputSeries, StartTimestamp, TestGroup, UnitTestFile,
+    load_unit_tests,
+};
 pub use unsupported::Unsupported;
 pub use web_config::{check_web_config, read_web_options};
 pub use yaml::{Place, Span};

@@ -4,6 +4,7 @@ mod classic;
 mod encode;
 mod encode_protobuf;
 mod family;
+mod family_text;
 mod negotiate;
 mod page;
 mod process;
@@ -15,6 +16,7 @@ pub use classic::{ClassicHistogram, ClassicPart, classic_part};
 pub use encode::encode;
 pub use encode_protobuf::encode_protobuf;
 pub use family::{Family, Metric, MetricKind, MetricValue};
+pub use family_text::{TextFamily, TextMetric, TextValue, read_family_text};
 pub use negotiate::{
     Escaping, Format, Syntax, negotiate, negotiate_with_openmetrics, negotiate_with_protobuf,
 };

@@ -37,6 +37,19 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     Some(days_from_epoch(year, month, day) * MILLIS_PER_DAY + seconds * 1000 + millis)
 }
 
+/// Reads a time as Prometheus' tools do: as [`parse`], but in nanoseconds, without rounding.
+#[must_use]
+pub fn parse_nanos(text: &str) -> Option<i128> {
+    if let Some(seconds) = parse_float(text) {
+        return Some(seconds.trunc() as i128 * 1_000_000_000 + (seconds.fract() * 1e9) as i128);
+    }
+    let millis = parse_rfc3339(text)?;
+    let decimals = text.split_once(['.', ',']).map_or("", |(_, decimals)| decimals).bytes();
+    let digits = decimals.take_while(u8::is_ascii_digit).chain(std::iter::repeat(b'0')).take(9);
+    let nanos = digits.fold(0, |nanos, digit| nanos * 10 + i128::from(digit - b'0'));
+    Some(i128::from(millis.div_euclid(1000)) * 1_000_000_000 + nanos)
+}
+
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {

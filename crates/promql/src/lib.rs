@@ -21,7 +21,8 @@ pub use error::{ParseError, ParseErrors};
 pub use explain::{PlanNode, ReadCost};
 pub use lexer::ResetHint;
 pub use parser::{
-    HistogramLiteral, ParseOptions, SeriesItem, parse, parse_metric, parse_metric_selector, parse_series_desc,
+    HistogramLiteral, ParseOptions, SeriesItem, SeriesPoint, parse, parse_metric, parse_metric_selector,
+    parse_series_desc,
 };
 pub use printer::pretty;
 pub use together::{Prepared, Together};

@@ -19,5 +19,6 @@ pub use read_from::answer_read;
 pub use read_from::{LocalStart, ReadOptions, ReadServers, ReadSetupError, RemoteRead};
 pub use receive::{MAX_WRITE_BODY, Receiver, ReceiverOptions, WriteAnswer, Written};
 pub use send::{
-    FamilyMetadata, MetadataOptions, QueueOptions, RemoteWrite, SendSetupError, SenderOptions, WriteOptions,
+    FamilyMetadata, MetadataOptions, PushedSample, QueueOptions, RemoteWrite, SendSetupError, SenderOptions,
+    WriteOptions, pushed_body,
 };

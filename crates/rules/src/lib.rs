@@ -31,6 +31,7 @@ pub use manager::{Manager, PreparedGroups};
 pub use notify::{AlertToSend, Notify};
 pub use options::{GroupOptions, ManagerOptions, RuleKind, RuleOptions};
 pub use rule::{Health, Rule, RuleStatus};
+pub use schedule::slot_of;
 pub use template::prometheus::ExternalUrl;
 pub use texts::check_text;
 pub use time::Time;

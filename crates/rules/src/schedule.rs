@@ -31,6 +31,12 @@ pub(crate) fn slot(now: Time, interval: Duration, phase: i64) -> Time {
     Time(adjusted - adjusted % interval + phase)
 }
 
+/// The last time at or before `at` for which a server evaluates the group that is written in `file` under `name`.
+#[must_use]
+pub fn slot_of(file: &str, name: &str, interval: Duration, at: Time) -> Time {
+    slot(at, interval, phase(file, name, interval))
+}
+
 /// The time for which to evaluate a group that was last evaluated for `last`, and how many evaluations that leaves out.
 pub(crate) fn next(last: Time, now: Time, interval: Duration) -> (Time, i64) {
     let interval = nanos(interval).max(1);

@@ -1,10 +1,10 @@
 //! A store in plain memory: for tests, rule unit tests and small tools.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::histogram::{FloatHistogram, HistogramSample};
-use model::{Labels, Matcher, Sample};
+use model::{Labels, METRIC_NAME, MatchOp, Matcher, Sample};
 use parking_lot::RwLock;
 
 use crate::{
@@ -24,6 +24,8 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Inner {
     by_labels: BTreeMap<Labels, usize>,
+    /// Nearly every selector has a name.
+    by_name: HashMap<String, BTreeMap<Labels, usize>>,
     series: Vec<Stored>,
 }
 
@@ -103,6 +105,8 @@ impl Inner {
         let at = self.series.len();
         self.series.push(Stored { labels: labels.clone(), samples: Vec::new(), histograms: Vec::new() });
         self.by_labels.insert(labels.clone(), at);
+        let name = labels.value(METRIC_NAME).to_owned();
+        self.by_name.entry(name).or_default().insert(labels.clone(), at);
         (at, true)
     }
 
@@ -138,8 +142,14 @@ impl Inner {
 
     /// Series that match, in order of labels.
     fn matching<'a>(&'a self, matchers: &'a [Matcher]) -> impl Iterator<Item = &'a Stored> {
-        self.by_labels
-            .iter()
+        let name = matchers.iter().find(|m| m.op == MatchOp::Equal && &*m.name == METRIC_NAME);
+        let candidates = match name {
+            Some(name) => self.by_name.get(&*name.value),
+            None => Some(&self.by_labels),
+        };
+        candidates
+            .into_iter()
+            .flatten()
             .filter(|(labels, _)| matchers.iter().all(|m| m.matches_labels(labels)))
             .filter_map(|(_, &at)| self.series.get(at))
     }
@@ -179,6 +189,15 @@ impl Append for MemoryStore {
             match inner.push(at, Sample { t: sample.t, v: sample.v }) {
                 Ok(_) => outcome.appended += 1,
                 Err(rejection) => outcome.rejected.push((i as u32, rejection)),
+            }
+        }
+        outcome.appended_histograms = 0;
+        outcome.rejected_histograms.clear();
+        for (i, histogram) in batch.histograms.iter().enumerate() {
+            let at = usize::try_from(histogram.series.0).unwrap_or(usize::MAX);
+            match inner.push_histogram(at, histogram.t, histogram.value.to_float()) {
+                Ok(()) => outcome.appended_histograms += 1,
+                Err(rejection) => outcome.rejected_histograms.push((i as u32, rejection)),
             }
         }
         Ok(())

@@ -37,12 +37,7 @@ pub(super) fn message(error: &clap::Error) -> Option<String> {
         ErrorKind::ArgumentConflict => {
             format!("flag '{}' cannot be repeated", name(argument.trim_start_matches('-')))
         }
-        ErrorKind::MissingRequiredArgument => {
-            format!(
-                "required argument '{}' not provided",
-                argument.trim_end_matches("...").trim_matches(['<', '>', '[', ']'])
-            )
-        }
+        ErrorKind::MissingRequiredArgument => missing(error),
         ErrorKind::InvalidValue => match text(ContextKind::InvalidValue).as_str() {
             "" => format!("expected argument for flag '{}'", argument.split(' ').next().unwrap_or_default()),
             value => {
@@ -55,6 +50,26 @@ pub(super) fn message(error: &clap::Error) -> Option<String> {
         },
         _ => error.source().map_or_else(|| error.to_string(), ToString::to_string),
     })
+}
+
+/// Flags, all of them; or else the first argument.
+fn missing(error: &clap::Error) -> String {
+    let all = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(all)) => all.as_slice(),
+        _ => &[],
+    };
+    let flags: Vec<String> = all
+        .iter()
+        .filter_map(|argument| Some(format!("'--{}'", name(argument.strip_prefix("--")?))))
+        .collect();
+    if !flags.is_empty() {
+        return format!("required flag(s) {} not provided", flags.join(", "));
+    }
+    let first = all.first().map_or("", String::as_str);
+    format!(
+        "required argument '{}' not provided",
+        first.trim_end_matches("...").trim_matches(['<', '>', '[', ']'])
+    )
 }
 
 /// `format` of `format=x` and of `format <FORMAT>`.

@@ -5,7 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::check::CheckCommand;
+use super::debug::DebugCommand;
+use super::existing_file;
 use super::explain::ExplainCommand;
+use super::promql_text::PromQlCommand;
+use super::push::PushArgs;
+use super::query::QueryArgs;
+use super::server_url::ServerUrl;
+use super::test::TestArgs;
 
 /// `binnacle tool …`
 #[derive(Debug, Args)]
@@ -16,7 +23,7 @@ pub(crate) struct ToolArgs {
     #[arg(long, value_name = "FEATURES", global = true, hide_short_help = true)]
     pub(crate) enable_feature: Vec<String>,
     #[arg(long, hide = true, global = true)]
-    experimental: bool,
+    pub(crate) experimental: bool,
     #[arg(long, hide = true, global = true)]
     no_experimental: bool,
 }
@@ -24,12 +31,24 @@ pub(crate) struct ToolArgs {
 /// The tools.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ToolCommand {
-    /// Checks files before a server reads them: configurations, rules, what discovery finds
+    /// Checks files before a server reads them, metrics, and whether a server is up
     #[command(subcommand, arg_required_else_help = false)]
     Check(CheckCommand),
     /// Shows why something came out as it did: which relabelling rule did what to a target
     #[command(subcommand, arg_required_else_help = false)]
     Explain(ExplainCommand),
+    /// Runs unit tests
+    Test(TestArgs),
+    /// Asks a server and prints what it answers
+    Query(QueryArgs),
+    /// Sends metrics to a server
+    Push(PushArgs),
+    /// Fetches what a server tells about itself into debug.tar.gz
+    #[command(subcommand, arg_required_else_help = false)]
+    Debug(DebugCommand),
+    /// Formats and edits expressions
+    #[command(name = "promql", subcommand, arg_required_else_help = false)]
+    PromQl(PromQlCommand),
     /// Looks into data directories of Prometheus and binnacle, checks them, makes blocks
     #[command(subcommand, arg_required_else_help = false, after_help = TSDB_NOTES)]
     Tsdb(TsdbCommand),
@@ -179,9 +198,9 @@ pub(crate) enum BlockInput {
     /// Makes blocks of the samples of a file of OpenMetrics text, each of which must have a time
     #[command(name = "openmetrics", after_help = IMPORT_NOTES)]
     OpenMetrics(ImportArgs),
-    /// Not supported yet
-    #[command(hide = true)]
-    Rules(NotYet),
+    /// Makes blocks of what rules would have recorded, of a server's data
+    #[command(after_help = RULES_NOTES)]
+    Rules(ImportRulesArgs),
 }
 
 const IMPORT_NOTES: &str = "\
@@ -202,11 +221,44 @@ pub(crate) struct ImportArgs {
     pub(crate) labels: Vec<(String, String)>,
 }
 
-/// Whatever follows a command that is refused.
+const RULES_NOTES: &str = "\
+Rules do not see what other rules of the files make: those that build on others are imported afterwards, when the server has \
+the blocks of these. Alerts become series of their name with the value of their expression. For each rule and range of time \
+there is a block of its own.
+
+Examples:
+  binnacle tool tsdb create-blocks-from rules --start=2026-01-01T00:00:00Z --url=http://localhost:9090 --output-dir=data/ rules.yml";
+
+/// Flags of `create-blocks-from rules`.
 #[derive(Debug, Args)]
-pub(crate) struct NotYet {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    _arguments: Vec<String>,
+pub(crate) struct ImportRulesArgs {
+    /// Files of rules
+    #[arg(value_name = "rule-files", required = true, value_parser = existing_file)]
+    pub(crate) files: Vec<String>,
+    /// File that says how the server is reached: credentials, TLS, proxy
+    #[arg(long = "http.config.file", value_name = "FILE", value_parser = existing_file)]
+    pub(crate) config_file: Option<String>,
+    /// Server whose data is asked for
+    #[arg(long, value_name = "URL", default_value = "http://localhost:9090", value_parser = ServerUrl::parse)]
+    pub(crate) url: ServerUrl,
+    /// First time, RFC 3339 or seconds since the Unix epoch
+    #[arg(long, value_name = "TIME", required = true, allow_hyphen_values = true)]
+    pub(crate) start: Option<String>,
+    /// Last time; by default three hours ago
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) end: String,
+    /// Directory in which the blocks are made
+    #[arg(long, value_name = "DIR", default_value = "data/")]
+    pub(crate) output_dir: PathBuf,
+    /// How often groups are evaluated that do not say
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = go_duration)]
+    pub(crate) eval_interval: i64,
 }
 
 /// Flags of `bench write`.
@@ -262,7 +314,7 @@ pub(super) fn label(text: &str) -> Result<(String, String), String> {
 }
 
 /// In nanoseconds.
-fn go_duration(text: &str) -> Result<i64, String> {
+pub(super) fn go_duration(text: &str) -> Result<i64, String> {
     model::duration::parse_go(text).map_err(|e| e.to_string())
 }
 

@@ -19,6 +19,11 @@ impl Failure {
         Failure::Told(format!("{what}: {cause}"))
     }
 
+    /// As about an argument that is wrong.
+    pub(crate) fn usage(what: &str) -> Self {
+        Failure::Told(format!("binnacle: error: {what}"))
+    }
+
     /// A system call on a path, in Go's words: `stat data: no such file or directory`.
     pub(crate) fn call(call: &str, path: &Path, error: &io::Error) -> Self {
         Failure::Told(in_gos_words(call, path, error))

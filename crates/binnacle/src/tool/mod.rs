@@ -2,14 +2,22 @@
 
 mod argument_errors;
 mod check;
+mod client;
 mod command_line;
+mod debug;
 mod explain;
 pub(crate) mod failure;
 mod features;
+mod promql_text;
+mod push;
+mod query;
+mod server_url;
+mod test;
 mod tsdb;
 
 use command_line::ToolCommand;
 
+pub(crate) use check::existing_file;
 pub(crate) use command_line::ToolArgs;
 pub(crate) use failure::Failure;
 
@@ -23,6 +31,11 @@ pub(crate) fn run(args: &ToolArgs) -> ExitCode {
     let outcome = match &args.command {
         ToolCommand::Check(command) => check::run(command, &args.enable_feature),
         ToolCommand::Explain(command) => explain::run(command),
+        ToolCommand::Test(tests) => test::run(tests, &args.enable_feature),
+        ToolCommand::Query(query) => query::run(query),
+        ToolCommand::Push(push) => push::run(push),
+        ToolCommand::Debug(command) => debug::run(command),
+        ToolCommand::PromQl(command) => promql_text::run(command, args.experimental, &args.enable_feature),
         ToolCommand::Tsdb(command) => tsdb::run(command),
     };
     match outcome {
@@ -33,6 +46,24 @@ pub(crate) fn run(args: &ToolArgs) -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+/// Arguments as promtool reads them, in the form that ours are read: `-t=~` is the short flag with the value `=~`, and without any
+/// argument there is help.
+pub(crate) fn expand_arguments(args: Vec<String>) -> Vec<String> {
+    let mut expanded = Vec::with_capacity(args.len());
+    for arg in args {
+        match arg.split_at_checked(2) {
+            Some((flag @ ("-t" | "-o"), value)) if value.starts_with('=') => {
+                expanded.extend([flag.to_owned(), value.to_owned()]);
+            }
+            _ => expanded.push(arg),
+        }
+    }
+    if expanded.len() == 2 {
+        expanded.push("--help".to_owned());
+    }
+    expanded
 }
 
 /// Ends the program over arguments that are wrong, in promtool's words; help and version go where they belong.

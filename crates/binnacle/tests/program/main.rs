@@ -40,5 +40,6 @@ mod site;
 mod stub;
 mod ten_thousand;
 mod tls;
+mod tools;
 mod up;
 mod web;

@@ -217,7 +217,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// `strconv.Quote` of bytes that need not be UTF-8: a byte that is part of no character is `\xNN`.
-pub(super) fn quote_bytes(bytes: &[u8]) -> String {
+pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
     let mut out = String::from("\"");
     for chunk in bytes.utf8_chunks() {
         let quoted = model::number::quote(chunk.valid());

@@ -17,6 +17,7 @@ use crate::family::MetricKind;
 use cursor::{Cursor, State};
 
 pub use cursor::ParseError;
+pub(crate) use cursor::quote_bytes;
 pub use format::PageFormat;
 pub(crate) use labels::push_openmetrics_number;
 pub use labels::{InvalidNames, LabelsBuf, LabelsError, labels_of};

@@ -12,7 +12,7 @@ mod series;
 use model::{Labels, Matcher};
 
 pub(crate) use literal::quote_bytes;
-pub use series::{HistogramLiteral, SeriesItem};
+pub use series::{HistogramLiteral, SeriesItem, SeriesPoint};
 
 use crate::ast::{Expr, Span};
 use crate::error::{ParseError, ParseErrors};

@@ -85,6 +85,50 @@ pub struct HistogramLiteral {
     pub reset_hint: Option<ResetHint>,
 }
 
+/// A sample of a series of the unit-test language.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SeriesPoint {
+    /// A number, or [`model::STALE_NAN`].
+    Float(f64),
+    /// A native histogram.
+    Histogram(Box<FloatHistogram>),
+}
+
+impl SeriesItem {
+    /// The samples, interval by interval.
+    ///
+    /// # Errors
+    /// When histograms cannot be added up.
+    pub fn points(&self) -> Result<Vec<Option<SeriesPoint>>, String> {
+        let mut points = Vec::new();
+        match self {
+            SeriesItem::Missing { count } => points.extend((0..*count).map(|_| None)),
+            SeriesItem::Float { value, step, times } => {
+                let mut v = *value;
+                for _ in 0..=*times {
+                    points.push(Some(SeriesPoint::Float(v)));
+                    // Staleness markers are not numbers to be added to.
+                    if !model::is_stale(v) {
+                        v += step;
+                    }
+                }
+            }
+            SeriesItem::Histogram { value, step, subtract, times } => {
+                let mut current = FloatHistogram::from(&**value);
+                let step = step.as_ref().map(|step| FloatHistogram::from(&**step));
+                for _ in 0..=*times {
+                    points.push(Some(SeriesPoint::Histogram(Box::new(current.clone()))));
+                    if let Some(step) = &step {
+                        let combined = if *subtract { current.subtract(step) } else { current.add(step) };
+                        combined.map_err(|error| error.to_string())?;
+                    }
+                }
+            }
+        }
+        Ok(points)
+    }
+}
+
 impl From<&HistogramLiteral> for FloatHistogram {
     fn from(literal: &HistogramLiteral) -> Self {
         let side = |offset: i32, counts: &[f64]| (offset..).zip(counts.iter().copied()).collect();

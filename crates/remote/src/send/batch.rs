@@ -202,13 +202,13 @@ fn exemplars_by_sample(items: &[Item]) -> WithSamples {
     out
 }
 
-struct Symbols<'a> {
-    texts: Vec<&'a str>,
-    numbers: HashMap<&'a str, u32, FixedState>,
+pub(super) struct Symbols<'a> {
+    pub(super) texts: Vec<&'a str>,
+    pub(super) numbers: HashMap<&'a str, u32, FixedState>,
 }
 
 impl<'a> Symbols<'a> {
-    fn number(&mut self, text: &'a str) -> u32 {
+    pub(super) fn number(&mut self, text: &'a str) -> u32 {
         if text.is_empty() {
             return 0;
         }
@@ -234,7 +234,7 @@ impl<'a> Symbols<'a> {
         });
     }
 
-    fn labels(&mut self, labels: &'a Labels, out: &mut Vec<u32>) {
+    pub(super) fn labels(&mut self, labels: &'a Labels, out: &mut Vec<u32>) {
         for (name, value) in labels {
             out.push(self.number(name));
             out.push(self.number(value));

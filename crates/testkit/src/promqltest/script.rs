@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::{FloatHistogram, Labels, Sample, duration};
-use promql::{SeriesItem, parse_series_desc};
+use promql::{SeriesItem, SeriesPoint, parse_series_desc};
 
 use super::custom_buckets;
 
@@ -194,31 +194,12 @@ fn signed(text: &str) -> Result<i64, String> {
 fn positions(items: &[SeriesItem]) -> Result<Vec<Option<Point>>, String> {
     let mut all = Vec::new();
     for item in items {
-        match item {
-            SeriesItem::Missing { count } => all.extend((0..*count).map(|_| None)),
-            SeriesItem::Float { value, step, times } => {
-                let mut v = *value;
-                for _ in 0..=*times {
-                    all.push(Some(Point::Float(v)));
-                    // Staleness markers are not numbers to be added to.
-                    if !model::is_stale(v) {
-                        v += step;
-                    }
-                }
-            }
-            SeriesItem::Histogram { value, step, subtract, times } => {
-                let hinted = value.reset_hint.is_some();
-                let mut current = FloatHistogram::from(&**value);
-                let step = step.as_ref().map(|s| FloatHistogram::from(&**s));
-                for _ in 0..=*times {
-                    all.push(Some(Point::Histogram { value: Arc::new(current.clone()), hinted }));
-                    if let Some(step) = &step {
-                        let combined = if *subtract { current.subtract(step) } else { current.add(step) };
-                        combined.map_err(|e| e.to_string())?;
-                    }
-                }
-            }
-        }
+        let hinted = matches!(item, SeriesItem::Histogram { value, .. } if value.reset_hint.is_some());
+        let point = |point| match point {
+            SeriesPoint::Float(v) => Point::Float(v),
+            SeriesPoint::Histogram(histogram) => Point::Histogram { value: Arc::from(histogram), hinted },
+        };
+        all.extend(item.points()?.into_iter().map(|at| at.map(point)));
     }
     Ok(all)
 }

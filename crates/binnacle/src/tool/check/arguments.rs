@@ -4,6 +4,9 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 
+use crate::tool::command_line::go_duration;
+use crate::tool::server_url::ServerUrl;
+
 const CONFIG_NOTES: &str = "\
 Flags, output and exit codes are promtool's. Checked is what the file says and what it refers to: rule files, files of \
 targets, credentials and certificates. On a terminal each complaint also shows the place, the line and a remedy; \
@@ -14,6 +17,12 @@ Examples:
   binnacle tool check config --syntax-only prometheus.yml     # without looking at other files
   binnacle tool check config --lint=all --lint-fatal prometheus.yml";
 
+const METRICS_NOTES: &str = "\
+Examples:
+  binnacle tool check metrics < metrics.prom
+  curl -s http://localhost:9090/metrics | binnacle tool check metrics --extended
+  curl -s http://localhost:9100/metrics | binnacle tool check metrics --extended --lint=none";
+
 /// `binnacle tool check …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum CheckCommand {
@@ -22,12 +31,47 @@ pub(crate) enum CheckCommand {
     Config(ConfigArgs),
     /// Checks files of recording and alerting rules
     Rules(RulesArgs),
+    /// Checks names and descriptions of metrics on standard input
+    #[command(after_help = METRICS_NOTES)]
+    Metrics(MetricsArgs),
+    /// Asks a server whether it is healthy
+    Healthy(ServerStatusArgs),
+    /// Asks a server whether it is ready
+    Ready(ServerStatusArgs),
     /// Prints the targets that a job finds, before and after relabelling, as JSON
     #[command(name = "service-discovery")]
     ServiceDiscovery(ServiceDiscoveryArgs),
     /// Checks files for --web.config.file: TLS, headers, users
     #[command(name = "web-config")]
     WebConfig(WebConfigArgs),
+}
+
+/// Flags of `check healthy` and `check ready`.
+#[derive(Debug, Args)]
+pub(crate) struct ServerStatusArgs {
+    /// Server
+    #[arg(long, value_name = "URL", default_value = "http://localhost:9090", value_parser = ServerUrl::parse)]
+    pub(crate) url: ServerUrl,
+    /// File that says how the server is reached: credentials, TLS, proxy
+    #[arg(long = "http.config.file", value_name = "FILE", value_parser = existing_file)]
+    pub(crate) config_file: Option<String>,
+    #[command(flatten)]
+    shared: SharedFlags,
+}
+
+/// Flags of `check metrics`.
+#[derive(Debug, Args)]
+pub(crate) struct MetricsArgs {
+    /// Show how many series each metric makes
+    #[arg(long)]
+    pub(crate) extended: bool,
+    #[arg(long, hide = true)]
+    no_extended: bool,
+    /// What to look for: all, none
+    #[arg(long, value_name = "CHECKS", default_value = "all")]
+    pub(crate) lint: String,
+    #[command(flatten)]
+    shared: SharedFlags,
 }
 
 /// Flags of `check web-config`.
@@ -129,9 +173,4 @@ pub(crate) fn existing_file(path: &str) -> Result<String, String> {
         }
         Ok(_) => Ok(path.to_owned()),
     }
-}
-
-/// In nanoseconds.
-fn go_duration(text: &str) -> Result<i64, String> {
-    model::duration::parse_go(text).map_err(|e| e.to_string())
 }

@@ -1,8 +1,11 @@
-//! `binnacle tool check`: whether files are in order, before a server reads them.
+//! `binnacle tool check`: whether files are in order, before a server reads them, and whether a server is.
 
 mod arguments;
 mod config_file;
+mod lint;
+mod metrics;
 mod rules;
+mod server_status;
 mod service_discovery;
 mod targets_json;
 
@@ -12,7 +15,7 @@ use super::Failure;
 use super::failure::tell;
 use crate::logging;
 
-pub(crate) use arguments::CheckCommand;
+pub(crate) use arguments::{CheckCommand, existing_file};
 pub(super) use service_discovery::{discover, find_job, previews, refuse_idle};
 
 /// promtool's code for "something is wrong".
@@ -49,6 +52,9 @@ pub(super) fn run(command: &CheckCommand, features: &[String]) -> Result<ExitCod
     match command {
         CheckCommand::Config(args) => config_file::run(args, features),
         CheckCommand::Rules(args) => rules::run(args, features),
+        CheckCommand::Metrics(args) => metrics::run(args),
+        CheckCommand::Healthy(args) => server_status::run(args, "/-/healthy"),
+        CheckCommand::Ready(args) => server_status::run(args, "/-/ready"),
         CheckCommand::ServiceDiscovery(args) => service_discovery::run(args),
         CheckCommand::WebConfig(args) => Ok(check_web_configs(&args.files)),
     }

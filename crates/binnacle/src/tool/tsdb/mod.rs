@@ -17,9 +17,6 @@ use std::process::ExitCode;
 use super::Failure;
 use super::command_line::{BenchCommand, BlockInput, CreateBlocksArgs, TsdbCommand};
 
-const NO_RULES: &str =
-    "create-blocks-from rules is not supported yet: it needs recording rules, which come with rules";
-
 pub(super) fn run(command: &TsdbCommand) -> Result<ExitCode, Failure> {
     match command {
         TsdbCommand::List(args) => list::run(args)?,
@@ -30,7 +27,7 @@ pub(super) fn run(command: &TsdbCommand) -> Result<ExitCode, Failure> {
         TsdbCommand::Bench(BenchCommand::Write(args)) => bench_write::run(args)?,
         TsdbCommand::CreateBlocksFrom(CreateBlocksArgs { output, from }) => match from {
             BlockInput::OpenMetrics(args) => import::run(args, output)?,
-            BlockInput::Rules(_) => return Err(Failure::Told(NO_RULES.to_owned())),
+            BlockInput::Rules(args) => import::rules(args, output)?,
         },
     }
     Ok(ExitCode::SUCCESS)

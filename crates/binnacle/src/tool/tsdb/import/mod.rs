@@ -1,4 +1,4 @@
-//! `create-blocks-from openmetrics`: blocks from a file of samples.
+//! `create-blocks-from`: blocks of samples from elsewhere. Here is how they are made of a file of samples.
 //!
 //! promtool reads the whole file once for every two hours in it. We gather the samples of as many ranges as fit into
 //! [`MEMORY`], encoded, and read the file again only for what is left. The blocks are the same: of a series only
@@ -7,6 +7,7 @@
 
 mod input;
 mod ranges;
+mod recorded;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -32,6 +33,8 @@ const SHORTEST_BLOCK: i64 = 2 * 3600 * 1000;
 /// Blocks grow by this factor from level to level, over so many levels.
 const LEVEL_FACTOR: i64 = 3;
 const LEVELS: u32 = 10;
+
+pub(super) use recorded::run as rules;
 
 pub(super) fn run(args: &ImportArgs, output: &BlockOutput) -> Result<(), Failure> {
     let mut input = Input::open(&args.input)?;
