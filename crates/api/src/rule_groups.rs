@@ -32,6 +32,8 @@ struct Wanted<'a> {
     alerting: bool,
     recording: bool,
     alerts: bool,
+    /// Also how many series each rule gave.
+    stats: bool,
     /// Most groups of an answer.
     limit: Option<usize>,
     /// The group to begin with.
@@ -114,6 +116,7 @@ impl<'a> Wanted<'a> {
             alerting: kind != "record",
             recording: kind != "alert",
             alerts,
+            stats: params.get("stats") == "true",
             limit: group_limit(params.get("group_limit"), token)?,
             token,
         })
@@ -184,7 +187,7 @@ fn push_group(out: &mut String, group: &Group, wanted: &Wanted<'_>, view: &View)
     let rules = group.rules().iter().filter(|rule| wanted.has(rule) && shows(view, rule));
     let mut any = false;
     for rule in rules {
-        push_rule(out, rule, wanted.alerts, view);
+        push_rule(out, rule, wanted, view);
         any = true;
     }
     out.push(']');
@@ -197,7 +200,8 @@ fn push_group(out: &mut String, group: &Group, wanted: &Wanted<'_>, view: &View)
     any
 }
 
-fn push_rule(out: &mut String, rule: &Rule, alerts: bool, view: &View) {
+fn push_rule(out: &mut String, rule: &Rule, wanted: &Wanted<'_>, view: &View) {
+    let alerts = wanted.alerts;
     json::comma(out);
     out.push('{');
     if rule.is_alerting() {
@@ -235,6 +239,10 @@ fn push_rule(out: &mut String, rule: &Rule, alerts: bool, view: &View) {
     }
     seconds_field(out, "evaluationTime", status.evaluation_time);
     time_field(out, "lastEvaluation", status.last_evaluation);
+    // Prometheus does not tell it; who may not see all series may not know how many there are.
+    if wanted.stats && !view.is_narrow() {
+        json::raw_field(out, "samples", status.series);
+    }
     json::field(out, "type", if rule.is_alerting() { "alerting" } else { "recording" });
     out.push('}');
 }

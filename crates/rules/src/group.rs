@@ -401,6 +401,7 @@ impl Evaluation<'_> {
     ) -> Result<(), RuleError> {
         let Group { environment, affinity, options, .. } = self.group;
         let samples = samples_of(self.together.evaluate(index, context)?)?;
+        rule.set_series(samples.len());
         let RuleWork { outputs, recorded, expanded } = work;
         outputs.begin();
         let limit = options.limit;

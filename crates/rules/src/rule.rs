@@ -46,6 +46,8 @@ pub struct RuleStatus {
     pub evaluation_time: Duration,
     /// When it began.
     pub last_evaluation: Option<Time>,
+    /// How many series its expression gave, when it last gave any answer.
+    pub series: usize,
 }
 
 /// A recording or alerting rule.
@@ -83,6 +85,7 @@ impl Rule {
             last_error: None,
             evaluation_time: Duration::ZERO,
             last_evaluation: None,
+            series: 0,
         };
         let status = Mutex::new(status);
         Ok(Rule { name: options.name.clone(), prepared, query, labels, alerting, status })
@@ -174,6 +177,10 @@ impl Rule {
         if status.last_error.as_deref() != last_error {
             status.last_error = last_error.map(Arc::from);
         }
+    }
+
+    pub(crate) fn set_series(&self, series: usize) {
+        self.status.lock().series = series;
     }
 
     pub(crate) fn set_evaluated(&self, began: Time, took: Duration) {

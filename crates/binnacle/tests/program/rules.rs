@@ -48,6 +48,11 @@ fn files_of_rules_are_read_when_the_server_starts_and_on_each_reload() {
     let alerting = program.data("/api/v1/rules?type=alert&exclude_alerts=true");
     assert_eq!(alerting["groups"].as_array().unwrap().len(), 1);
     assert_eq!(alerting["groups"][0]["rules"][0]["alerts"], Value::Null, "{alerting}");
+    assert_eq!(alerting["groups"][0]["rules"][0]["samples"], Value::Null, "Prometheus does not tell it");
+    if !is_peer() {
+        let told = program.data("/api/v1/rules?stats=true");
+        assert_eq!(told["groups"][0]["rules"][0]["samples"], 1, "{told}");
+    }
 
     // Another file, and one that is gone.
     let active_at = alerts["alerts"][0]["activeAt"].clone();
