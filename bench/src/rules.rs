@@ -112,7 +112,7 @@ fn window(args: &RulesArgs, peer: Peer, program: &Path, folder: &Path, rules: bo
     let mut more = String::new();
     if rules {
         let file = folder.join("rules.yml");
-        fs::write(&file, rule_file(args.groups, &announcement))?;
+        fs::write(&file, rule_file(args.groups, args.interval, &announcement))?;
         more = format!("rule_files: ['{}']\n", file.display());
     }
     let load = Load { announcement: &announcement, interval: args.interval, more: &more };
@@ -195,7 +195,8 @@ const GAUGES: [&str; 5] = [
 
 /// Groups as mixins have them: several aggregations of one metric, rules over what others recorded, thresholds. Each is about
 /// one node's containers.
-fn rule_file(groups: usize, announcement: &Announcement) -> String {
+fn rule_file(groups: usize, interval: Duration, announcement: &Announcement) -> String {
+    let interval = model::duration::format(interval.as_millis() as i64);
     let nodes: Vec<&str> = announcement
         .targets
         .iter()
@@ -205,7 +206,7 @@ fn rule_file(groups: usize, announcement: &Announcement) -> String {
     let mut yaml = String::from("groups:\n");
     for group in 0..groups {
         let node = nodes.get(group % nodes.len().max(1)).copied().unwrap_or_default();
-        let _ = writeln!(yaml, "- name: group-{group}\n  rules:");
+        let _ = writeln!(yaml, "- name: group-{group}\n  interval: {interval}\n  rules:");
         let mut record = |metric: &str, name: &str, expression: &str| {
             let _ = writeln!(
                 yaml,
