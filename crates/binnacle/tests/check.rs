@@ -257,3 +257,45 @@ scrape_configs:
     let told = "Job nix not found. Select one of:\n\tother\n\tj\n";
     assert_eq!(run("nix"), (Some(1), String::new(), told.to_owned()));
 }
+
+#[test]
+fn complaints_about_rules_show_the_place() {
+    let rules = "\
+groups:
+- name: g
+  rules:
+  - record: a
+    expr: sum(rate(b[5m]) by (c
+  - {alert: B, expr: 'up == 0', labels: {x: '{{ nosuch }}'}}
+  - alert: C
+    expr: |
+      up
+        == on( 0
+    labels: {__name__: d}
+";
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("r.yml"), rules).unwrap();
+    let run = |flags: &[&str]| {
+        let args = [&["tool", "check", "rules", "r.yml"], flags].concat();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_binnacle")).args(args).current_dir(dir.path()).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let (told, shown) = (run(&[]), run(&["--places"]));
+    let report = shown.strip_prefix(&told).unwrap();
+    let places: Vec<&str> = report.lines().filter(|line| line.contains("--> ")).map(str::trim).collect();
+    assert_eq!(
+        places,
+        ["--> r.yml:5:27", "--> r.yml:6:45", "--> r.yml:10:16", "--> r.yml:11:14"],
+        "{report}"
+    );
+    let caret = |line: &str| {
+        let mut lines = report.lines().skip_while(|shown| !(shown.contains(" | ") && shown.contains(line)));
+        let (shown, below) = (lines.next().unwrap(), lines.next().unwrap());
+        shown.get(below.find('^').unwrap()..).unwrap_or_default().to_owned()
+    };
+    assert_eq!(caret("expr: sum("), "by (c");
+    assert_eq!(caret("alert: B"), "'{{ nosuch }}'}}");
+    assert_eq!(caret("== on("), "0");
+    assert_eq!(caret("__name__"), "__name__: d}");
+}

@@ -9,8 +9,9 @@ use model::ValidationScheme;
 use model::number::quote;
 
 use crate::decode::{Issues, Keys, Section, decode_section, section};
+use crate::error::{Problem, report};
 use crate::kinds::{Anything, Millis};
-use crate::yaml::{Kind, Node, Place, documents, parse_as_version_3, text};
+use crate::yaml::{Kind, Node, Place, Span, documents, parse_as_version_3, text};
 
 section! {
     /// A file of rules.
@@ -125,40 +126,72 @@ pub struct LoadedRules {
     pub file: RuleFile,
     /// The text goes on after the first document, which is all that is read.
     pub several_documents: bool,
+    /// The same as the refusals, with places; what both readings refuse is there once.
+    problems: Vec<Problem>,
+    text: String,
+}
+
+impl LoadedRules {
+    /// For people: each problem with its place in `file`, the line itself and what would be right.
+    #[must_use]
+    pub fn report(&self, file: &str) -> String {
+        report(&self.problems, file, &self.text)
+    }
 }
 
 /// Reads and checks a file of rules.
 #[must_use]
 pub fn load_rules(content: impl AsRef<[u8]>, options: &RuleFileOptions) -> LoadedRules {
-    let refused =
-        |refusals, several_documents| LoadedRules { refusals, file: RuleFile::default(), several_documents };
-    let read_text = text(content.as_ref());
-    let read_root = read_text.and_then(|text| Ok((parse_as_version_3(&text)?, documents(&text) > 1)));
-    let (root, several_documents) = match read_root {
-        Ok(read) => read,
+    let mut loaded = LoadedRules {
+        refusals: Vec::new(),
+        file: RuleFile::default(),
+        several_documents: false,
+        problems: Vec::new(),
+        text: String::new(),
+    };
+    let read_root = text(content.as_ref()).and_then(|text| {
+        loaded.text = text.into_owned();
+        Ok((parse_as_version_3(&loaded.text)?, documents(&loaded.text) > 1))
+    });
+    let root = match read_root {
+        Ok((root, several_documents)) => {
+            loaded.several_documents = several_documents;
+            root
+        }
         // Each reading meets it, and the search for a second document does, too.
-        Err(err) => return refused(vec![err.message.clone(), err.message], true),
+        Err(err) => {
+            loaded.several_documents = true;
+            let span = (err.place.line > 0).then_some(Span { start: err.place, end: err.place });
+            loaded.problems = vec![Problem { span, message: err.message.clone(), help: None }];
+            loaded.refusals = vec![err.message.clone(), err.message];
+            return loaded;
+        }
     };
-    let Some(root) = root.filter(|root| !root.is_null()) else {
-        return refused(Vec::new(), several_documents);
-    };
+    let Some(root) = root.filter(|root| !root.is_null()) else { return loaded };
     let (file, first) = read::<RuleFile>(&root, options.ignore_unknown_fields);
     let (_, second) = read::<FileNode>(&root, true);
-    let refusals: Vec<String> = first.into_iter().chain(second).collect();
-    if !refusals.is_empty() {
-        return refused(refusals, several_documents);
+    if first.is_some() || second.is_some() {
+        let problems = first.iter().chain(&second).map(|(_, problems)| problems.clone()).next();
+        loaded.problems = problems.unwrap_or_default();
+        loaded.refusals = first.into_iter().chain(second).map(|(line, _)| line).collect();
+        return loaded;
     }
-    let refusals = check(&file, &root, &options.expressions);
-    LoadedRules { refusals, file, several_documents }
+    let checker = Checker { lines: loaded.text.lines().collect(), expressions: &options.expressions };
+    (loaded.refusals, loaded.problems) = checker.file(&file, &root).into_iter().unzip();
+    loaded.file = file;
+    loaded
 }
 
+/// What is wrong by a reading: Prometheus' words, and the problems.
+type Refused = (String, Vec<Problem>);
+
 /// One reading, with what is wrong by it.
-fn read<T: Section + Keys>(root: &Node, ignore_unknown_fields: bool) -> (T, Option<String>) {
+fn read<T: Section + Keys>(root: &Node, ignore_unknown_fields: bool) -> (T, Option<Refused>) {
     let mut issues = Issues::of_rule_file(ignore_unknown_fields);
     match decode_section::<T>(root, &mut issues) {
-        Err(stop) => (T::default(), Some(stop.line)),
+        Err(stop) => (T::default(), Some((stop.line, vec![stop.problem]))),
         Ok(decoded) => match issues.finish() {
-            Some((line, _)) => (T::default(), Some(line)),
+            Some(refused) => (T::default(), Some(refused)),
             None => (decoded.unwrap_or_default(), None),
         },
     }
@@ -191,83 +224,178 @@ fn place_of(rule: Option<&Node>, key: &str) -> String {
     format!("{line}:{column}")
 }
 
-fn check(file: &RuleFile, root: &Node, expressions: &promql::ParseOptions) -> Vec<String> {
-    let mut refusals = Vec::new();
-    let mut names = std::collections::HashSet::new();
-    let groups = find(root, "groups");
-    for (i, group) in file.groups.iter().enumerate() {
-        // Prometheus has no place for a group.
-        if group.name.is_empty() {
-            refusals.push("0:0: Groupname must not be empty".to_owned());
-        }
-        if !names.insert(group.name.as_str()) {
-            refusals.push(format!("0:0: groupname: \"{}\" is repeated in the same file", group.name));
-        }
-        refusals.extend(group.labels.keys().filter(|name| !is_label(name)).map(|name| invalid_label(name)));
-        let rules = groups.and_then(|groups| item(groups, i)).and_then(|group| find(group, "rules"));
-        for (j, rule) in group.rules.iter().enumerate() {
-            let node = rules.and_then(|rules| item(rules, j));
-            let of_rule = format!("group {}, rule {}, {}", quote(&group.name), j + 1, quote(rule.name()));
-            refusals.extend(check_rule(rule, node, expressions).into_iter().map(|(place, line)| {
-                let place = if place.is_empty() { place } else { format!("{place}: ") };
-                format!("{place}{of_rule}: {line}")
-            }));
-        }
-    }
-    refusals
+fn span_of(node: Option<&Node>, key: &str) -> Option<Span> {
+    let node = node?;
+    Some(find(node, key).unwrap_or(node).span)
 }
 
-/// What is wrong with a rule, each with its place, where Prometheus names one.
-fn check_rule(rule: &Rule, node: Option<&Node>, expressions: &promql::ParseOptions) -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> = Vec::new();
-    let mut refuse = |place: String, line: String| found.push((place, line));
-    let both_places = || format!("{}: {}", place_of(node, "record"), place_of(node, "alert"));
-    match (rule.record.is_empty(), rule.alert.is_empty()) {
-        (false, false) => refuse(both_places(), "only one of 'record' and 'alert' must be set".into()),
-        (true, true) => refuse(both_places(), "one of 'record' or 'alert' must be set".into()),
-        _ => {}
+/// Where the key `name` stands in the mapping at `key`, and where its value does.
+fn spans_of_member(node: Option<&Node>, key: &str, name: &str) -> Option<(Span, Span)> {
+    let Kind::Mapping(pairs) = &find(node?, key)?.kind else { return None };
+    let found = pairs.iter().find(|(key, _)| key.text() == Some(name));
+    found.map(|(key, value)| (key.span, value.span))
+}
+
+/// What is wrong with a rule or a group.
+struct Flaw {
+    /// With a blank behind it, where Prometheus names a place.
+    place: String,
+    line: String,
+    span: Option<Span>,
+    help: Option<String>,
+}
+
+impl Flaw {
+    fn new(place: &str, line: impl Into<String>, span: Option<Span>) -> Self {
+        let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
+        Flaw { place, line: line.into(), span, help: None }
     }
-    if rule.expr.is_empty() {
-        refuse(place_of(node, "expr"), "field 'expr' must be set in rule".into());
-    } else if let Err(err) = promql::parse(&rule.expr, expressions) {
-        refuse(place_of(node, "expr"), format!("could not parse expression: {err}"));
+
+    /// Prometheus' words, and the problem.
+    fn told(self, of: &str) -> (String, Problem) {
+        let message = format!("{of}{}", self.line);
+        let refusal = format!("{}{message}", self.place);
+        (refusal, Problem { span: self.span, message, help: self.help })
     }
-    if !rule.record.is_empty() {
-        let mut refuse = |line: String| refuse(place_of(node, "record"), line);
-        for (set, key) in [
-            (!rule.annotations.is_empty(), "annotations"),
-            (rule.hold.0 != 0, "for"),
-            (rule.keep_firing_for.0 != 0, "keep_firing_for"),
-        ] {
-            if set {
-                refuse(format!("invalid field '{key}' in recording rule"));
+}
+
+struct Checker<'a> {
+    /// Of the file.
+    lines: Vec<&'a str>,
+    expressions: &'a promql::ParseOptions,
+}
+
+impl Checker<'_> {
+    fn file(&self, file: &RuleFile, root: &Node) -> Vec<(String, Problem)> {
+        let mut told = Vec::new();
+        let mut names = std::collections::HashSet::new();
+        let groups = find(root, "groups");
+        for (i, group) in file.groups.iter().enumerate() {
+            let node = groups.and_then(|groups| item(groups, i));
+            // Prometheus has no place for a group.
+            let mut refuse = |line: String| {
+                told.push(Flaw::new("0:0", line, span_of(node, "name")).told(""));
+            };
+            if group.name.is_empty() {
+                refuse("Groupname must not be empty".to_owned());
+            }
+            if !names.insert(group.name.as_str()) {
+                refuse(format!("groupname: \"{}\" is repeated in the same file", group.name));
+            }
+            for name in group.labels.keys().filter(|name| !is_label(name)) {
+                let span = spans_of_member(node, "labels", name).map(|(key, _)| key);
+                told.push(Flaw::new("", invalid_label(name), span).told(""));
+            }
+            let rules = node.and_then(|group| find(group, "rules"));
+            for (j, rule) in group.rules.iter().enumerate() {
+                let node = rules.and_then(|rules| item(rules, j));
+                let of = format!("group {}, rule {}, {}: ", quote(&group.name), j + 1, quote(rule.name()));
+                told.extend(self.rule(rule, node).into_iter().map(|flaw| flaw.told(&of)));
             }
         }
-        if !ValidationScheme::Utf8.is_valid_metric_name(&rule.record) {
-            refuse(format!("invalid recording rule name: {}", rule.record));
+        told
+    }
+
+    fn rule(&self, rule: &Rule, node: Option<&Node>) -> Vec<Flaw> {
+        let mut found = Vec::new();
+        let both_places = || format!("{}: {}", place_of(node, "record"), place_of(node, "alert"));
+        let mut refuse = |line: &str| found.push(Flaw::new(&both_places(), line, span_of(node, "alert")));
+        match (rule.record.is_empty(), rule.alert.is_empty()) {
+            (false, false) => refuse("only one of 'record' and 'alert' must be set"),
+            (true, true) => refuse("one of 'record' or 'alert' must be set"),
+            _ => {}
         }
-        // Names may hold braces, and a rule where they do has its expression in the wrong place.
-        if rule.record.contains(['{', '}']) {
-            let record = &rule.record;
-            refuse(format!("braces present in the recording rule name; should it be in expr?: {record}"));
+        let place = place_of(node, "expr");
+        if rule.expr.is_empty() {
+            found.push(Flaw::new(&place, "field 'expr' must be set in rule", span_of(node, "expr")));
+        } else if let Err(errors) = promql::parse(&rule.expr, self.expressions) {
+            let first = errors.as_slice().first();
+            let span = first.and_then(|error| self.span_in_expression(&rule.expr, node, error));
+            let line = format!("could not parse expression: {errors}");
+            let flaw = Flaw::new(&place, line, span.or(span_of(node, "expr")));
+            found.push(Flaw { help: first.and_then(|error| error.help.clone()), ..flaw });
+        }
+        if !rule.record.is_empty() {
+            recording(rule, node, &mut found);
+        }
+        names_and_templates(rule, node, &mut found);
+        found
+    }
+
+    /// Where in the file an expression is wrong, if its text stands there as it is.
+    fn span_in_expression(
+        &self,
+        expr: &str,
+        node: Option<&Node>,
+        error: &promql::ParseError,
+    ) -> Option<Span> {
+        let start = find(node?, "expr")?.span.start;
+        let wrong = expr.lines().nth(error.line.checked_sub(1)? as usize)?;
+        let text = wrong.trim();
+        let (at, found) =
+            self.lines.iter().enumerate().skip(start.line.checked_sub(1)?).find_map(|(i, line)| {
+                // Another key of the rule may stand before the expression on its line.
+                let from = if i + 1 == start.line { start.column.saturating_sub(1) } else { 0 };
+                let from = line.char_indices().nth(from).map_or(line.len(), |(byte, _)| byte);
+                Some((i, from + line.get(from..)?.find(text)?))
+            })?;
+        let skipped = wrong.len() - wrong.trim_start().len();
+        let byte = found + (error.column as usize).checked_sub(1 + skipped)?;
+        let column = self.lines.get(at)?.get(..byte)?.chars().count() + 1;
+        let width = error.span.end.saturating_sub(error.span.start).max(1) as usize;
+        let (line, last) = (at + 1, self.lines.get(at)?.chars().count() + 1);
+        let end = Place { line, column: (column + width).min(last.max(column + 1)) };
+        Some(Span { start: Place { line, column }, end })
+    }
+}
+
+fn recording(rule: &Rule, node: Option<&Node>, found: &mut Vec<Flaw>) {
+    let place = place_of(node, "record");
+    let mut refuse = |line: String, key| found.push(Flaw::new(&place, line, span_of(node, key)));
+    for (set, key) in [
+        (!rule.annotations.is_empty(), "annotations"),
+        (rule.hold.0 != 0, "for"),
+        (rule.keep_firing_for.0 != 0, "keep_firing_for"),
+    ] {
+        if set {
+            refuse(format!("invalid field '{key}' in recording rule"), key);
         }
     }
+    let record = &rule.record;
+    if !ValidationScheme::Utf8.is_valid_metric_name(record) {
+        refuse(format!("invalid recording rule name: {record}"), "record");
+    }
+    // Names may hold braces, and a rule where they do has its expression in the wrong place.
+    if record.contains(['{', '}']) {
+        refuse(
+            format!("braces present in the recording rule name; should it be in expr?: {record}"),
+            "record",
+        );
+    }
+}
+
+fn names_and_templates(rule: &Rule, node: Option<&Node>, found: &mut Vec<Flaw>) {
+    let mut refuse = |line, span| found.push(Flaw::new("", line, span));
+    let key_span = |key, name| spans_of_member(node, key, name).map(|(key, _)| key);
     for name in rule.labels.keys().filter(|name| !is_label(name)) {
-        refuse(String::new(), invalid_label(name));
+        refuse(invalid_label(name), key_span("labels", name));
     }
     for name in rule.annotations.keys().filter(|name| !ValidationScheme::Utf8.is_valid_label_name(name)) {
-        refuse(String::new(), format!("invalid annotation name: {name}"));
+        refuse(format!("invalid annotation name: {name}"), key_span("annotations", name));
     }
-    if !rule.alert.is_empty() {
-        for (kind, texts) in [("label", &rule.labels), ("annotation", &rule.annotations)] {
-            for (name, text) in texts {
-                if let Err(why) = rules::check_text(&rule.alert, text) {
-                    refuse(String::new(), format!("{kind} {}: {why}", quote(name)));
-                }
+    if rule.alert.is_empty() {
+        return;
+    }
+    for (kind, key, texts) in
+        [("label", "labels", &rule.labels), ("annotation", "annotations", &rule.annotations)]
+    {
+        for (name, text) in texts {
+            if let Err(why) = rules::check_text(&rule.alert, text) {
+                let span = spans_of_member(node, key, name).map(|(_, value)| value);
+                refuse(format!("{kind} {}: {why}", quote(name)), span);
             }
         }
     }
-    found
 }
 
 fn is_label(name: &str) -> bool {

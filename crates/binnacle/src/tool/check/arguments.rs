@@ -102,9 +102,6 @@ pub(crate) struct ConfigArgs {
     pub(crate) agent: bool,
     #[arg(long, hide = true)]
     no_agent: bool,
-    /// Show place, line and remedy of each complaint, also where the output is no terminal
-    #[arg(long)]
-    pub(crate) places: bool,
     #[command(flatten)]
     pub(crate) shared: SharedFlags,
 }
@@ -125,6 +122,9 @@ pub(crate) struct LintFlags {
     pub(crate) ignore_unknown_fields: bool,
     #[arg(long, hide = true)]
     no_ignore_unknown_fields: bool,
+    /// Show place, line and remedy of each complaint, also where the output is no terminal
+    #[arg(long)]
+    pub(crate) places: bool,
 }
 
 /// Flags that every check takes.

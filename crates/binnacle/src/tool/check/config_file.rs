@@ -1,6 +1,5 @@
 //! `check config`: a configuration and what it refers to.
 
-use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -51,7 +50,7 @@ impl From<String> for Refusal {
 
 pub(super) fn run(args: &ConfigArgs, enabled: &[String]) -> Result<ExitCode, Failure> {
     let checks = Checks::new(args, enabled)?;
-    let places = args.places || std::io::stderr().is_terminal();
+    let places = checks.rules.places;
     let mut outcome = Outcome::default();
     for file in &args.files {
         print(&format!("Checking {file}\n"))?;

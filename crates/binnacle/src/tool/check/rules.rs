@@ -1,7 +1,7 @@
-//! `check rules`: files of rules. Templates are not looked at.
+//! `check rules`: files of rules.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::process::ExitCode;
 
 use config::{RuleFile, RuleFileOptions, load_rules};
@@ -20,6 +20,8 @@ const SEVERAL_DOCUMENTS: &str =
 pub(super) struct RuleChecks {
     pub(super) duplicates: bool,
     pub(super) options: RuleFileOptions,
+    /// Show place, line and remedy of each complaint.
+    pub(super) places: bool,
 }
 
 impl RuleChecks {
@@ -38,7 +40,8 @@ impl RuleChecks {
             }
         }
         let ignore_unknown_fields = flags.ignore_unknown_fields;
-        Ok(RuleChecks { duplicates, options: RuleFileOptions { ignore_unknown_fields, expressions } })
+        let places = flags.places || std::io::stderr().is_terminal();
+        Ok(RuleChecks { duplicates, places, options: RuleFileOptions { ignore_unknown_fields, expressions } })
     }
 }
 
@@ -51,7 +54,7 @@ pub(super) fn run(args: &RulesArgs, enabled: &[String]) -> Result<ExitCode, Fail
         print("Checking standard input\n")?;
         let mut text = Vec::new();
         match std::io::stdin().read_to_end(&mut text) {
-            Ok(_) => check_text(&text, "", &checks, &mut outcome)?,
+            Ok(_) => check_text(&text, None, &checks, &mut outcome)?,
             Err(err) => {
                 outcome.error();
                 tell(&format!("  FAILED: {err}"));
@@ -75,7 +78,7 @@ pub(super) fn check_files(
         print(&format!("Checking {file}\n"))?;
         match std::fs::read(file) {
             Ok(text) => {
-                check_text(&text, &format!("{file}: "), checks, &mut here)?;
+                check_text(&text, Some(file), checks, &mut here)?;
             }
             Err(err) => {
                 here.error();
@@ -89,15 +92,24 @@ pub(super) fn check_files(
     Ok(())
 }
 
-fn check_text(text: &[u8], prefix: &str, checks: &RuleChecks, outcome: &mut Outcome) -> Result<(), Failure> {
+fn check_text(
+    text: &[u8],
+    file: Option<&str>,
+    checks: &RuleChecks,
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
     let loaded = load_rules(text, &checks.options);
     if loaded.several_documents {
         tracing::warn!("{SEVERAL_DOCUMENTS}");
     }
     if !loaded.refusals.is_empty() {
         outcome.error();
+        let prefix = file.map(|file| format!("{file}: ")).unwrap_or_default();
         let lines: Vec<String> = loaded.refusals.iter().map(|line| format!("{prefix}{line}")).collect();
         tell(&format!("  FAILED:\n{}", lines.join("\n")));
+        if checks.places {
+            tell(loaded.report(file.unwrap_or("standard input")).trim_end());
+        }
         return Ok(());
     }
     let duplicates = if checks.duplicates { duplicates(&loaded.file) } else { Vec::new() };
