@@ -59,7 +59,7 @@ pub(crate) async fn snapshot(api: Arc<Api>, request: Request) -> Answer {
     Ok(success(&out, &[], &[]))
 }
 
-fn allowed(api: &Api) -> Result<(), ApiError> {
+pub(crate) fn allowed(api: &Api) -> Result<(), ApiError> {
     match api.options.enable_admin {
         true => Ok(()),
         false => Err(ApiError::new(ErrorKind::Unavailable, "admin APIs disabled")),

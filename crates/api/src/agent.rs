@@ -4,7 +4,7 @@
 pub(crate) const UNAVAILABLE: &str = "unavailable with Prometheus Agent";
 
 /// Patterns of routes that need what is stored, and are refused with an error of the API.
-const REFUSED: [&str; 20] = [
+const REFUSED: [&str; 22] = [
     "/api/v1/query",
     "/api/v1/query_range",
     "/api/v1/query_explain",
@@ -20,6 +20,8 @@ const REFUSED: [&str; 20] = [
     "/api/v1/alertmanagers",
     "/api/v1/alerts",
     "/api/v1/rules",
+    "/api/v1/rules/backfill",
+    "/api/v1/rules/backfill/:id",
     "/api/v1/status/tsdb",
     "/api/v1/status/tsdb/blocks",
     "/api/v1/admin/tsdb/delete_series",

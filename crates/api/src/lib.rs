@@ -6,6 +6,7 @@
 mod active_queries;
 mod admin;
 mod agent;
+mod backfill;
 mod bodies;
 mod consoles;
 mod debug;
@@ -138,6 +139,10 @@ pub trait Runtime: Send + Sync {
     }
     /// The rules that are evaluated; none where there are no rules.
     fn rules(&self) -> Option<Arc<rules::Manager>> {
+        None
+    }
+    /// Fills in the past of recording rules; none where there are no rules.
+    fn backfills(&self) -> Option<Arc<rules::Backfills>> {
         None
     }
     /// Every flag and its value.

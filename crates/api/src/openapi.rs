@@ -52,7 +52,7 @@ pub(crate) fn described() -> std::collections::BTreeSet<String> {
         let key = line.trim_start().trim_end_matches(':');
         match line.len() - line.trim_start().len() {
             2 if key.starts_with('/') => path = key.to_owned(),
-            4 if ["get", "post", "put"].contains(&key) => {
+            4 if ["get", "post", "put", "delete"].contains(&key) => {
                 all.insert(format!("{} {path}", key.to_uppercase()));
             }
             _ => {}

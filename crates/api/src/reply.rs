@@ -84,6 +84,7 @@ pub(crate) enum ErrorKind {
     Internal,
     Unavailable,
     Forbidden,
+    NotFound,
 }
 
 impl ErrorKind {
@@ -96,6 +97,7 @@ impl ErrorKind {
             ErrorKind::Internal => "internal",
             ErrorKind::Unavailable => "unavailable",
             ErrorKind::Forbidden => "forbidden",
+            ErrorKind::NotFound => "not_found",
         }
     }
 
@@ -107,6 +109,7 @@ impl ErrorKind {
             ErrorKind::Canceled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             ErrorKind::Timeout => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+            ErrorKind::NotFound => StatusCode::NOT_FOUND,
             // As Prometheus, whose table of codes does not know "unavailable".
             ErrorKind::Internal | ErrorKind::Unavailable => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -14,9 +14,9 @@ use crate::reply::{Answer, ApiError, Body, Coding, ErrorKind, Reply, compress};
 use crate::request::{Params, Request};
 use crate::view::Seen;
 use crate::{
-    Api, admin, agent, bodies, consoles, debug, features, federate, lifecycle, notifications, openapi,
-    otlp_metrics, page, query, remote_read, remote_write, rule_groups, search, self_metrics, series, status,
-    targets, user_files,
+    Api, admin, agent, backfill, bodies, consoles, debug, features, federate, lifecycle, notifications,
+    openapi, otlp_metrics, page, query, remote_read, remote_write, rule_groups, search, self_metrics, series,
+    status, targets, user_files,
 };
 
 type Handler = fn(Arc<Api>, Request) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -39,6 +39,7 @@ impl Line for &'static Route {
     }
 }
 
+const DELETE: &[Method] = &[Method::DELETE];
 const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
@@ -83,6 +84,9 @@ const API: &[Route] = &[
     route!(GET, "/api/v1/alertmanagers", status::alertmanagers),
     route!(GET, "/api/v1/alerts", rule_groups::alerts, View),
     route!(GET, "/api/v1/rules", rule_groups::rules, View),
+    route!(POST, "/api/v1/rules/backfill", backfill::begin),
+    route!(GET, "/api/v1/rules/backfill", backfill::list),
+    route!(DELETE, "/api/v1/rules/backfill/:id", backfill::cancel),
     route!(GET, "/api/v1/notifications", notifications::list),
     route!(GET, "/api/v1/notifications/live", notifications::live),
     route!(GET, "/api/v1/features", features::features),
@@ -396,7 +400,8 @@ mod tests {
     #[test]
     fn what_is_served_is_described_and_the_other_way_round() {
         let served = API.iter().filter(|route| route.pattern != OPENAPI).flat_map(|route| {
-            let path = route.pattern.trim_start_matches("/api/v1").replace(":name", "{name}");
+            let path =
+                route.pattern.trim_start_matches("/api/v1").replace(":name", "{name}").replace(":id", "{id}");
             route.methods.iter().map(move |method| format!("{method} {path}"))
         });
         assert_eq!(openapi::described(), served.collect());

@@ -12,6 +12,7 @@ mod load;
 mod logging;
 mod memory;
 mod open_files;
+mod past;
 mod profiles;
 mod replay_progress;
 mod runtime;

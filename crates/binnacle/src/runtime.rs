@@ -40,6 +40,7 @@ pub(crate) struct Runtime {
     remote_read: Arc<remote::RemoteRead>,
     otlp: Option<Arc<otlp::Receiver>>,
     rules: Option<Arc<rules::Manager>>,
+    backfills: Option<Arc<rules::Backfills>>,
     query_log: Arc<api::QueryLog>,
     notifications: Arc<api::Notifications>,
     metrics: Metrics,
@@ -99,6 +100,7 @@ impl Runtime {
         remote_read: Arc<remote::RemoteRead>,
         otlp: Option<Arc<otlp::Receiver>>,
         rules: Option<Arc<rules::Manager>>,
+        backfills: Option<Arc<rules::Backfills>>,
         registry: &Registry,
         stop: CancellationToken,
     ) -> Runtime {
@@ -140,6 +142,7 @@ impl Runtime {
             remote_read,
             otlp,
             rules,
+            backfills,
             query_log: Arc::new(api::QueryLog::new(of_queries)),
             notifications: Arc::new(notifications),
             metrics,
@@ -261,6 +264,10 @@ impl api::Runtime for Runtime {
 
     fn rules(&self) -> Option<Arc<rules::Manager>> {
         self.rules.clone()
+    }
+
+    fn backfills(&self) -> Option<Arc<rules::Backfills>> {
+        self.backfills.clone()
     }
 
     fn flags(&self) -> Vec<(String, String)> {

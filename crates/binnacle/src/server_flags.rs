@@ -192,6 +192,10 @@ pub(crate) struct CommonFlags {
     #[arg(long = "rules.max-concurrent-groups", value_name = "N", default_value_t = 16)]
     max_concurrent_groups: usize,
 
+    /// Requests to fill in the past of recording rules that may wait for the one that is carried out
+    #[arg(long = "rules.max-waiting-backfills", value_name = "N", default_value_t = 8)]
+    max_waiting_backfills: usize,
+
     /// How far back a query looks for a series' newest sample
     #[arg(long = "query.lookback-delta", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     lookback_delta: Duration,
@@ -335,6 +339,7 @@ impl CommonFlags {
                 resend_delay: self.resend_delay,
                 concurrent_rules: if features.concurrent_rules { self.max_concurrent_rules } else { 0 },
                 concurrent_groups: self.max_concurrent_groups,
+                max_waiting_backfills: self.max_waiting_backfills,
             },
             features,
             timestamp_tolerance: if self.adjust_timestamps {
@@ -369,6 +374,7 @@ impl CommonFlags {
             ("rules.alert.resend-delay", time(self.resend_delay)),
             ("rules.max-concurrent-evals", self.max_concurrent_rules.to_string()),
             ("rules.max-concurrent-groups", self.max_concurrent_groups.to_string()),
+            ("rules.max-waiting-backfills", self.max_waiting_backfills.to_string()),
             ("scrape.adjust-timestamps", self.adjust_timestamps.to_string()),
             ("scrape.discovery-reload-interval", time(self.discovery_reload_interval)),
             ("scrape.timestamp-tolerance", time(self.timestamp_tolerance)),

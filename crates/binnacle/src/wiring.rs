@@ -16,7 +16,7 @@ use crate::load::{ConfigSource, Loaded, load};
 use crate::runtime::{Runtime, now_millis};
 use crate::storage_flags::StorageOptions;
 use crate::store::Store;
-use crate::{auto_reload, build, open_files, signals, storage};
+use crate::{auto_reload, build, open_files, past, signals, storage};
 
 /// What the flags say, checked.
 #[derive(Debug, Clone)]
@@ -76,6 +76,7 @@ pub(crate) struct RuleLimits {
     /// Zero: those of a group take turns.
     pub(crate) concurrent_rules: usize,
     pub(crate) concurrent_groups: usize,
+    pub(crate) max_waiting_backfills: usize,
 }
 
 /// Runs until a signal or `/-/quit` ends it.
@@ -221,6 +222,10 @@ async fn serve(
         let queried = Arc::clone(&remote_read) as Arc<dyn ::storage::Select>;
         rule_manager(options, &engine, queried, &store, alerting.sink(), &registry)
     });
+    let backfills = store.db().map(|db| {
+        let queried = Arc::clone(&remote_read) as Arc<dyn ::storage::Select>;
+        past::backfills(options, &engine, queried, db, &registry)
+    });
     let runtime = Arc::new(Runtime::new(
         source,
         options.clone(),
@@ -233,6 +238,7 @@ async fn serve(
         Arc::clone(&remote_read),
         otlp.clone(),
         rules.clone(),
+        backfills.clone(),
         &registry,
         stop.clone(),
     ));
@@ -270,6 +276,9 @@ async fn serve(
     // From here on requests are refused, and who asks is told why; those that run go on until the servers stop.
     runtime.set_stopping();
     store.stop_upkeep();
+    if let Some(backfills) = backfills {
+        let _ = tokio::task::spawn_blocking(move || backfills.stop()).await;
+    }
     if let Some(rules) = rules {
         let _ = tokio::task::spawn_blocking(move || rules.stop()).await;
     }
@@ -372,8 +381,9 @@ fn rule_manager(
     alerts: Arc<dyn rules::Notify>,
     registry: &Registry,
 ) -> Arc<rules::Manager> {
-    let RuleLimits { outage_tolerance, grace_period, resend_delay, concurrent_rules, concurrent_groups } =
-        options.rules;
+    let RuleLimits {
+        outage_tolerance, grace_period, resend_delay, concurrent_rules, concurrent_groups, ..
+    } = options.rules;
     let memory = options.memory.clone();
     let rules = rules::ManagerOptions {
         external_url: rules::ExternalUrl { url: options.external_url(), path: options.external_path.clone() },

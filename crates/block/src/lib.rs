@@ -35,7 +35,9 @@ pub use error::{BlockError, Damage};
 pub use index::{ChunkMeta, Index, Postings, SeriesEntry, Toc};
 pub use inspect::{Inspected, Inspector, inspect};
 pub use intervals::{Interval, Intervals};
-pub use merge::{MergeOptions, SeriesSource, SymbolIter, clean, expired, merge, without, write_block};
+pub use merge::{
+    MergeOptions, SeriesSource, SymbolIter, clean, expired, merge, without, write_block, write_samples,
+};
 pub use meta::{Compaction, FROM_OUT_OF_ORDER, FROM_STALE_SERIES, Meta, Parent, Stats};
 pub use metrics::Metrics;
 pub use plan::{block_ranges, plan};

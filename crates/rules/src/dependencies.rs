@@ -108,7 +108,7 @@ pub(crate) fn batches(rules: &[Rule]) -> Vec<Vec<usize>> {
 }
 
 /// Matchers of every selector in an expression.
-fn gather_matchers<'a>(expr: &'a Prepared, out: &mut Vec<&'a [Matcher]>) {
+pub(crate) fn gather_matchers<'a>(expr: &'a Prepared, out: &mut Vec<&'a [Matcher]>) {
     fn walk<'a>(expr: &'a Expr, out: &mut Vec<&'a [Matcher]>) {
         match expr {
             Expr::Number(_) | Expr::String(_) => {}

@@ -190,7 +190,7 @@ impl Group {
         }
     }
 
-    fn query_offset(&self) -> Duration {
+    pub(crate) fn query_offset(&self) -> Duration {
         self.options.query_offset.unwrap_or_else(|| self.environment.settings().0.query_offset)
     }
 

@@ -6,6 +6,7 @@
 
 mod alert;
 mod alerting;
+mod backfill;
 mod dependencies;
 mod environment;
 mod error;
@@ -24,6 +25,10 @@ mod threads;
 mod time;
 
 pub use alert::{Alert, AlertState, Annotations};
+pub use backfill::{
+    Backfill, BackfillError, BackfillOptions, BackfillRequest, BackfillState, BackfilledGroup, Backfills,
+    FillIn, History, Progress,
+};
 pub use environment::Settings;
 pub use error::{GroupError, RuleError};
 pub use group::{Group, GroupStatus};

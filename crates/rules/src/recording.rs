@@ -49,7 +49,7 @@ impl Recorded {
     }
 }
 
-fn labelled(labels: &Labels, name: &str, own: &BTreeMap<String, String>) -> Labels {
+pub(crate) fn labelled(labels: &Labels, name: &str, own: &BTreeMap<String, String>) -> Labels {
     let mut builder = LabelsBuilder::new(labels);
     builder.set(METRIC_NAME, name);
     for (name, value) in own {

@@ -13,6 +13,7 @@ pub mod merge;
 mod refusal;
 mod select;
 mod series_cache;
+mod series_samples;
 mod unreadable;
 mod within;
 
@@ -29,5 +30,6 @@ pub use select::{
     ChunkView, Chunks, Newest, Projection, Request, Select, SelectError, SeriesPart, SeriesView,
 };
 pub use series_cache::{KnownSeries, SeriesCache, SeriesKey, SeriesLookups};
+pub use series_samples::SeriesSamples;
 pub use unreadable::Unreadable;
 pub use within::Within;

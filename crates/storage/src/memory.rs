@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 
 use crate::{
     Affinity, Append, AppendError, Batch, ChunkView, Outcome, Projection, QueryContext, Rejection, Request,
-    Resolved, Select, SelectError, SeriesPart, SeriesRef, SeriesView,
+    Resolved, Select, SelectError, SeriesPart, SeriesRef, SeriesSamples, SeriesView,
 };
 
 /// Answers with fewer series than this come in one part: splitting them would cost more than it saves.
@@ -89,6 +89,18 @@ impl MemoryStore {
     #[must_use]
     pub fn series_count(&self) -> usize {
         self.inner.read().series.len()
+    }
+
+    /// Takes everything out, in order of labels.
+    pub fn take(&self) -> Vec<SeriesSamples> {
+        let Inner { by_labels, mut series, .. } = std::mem::take(&mut *self.inner.write());
+        let taken = by_labels.into_iter().filter_map(|(labels, at)| {
+            let stored = series.get_mut(at)?;
+            let (samples, histograms) =
+                (std::mem::take(&mut stored.samples), std::mem::take(&mut stored.histograms));
+            Some(SeriesSamples { labels, samples, histograms })
+        });
+        taken.collect()
     }
 
     /// Forgets everything.

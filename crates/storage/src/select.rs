@@ -78,6 +78,28 @@ impl ChunkView<'_> {
         }
     }
 
+    /// Appends the times of its samples.
+    ///
+    /// # Errors
+    /// When it does not decode.
+    pub fn times(&self, out: &mut Vec<i64>) -> Result<(), ChunkError> {
+        match *self {
+            ChunkView::Samples(samples) => out.extend(samples.iter().map(|sample| sample.t)),
+            ChunkView::Histograms(samples) => out.extend(samples.iter().map(|sample| sample.t)),
+            ChunkView::Encoded { encoding, samples, bytes, .. } if encoding.is_float() => {
+                let mut columns = chunk::Columns::default();
+                chunk::decode(encoding, bytes, samples, &mut columns)?;
+                out.append(&mut columns.times);
+            }
+            ChunkView::Encoded { encoding, samples, bytes, .. } => {
+                let mut points = Vec::new();
+                chunk::decode_histograms(encoding, bytes, samples, &mut points)?;
+                out.extend(points.iter().map(|point| point.t));
+            }
+        }
+        Ok(())
+    }
+
     /// Appends its native histograms as queries see them. One of floats has none.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ mod wal;
 mod without;
 
 pub use agent::{Agent, AgentOptions};
-pub use db::{Db, DbError, DbOptions, Retention, RetentionRule, cut_up_to, snapshot_name};
+pub use db::{Backfilling, Db, DbError, DbOptions, Retention, RetentionRule, cut_up_to, snapshot_name};
 pub use exemplars::{Exemplar, SeriesExemplars};
 pub use follow::{
     BadLogRecord, Followed, Log, LogPlace, LogRecord, keep_series_only, log_checkpoints, log_segments,

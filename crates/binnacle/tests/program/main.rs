@@ -9,6 +9,7 @@
 mod agent;
 mod alertmanagers;
 mod api;
+mod backfill;
 mod bad_input;
 mod blocks;
 mod budget;

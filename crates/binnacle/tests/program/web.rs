@@ -213,6 +213,15 @@ groups:
     };
     assert_eq!(names("/api/v1/rules"), ["OfA", "Fails"]);
     assert_eq!(names("/api/v1/rules?type=record"), Vec::<String>::new());
+    // Their past is not his to fill in.
+    let backfill = "/api/v1/rules/backfill";
+    let fill_in = format!("{backfill}?start=0&rule_name[]=bees");
+    for (method, target) in [("POST", &*fill_in), ("GET", backfill), ("DELETE", "/api/v1/rules/backfill/1")] {
+        for who in [ANN, EVE] {
+            assert_eq!(program.request(method, target, &[who], b"").status, 403, "{method} {target}");
+        }
+        assert_eq!(program.request(method, target, &[ROOT], b"").status, 500, "{method} {target}");
+    }
     for target in ["/api/v1/rules", "/api/v1/rules?group_limit=1", "/api/v1/alerts"] {
         let answer = ask(ANN, target);
         assert_eq!(answer.status, 200, "{target}");

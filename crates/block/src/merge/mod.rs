@@ -1,6 +1,7 @@
 //! Making one block of several sources of series.
 
 mod encode;
+mod given;
 mod heap;
 mod overlap;
 mod samples;
@@ -15,6 +16,7 @@ use chunk::{ChunkError, Encoding};
 use model::{Labels, Matcher};
 use storage::QueryContext;
 
+pub use self::given::write_samples;
 use self::heap::Heap;
 use self::overlap::Overlaps;
 use self::samples::{cut, decode};

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use block::{Block, BlockError, Meta, Ulid};
@@ -50,7 +51,8 @@ impl Db {
         let longest = crate::millis::millis(self.options.max_block);
         let ranges = block::block_ranges(range, longest);
         let metas: Vec<&Meta> = blocks.iter().map(|block| block.meta()).collect();
-        let planned = block::plan(&metas, &ranges, self.options.compact_overlapping);
+        let overlapping = self.options.compact_overlapping && self.backfilling.load(Ordering::Relaxed) == 0;
+        let planned = block::plan(&metas, &ranges, overlapping);
         planned.iter().filter_map(|&i| blocks.get(i)).map(|block| Arc::clone(block)).collect()
     }
 

@@ -1,8 +1,9 @@
 //! The database: the head and the blocks of a data directory as one store, and what turns the one into the others.
 //!
 //! The files follow the life of samples that leave the head: [`cut`], [`stale`], [`compact`], [`retention`]; and what users ask
-//! for: [`delete`], [`snapshot`]. [`upkeep`] is the loop that does the former by itself.
+//! for: [`delete`], [`snapshot`], [`backfill`]. [`upkeep`] is the loop that does the former by itself.
 
+mod backfill;
 mod compact;
 mod cut;
 mod delay;
@@ -17,7 +18,7 @@ mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use block::{Block, Blocks, MergeOptions, Meta, WriteOptions};
@@ -35,6 +36,7 @@ use delay::CutDelay;
 use metrics::Metrics;
 use upkeep::{Stop, Turn};
 
+pub use backfill::Backfilling;
 pub use error::DbError;
 pub use retention::{Retention, RetentionRule};
 pub use snapshot::snapshot_name;
@@ -90,6 +92,8 @@ pub struct Db {
     /// The share of stale series from which on they are moved to blocks; 0: never.
     stale_threshold: RwLock<f64>,
     turn: Mutex<Turn>,
+    /// How many fill in blocks.
+    backfilling: AtomicUsize,
     stop: Stop,
     metrics: Metrics,
 }
@@ -142,6 +146,7 @@ impl Db {
             rules_changed: AtomicBool::new(false),
             stale_threshold: RwLock::new(0.0),
             turn: Mutex::new(Turn::new(delay)),
+            backfilling: AtomicUsize::new(0),
             stop: Stop::default(),
             options,
         };
