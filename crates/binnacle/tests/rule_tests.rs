@@ -98,3 +98,26 @@ fn recorded_tests_have_the_outcomes_that_promtool_gave_them() {
         Err(_) => println!("skipped: no recordings at {}", folders.display()),
     }
 }
+
+#[test]
+fn the_rules_that_come_along_pass_their_own_tests() {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../monitoring/rules");
+    let named = |dir: &Path, end: &str| -> Vec<PathBuf> {
+        let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<PathBuf> = files.filter(|path| path.to_string_lossy().ends_with(end)).collect();
+        files.sort();
+        assert!(!files.is_empty(), "nothing in {}", dir.display());
+        files
+    };
+    let tests = rules.join("tests");
+    for (what, files) in [("check", named(&rules, ".yml")), ("test", named(&tests, ".test.yml"))] {
+        let output = Command::new(env!("CARGO_BIN_EXE_binnacle"))
+            .args(["tool", what, "rules"])
+            .args(&files)
+            .current_dir(&tests)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !said.contains("FAILED"), "{what}: {said}");
+    }
+}
